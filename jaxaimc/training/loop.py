@@ -1,0 +1,221 @@
+"""The digital training program."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import nnx
+
+from jaxaimc import checkpoints
+from jaxaimc.task import Recipe, Split, Task
+from jaxaimc.training.progress import Progress
+from jaxaimc.training.resume import Saved, Saver
+from jaxaimc.training.scoring import evaluate
+from jaxaimc.training.steps import Network, Objective, TrainingState, default_optimizer, initial_state, make_chunk
+
+# Steps per call: enough to hide the cost of a call, few enough for a lively progress bar.
+_CHUNK = 32
+
+
+class TrainingDivergedError(FloatingPointError):
+    """The loss became NaN or infinite."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a training run reached.
+
+    Args:
+        model: Trained network in evaluation mode.
+        losses: Mean training loss of every epoch.
+        score: Metric on the test examples.
+        metric: Name of the metric.
+        steps: Steps of the whole run.
+        seconds: Computing time [s], all parts of an interrupted run together.
+        checkpoint: File with the trained weights, or None if nothing was saved.
+    """
+
+    model: nnx.Module
+    losses: tuple[float, ...]
+    score: float
+    metric: str
+    steps: int
+    seconds: float
+    checkpoint: Path | None
+
+
+def fit(
+    task: Task,
+    recipe: Recipe | None = None,
+    *,
+    directory: str | Path | None = None,
+    model: nnx.Module | None = None,
+    objective: Objective | None = None,
+    optimizer: optax.GradientTransformation | None = None,
+    notes: Mapping[str, Any] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Report:
+    """Train a task's network.
+
+    Nothing depends on time or on earlier calls: a step's examples and randomness follow from the seed and its number.
+    A run with a folder saves its state there after every epoch, and the same call continues from the last complete
+    state; killed at any moment and called again, it ends with the same weights as an uninterrupted run.
+
+    Args:
+        task: Network, data, loss and score.
+        recipe: Epochs, batch, learning rate and so on; None for the task's own.
+        directory: Folder for the saved states and, at the end, `model.safetensors`; None to save nothing.
+        model: Network to start from, which stays as it is; None for an untrained one.
+        objective: Loss of each example, `(model, inputs, targets, key) -> [batch]`; None for the task's loss of
+            `model(inputs)`.
+        optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.
+        notes: Further facts that identify the run, as JSON values; stored in the checkpoint and compared on resuming.
+        progress: Called after every few steps, see `progress_bar`.
+
+    Returns:
+        Trained network, losses, score on the test examples.
+
+    Raises:
+        ValueError: If the batch is larger than the training set, or the folder holds another run.
+        TrainingDivergedError: If the loss becomes NaN or infinite; names the step. Saved states stay.
+        FileNotFoundError: If the task's data are absent.
+    """
+    recipe = task.recipe if recipe is None else recipe
+    train, test = task.split("train"), task.split("test")
+    if recipe.batch > len(train):
+        raise ValueError(
+            f"Field `batch` of the recipe must be at most the {len(train)} training examples, but is {recipe.batch}."
+        )
+    plan = _Plan.of(recipe, len(train))
+    network, parameters, others = Network.split(task.build(jax.random.key(recipe.seed)) if model is None else model)
+    identity = {
+        "task": task.name,
+        "recipe": recipe.describe(),
+        "notes": dict(notes or {}),
+        "parameters": {name: list(x.shape) for name, x in parameters.items()},
+        "examples": len(train),
+    }
+    optimizer = default_optimizer(recipe, plan.steps) if optimizer is None else optimizer
+    run = _Run(
+        plan=plan,
+        recipe=recipe,
+        train=train,
+        chunk=make_chunk(network, optimizer, objective or _digital(task), recipe),
+        progress=progress or _silent,
+    )
+    start = Saved(initial_state(parameters, others, optimizer), [], 0.0)
+    if directory is None:
+        end = run.epochs(start, save=None)
+    else:
+        with Saver(Path(directory) / "states", identity) as saver:
+            end = run.epochs(saver.restore(start.state) or start, save=saver.save)
+    trained = network.merge(end.state.parameters, end.state.others)
+    trained.eval()
+    score = evaluate(task, trained, test)
+    checkpoint = None if directory is None else Path(directory) / "model.safetensors"
+    if checkpoint is not None:
+        facts = {
+            "task": task.name,
+            "recipe": recipe.describe(),
+            "notes": dict(notes or {}),
+            "assets": dict(task.assets),
+            "losses": end.losses,
+            "metric": task.metric,
+            "score": score,
+            "steps": plan.steps,
+        }
+        checkpoints.save(checkpoint, end.state.parameters, facts)
+    return Report(
+        model=trained,
+        losses=tuple(end.losses),
+        score=score,
+        metric=task.metric,
+        steps=plan.steps,
+        seconds=end.seconds,
+        checkpoint=checkpoint,
+    )
+
+
+def _digital(task: Task) -> Objective:
+    def objective(model: Any, inputs: Any, targets: Any, key: Any) -> Any:
+        del key  # the digital forward pass is deterministic
+        return task.loss(model(inputs), targets)
+
+    return objective
+
+
+def _silent(progress: Progress) -> None:
+    """Show nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Plan:
+    """Steps of a run; every chunk has the same length, so that one compilation serves all.
+
+    An epoch leaves out the few examples that fill no whole chunk; each epoch shuffles anew, so they change.
+    """
+
+    epochs: int
+    chunks: int
+    length: int
+
+    @classmethod
+    def of(cls, recipe: Recipe, examples: int) -> "_Plan":
+        steps = examples // recipe.batch
+        chunks = -(-steps // _CHUNK)
+        return cls(recipe.epochs, chunks, steps // chunks)
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.chunks * self.length
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    plan: _Plan
+    recipe: Recipe
+    train: Split
+    chunk: Callable[..., tuple[TrainingState, jax.Array]]
+    progress: Callable[[Progress], None]
+
+    def epochs(self, saved: Saved, save: Callable[[int, Saved], None] | None) -> Saved:
+        state, losses, before = saved.state, list(saved.losses), saved.seconds
+        started, first = time.perf_counter(), len(losses)
+        for epoch in range(first, self.plan.epochs):
+            epoch_losses = []
+            for number, chosen in self._chunks(epoch):
+                steps = np.arange(number, number + self.plan.length, dtype=np.int32)
+                state, chunk_losses = self.chunk(state, steps, self.train.inputs[chosen], self.train.targets[chosen])
+                epoch_losses.append(_finite(np.asarray(chunk_losses), number))
+                done = number + self.plan.length
+                examples = (done - first * self.plan.chunks * self.plan.length) * self.recipe.batch
+                rate = examples / (time.perf_counter() - started)
+                self.progress(Progress(done, self.plan.steps, epoch + 1, float(epoch_losses[-1].mean()), rate))
+            losses.append(float(np.mean(epoch_losses)))
+            saved = Saved(state, losses, before + time.perf_counter() - started)
+            if save is not None:
+                save(epoch + 1, saved)
+        return saved
+
+    def _chunks(self, epoch: int) -> Iterator[tuple[int, np.ndarray]]:
+        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.train))
+        plan, batch = self.plan, self.recipe.batch
+        for chunk in range(plan.chunks):
+            first = chunk * plan.length
+            chosen = order[first * batch : (first + plan.length) * batch].reshape(plan.length, batch)
+            yield epoch * plan.chunks * plan.length + first, chosen
+
+
+def _finite(losses: np.ndarray, first: int) -> np.ndarray:
+    if not np.isfinite(losses).all():
+        bad = int(np.argmin(np.isfinite(losses)))
+        raise TrainingDivergedError(
+            f"The loss is {losses[bad]} at step {first + bad + 1}: lower the learning rate or check the data. "
+            f"States saved before stay usable."
+        )
+    return losses
