@@ -1,0 +1,249 @@
+"""A matrix of any size on as many tiles as it takes: the four verbs of `jaxaimc.tile`, over blocks.
+
+The rows are split evenly over the tile rows and each block sits in the middle of its tile (Luquin et al. 2025 pad
+with zeros on both ends); the columns fill one tile after the other. Every tile row's partial sum goes through its own
+ADC, and the digitised partial sums are added. Unused cells are open.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import tile
+from jaxaimc._checks import check_matrix, check_time, check_trailing
+from jaxaimc._component import component, static
+from jaxaimc.tile import AnalogConfig
+from jaxaimc.wires import Placement
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@component
+class Programmed:
+    """The devices of all tiles of a matrix.
+
+    Attributes:
+        tiles: Devices of the tiles, every array with leading axes (tile row, tile col).
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+    """
+
+    tiles: tile.Programmed
+    n_in: int = static()
+    n_out: int = static()
+
+
+@component
+class Prepared:
+    """All tiles of a matrix with their wires folded in; tiles side by side are merged along the columns.
+
+    Attributes:
+        tiles: Prepared tiles, every array with a leading axis (tile row).
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+    """
+
+    tiles: tile.Prepared
+    n_in: int = static()
+    n_out: int = static()
+
+
+def tile_grid(config: AnalogConfig, n_in: int, n_out: int) -> tuple[int, int]:
+    """Return how many tiles a matrix takes.
+
+    Args:
+        config: The tile.
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+
+    Returns:
+        Tile rows and tile columns.
+
+    Example:
+        >>> from jaxaimc import AnalogConfig
+        >>> tile_grid(AnalogConfig(), 768, 3072)
+        (2, 6)
+    """
+    return -(-n_in // config.rows), -(-n_out // config.cols)
+
+
+def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
+    """Program a matrix of any size.
+
+    Args:
+        config: The tile.
+        w: Weights, any scale.
+        key: Chip key; every tile gets its own by `fold_in` of its index.
+
+    Returns:
+        The programmed devices, at time zero.
+
+    Raises:
+        ValueError: If `w` is not a finite matrix, or a field of `config` is out of range.
+    """
+    config.validate()
+    check_matrix("w", w, "n_in, n_out")
+    n_in, n_out = w.shape
+    grid = tile_grid(config, n_in, n_out)
+    rows, cols = -(-n_in // grid[0]), min(config.cols, n_out)
+    blocks = jnp.pad(jnp.asarray(w), ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
+    blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
+    tiles = _over_tiles(partial(tile.program, config))(blocks, _tile_keys(key, grid))
+    return Programmed(tiles=_disconnect(tiles, n_in, n_out), n_in=n_in, n_out=n_out)
+
+
+def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float, key: Key[Array, ""]) -> Programmed:
+    """Let all devices drift to a time since programming. See `jaxaimc.tile.drift`.
+
+    Args:
+        config: The tile.
+        programmed: The devices, at any time.
+        t: Time since programming [s].
+        key: Chip key; every tile gets its own.
+
+    Returns:
+        The devices at time `t`.
+
+    Raises:
+        ValueError: If `t` is negative or not finite.
+    """
+    check_time("t", t)
+    tile_rows, tile_cols = programmed.tiles.t.shape
+    keys = _tile_keys(key, (tile_rows, tile_cols))
+    tiles = _over_tiles(lambda p, k: tile.drift(config, p, t, k))(programmed.tiles, keys)
+    return replace(programmed, tiles=tiles)
+
+
+def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
+    """Fold the wires of all tiles into effective matrices.
+
+    Args:
+        config: The tile.
+        programmed: The devices.
+
+    Returns:
+        What `mvm` needs. Gradients are exact.
+    """
+    rows = programmed.tiles.g.shape[-2]
+    # Columns fill a tile from its first column, so a block's columns keep their parity.
+    placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
+    tiles = _over_tiles(lambda p: tile.prepare(config, p, placement))(programmed.tiles)
+    merged = jax.tree.map(lambda leaf: _merge_tile_columns(leaf, programmed.n_out), tiles)
+    return Prepared(tiles=merged, n_in=programmed.n_in, n_out=programmed.n_out)
+
+
+def mvm(
+    config: AnalogConfig,
+    prepared: Prepared,
+    x: Float[Array, "*batch n_in"],
+    key: Key[Array, "*keys"] | None = None,
+) -> Float[Array, "*batch n_out"]:
+    """Multiply input vectors with a prepared matrix; the input range is that of the whole vector.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`.
+        x: Input vectors.
+        key: Read key, one or one per vector (see `jaxaimc.tile.mvm`); every tile row gets its own by `fold_in`.
+
+    Returns:
+        Output vectors, in the unit of `x @ w`.
+
+    Raises:
+        ValueError: If the last axis of `x` is not the matrix's rows, or `key` is missing or has a wrong shape.
+    """
+    check_trailing("x", x, prepared.n_in, "n_in")
+    pulses = config.drive.encode(jnp.asarray(x, prepared.tiles.matrix.dtype))
+    tile_rows, rows = prepared.tiles.matrix.shape[:2]
+
+    def partial_sum(block: tile.Prepared, level: Array, duration: Array, index: Array) -> Array:
+        read_key = None if key is None else fold_in(key, index)
+        return tile.read(config, block, pulses._replace(level=level, duration=duration), read_key)
+
+    level, duration = (_row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
+    y = jax.vmap(partial_sum)(prepared.tiles, level, duration, jnp.arange(tile_rows))
+    return jnp.sum(y, axis=0) * pulses.scale[..., None]
+
+
+def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepared) -> Prepared:
+    """Scale the outputs of each tile back to their size at a reference time: global drift compensation.
+
+    The factor of a tile is the ratio of its summed absolute responses to one-hot inputs, then over now, read without
+    noise (Joshi et al. 2020, Nature Communications 11, 2473: one digital factor per array).
+
+    Args:
+        config: The tile.
+        prepared: The matrix now.
+        reference: The same matrix at the reference time.
+
+    Returns:
+        `prepared` with its digital scales multiplied.
+    """
+    tile_of_column = jnp.arange(prepared.n_out) // config.cols
+
+    def response(p: Prepared) -> Float[Array, "tile_rows n_out"]:
+        per_column = jnp.sum(jnp.abs(p.tiles.matrix), axis=(1, 2))
+        per_tile = jax.vmap(lambda c: jax.ops.segment_sum(c, tile_of_column, tile_grid(config, 1, p.n_out)[1]))
+        return per_tile(per_column)[:, tile_of_column]
+
+    now = response(prepared)
+    factor = response(reference) / jnp.where(now > 0, now, 1.0)
+    return replace(prepared, tiles=replace(prepared.tiles, scale=prepared.tiles.scale * factor))
+
+
+def fold_in(key: Key[Array, "*keys"], data: Array | int) -> Key[Array, "*keys"]:
+    """Fold a number into one key or into each key of an array.
+
+    Args:
+        key: Keys of any shape.
+        data: Number to fold in.
+
+    Returns:
+        Keys of the same shape.
+    """
+    fold = jax.random.fold_in
+    for _ in range(key.ndim):
+        fold = jax.vmap(fold, in_axes=(0, None))
+    return fold(key, data)
+
+
+def _tile_keys(key: Key[Array, ""], grid: tuple[int, int]) -> Key[Array, "tile_rows tile_cols"]:
+    index = jnp.arange(grid[0] * grid[1]).reshape(grid)
+    return _over_tiles(lambda i: jax.random.fold_in(key, i))(index)
+
+
+def _over_tiles(function: Callable[P, R]) -> Callable[P, R]:
+    return jax.vmap(jax.vmap(function))
+
+
+def _disconnect(tiles: tile.Programmed, n_in: int, n_out: int) -> tile.Programmed:
+    """Open the cells that only fill up the last tile row and column."""
+    tile_rows, tile_cols, *_, rows, cols = tiles.g.shape
+    used_rows = np.arange(tile_rows * rows).reshape(tile_rows, 1, 1, 1, rows, 1) < n_in
+    used_cols = np.arange(tile_cols * cols).reshape(1, tile_cols, 1, 1, 1, cols) < n_out
+    used = used_rows & used_cols
+    if used.all():
+        return tiles
+    opened = {name: jnp.where(used, getattr(tiles, name), 0.0) for name in ("g", "g_programmed", "g_target")}
+    return replace(tiles, **opened)
+
+
+def _merge_tile_columns(leaf: Array, n_out: int) -> Array:
+    """Move the tile column (axis 1) next to the columns (last axis), merge the two and drop the filling."""
+    moved = jnp.moveaxis(leaf, 1, -2)
+    return moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., :n_out]
+
+
+def _row_blocks(a: Float[Array, "*batch n_in"], tile_rows: int, rows: int) -> Float[Array, "tile_rows *batch rows"]:
+    """Cut the last axis into blocks, filling up the last one with zeros."""
+    if tile_rows == 1:
+        return a[None]
+    filled = jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, tile_rows * rows - a.shape[-1])])
+    return jnp.moveaxis(filled.reshape(*a.shape[:-1], tile_rows, rows), -2, 0)

@@ -1,0 +1,290 @@
+"""One crossbar tile: `AnalogConfig` and the four verbs program, drift, prepare and mvm.
+
+Axis names used throughout the library:
+    batch: any leading axes of the inputs; rows: input lines; cols: output columns; slice: columns of different
+    significance per output; polarity: devices of a cell that drive a column with different sign; plane: input pulses
+    that are read one after the other; term: factors of the read noise's variance.
+"""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._checks import check_integer, check_matrix, check_time, check_trailing
+from jaxaimc._component import component, static
+from jaxaimc.adcs import ADC, CCO
+from jaxaimc.cells import Cell, Differential
+from jaxaimc.devices import PCM, Device
+from jaxaimc.drives import PWM, Drive, Pulses
+from jaxaimc.wires import Ladder, Placement, Wires
+
+_HIGHEST = jax.lax.Precision.HIGHEST
+
+
+@component
+class AnalogConfig:
+    """Everything that defines an analog tile, as a pytree whose leaves are the continuous quantities.
+
+    Attributes:
+        cell: How weights become conductances.
+        device: What a memory device does to a conductance.
+        wires: What the column (and row) wires do.
+        drive: How inputs become pulses.
+        adc: How charges become codes.
+        rows: Rows of a physical tile.
+        cols: Columns of a physical tile.
+        column_scales: Whether each column has its own digital weight scale, or a tile shares one.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxaimc import AnalogConfig, analog_matmul
+        >>> y = analog_matmul(AnalogConfig(), jnp.eye(4), jnp.ones((2, 4)), jax.random.key(0))
+        >>> y.shape
+        (2, 4)
+    """
+
+    cell: Cell = Differential()
+    device: Device = PCM()
+    wires: Wires = Ladder()
+    drive: Drive = PWM()
+    adc: ADC = CCO()
+    rows: int = static(default=512)
+    cols: int = static(default=512)
+    column_scales: bool = static(default=True)
+
+    def __post_init__(self) -> None:
+        check_integer("AnalogConfig", "rows", self.rows, low=1, high=65536)
+        check_integer("AnalogConfig", "cols", self.cols, low=1, high=65536)
+
+    def validate(self) -> None:
+        """Check the numeric fields of every component that are known (not traced).
+
+        Raises:
+            ValueError: If a field is out of its range; the message names it, its value, its unit and what is allowed.
+        """
+        for part in (self.cell, self.device, self.wires, self.drive, self.adc):
+            part.validate()
+
+
+@component
+class Programmed:
+    """The devices of a tile: all that is kept after programming.
+
+    Attributes:
+        g: Conductance of every device now [S].
+        g_programmed: Conductance of every device right after programming [S].
+        g_target: Conductance that programming aimed at [S].
+        scale: Weight that stands for a normalised one, per column.
+        t: Time since programming [s].
+    """
+
+    g: Float[Array, "slice polarity rows cols"]
+    g_programmed: Float[Array, "slice polarity rows cols"]
+    g_target: Float[Array, "slice polarity rows cols"]
+    scale: Float[Array, " cols"]
+    t: Float[Array, ""]
+
+
+@component
+class Prepared:
+    """A tile with its wires folded in: what a matrix-vector product needs, and nothing else.
+
+    Attributes:
+        matrix: Effective weight of every cell [1], signs and wires included.
+        baseline: Charge of an idle column [fully driven cells].
+        variance: Read-noise variance factors of every cell, seen at the output [1].
+        scale: Weight that stands for a normalised one, per column; drift compensation acts here.
+    """
+
+    matrix: Float[Array, "rows slice cols"]
+    baseline: Float[Array, "slice cols"]
+    variance: Float[Array, "term rows slice cols"]
+    scale: Float[Array, " cols"]
+
+
+def program(config: AnalogConfig, w: Float[Array, "rows cols"], key: Key[Array, ""]) -> Programmed:
+    """Program weights onto a tile.
+
+    Args:
+        config: The tile.
+        w: Weights, any scale; at most `config.rows` x `config.cols`.
+        key: Chip key: programming draws.
+
+    Returns:
+        The programmed devices, at time zero.
+
+    Raises:
+        ValueError: If `w` is not a finite matrix, does not fit the tile, or a field of `config` is out of range.
+    """
+    config.validate()
+    check_matrix("w", w)
+    if w.shape[0] > config.rows or w.shape[1] > config.cols:
+        raise ValueError(
+            f"Argument `w` must fit a tile of {config.rows} rows x {config.cols} cols, but has shape {w.shape}; "
+            "`jaxaimc.matrix` splits larger matrices over several tiles."
+        )
+    w = jnp.asarray(w, jnp.promote_types(jnp.result_type(w), jnp.float32))
+    peak = jnp.max(jnp.abs(w), axis=0) if config.column_scales else jnp.max(jnp.abs(w))
+    scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
+    target = config.cell.encode(w / scale)
+    g = config.device.programming.program(target, key)
+    return Programmed(g=g, g_programmed=g, g_target=target, scale=scale, t=jnp.zeros((), g.dtype))
+
+
+def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float, key: Key[Array, ""]) -> Programmed:
+    """Let the devices drift to a time.
+
+    Times are counted from programming, whatever time `programmed` is at: drifting to a day is the same from any
+    earlier state, and the same key gives the same devices at every time.
+
+    Args:
+        config: The tile.
+        programmed: The devices, at any time.
+        t: Time since programming [s].
+        key: Chip key: drift exponents.
+
+    Returns:
+        The devices at time `t`.
+
+    Raises:
+        ValueError: If `t` is negative or not finite.
+    """
+    check_time("t", t)
+    t = jnp.asarray(t, programmed.g.dtype)
+    g = config.device.retention.drift(programmed.g_programmed, programmed.g_target, t, key)
+    return replace(programmed, g=g, t=t)
+
+
+def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement | None = None) -> Prepared:
+    """Fold the wires into an effective matrix, once per programmed tile.
+
+    Args:
+        config: The tile.
+        programmed: The devices.
+        placement: Where the weights sit on the tile; centred along the rows by default.
+
+    Returns:
+        What `mvm` needs. Gradients are exact.
+    """
+    rows = programmed.g.shape[-2]
+    if placement is None:
+        placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
+    span = config.cell.g_span
+
+    def one_slice(g: Array) -> tuple[Array, Array, Array]:
+        seen = config.wires.effective(g, config.cell.signs, placement)
+        return seen.matrix / span, seen.sensitivity, seen.baseline / (span * config.drive.v_read)
+
+    matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
+    # Dividing before squaring keeps float32 away from 1e-12 S^2.
+    noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
+    variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
+    return Prepared(matrix=matrix, baseline=baseline, variance=variance, scale=programmed.scale)
+
+
+def mvm(
+    config: AnalogConfig,
+    prepared: Prepared,
+    x: Float[Array, "*batch rows"],
+    key: Key[Array, "*keys"] | None = None,
+) -> Float[Array, "*batch cols"]:
+    """Multiply input vectors with a prepared tile: drive, wires, read noise, ADC, digital scales.
+
+    Read noise is drawn once per input vector, plane and slice at the output, with the variance that the tile's
+    devices have under that vector's pulses; no matrix is drawn. That is exact in distribution without wires. With
+    wires the current through a device is taken to be its conductance times the full read voltage, which drops the
+    product of IR drop and noise, a second-order term.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`.
+        x: Input vectors.
+        key: Read key, needed where devices have read noise. A single key covers the whole batch; an array of keys
+            whose shape is that of the leading batch axes gives each vector its own, so that results do not depend
+            on how a batch is split.
+
+    Returns:
+        Output vectors, in the unit of `x @ w`. Gradients are straight-through in the roundings, exact elsewhere.
+
+    Raises:
+        ValueError: If the last axis of `x` is not the tile's rows, or `key` is missing or has a wrong shape.
+    """
+    check_trailing("x", x, prepared.matrix.shape[0])
+    pulses = config.drive.encode(jnp.asarray(x, prepared.matrix.dtype))
+    return read(config, prepared, pulses, key) * pulses.scale[..., None]
+
+
+def read(
+    config: AnalogConfig, prepared: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
+) -> Float[Array, "*batch cols"]:
+    """Read a tile with given pulses: everything between the drive and the input scale. See `mvm`."""
+    rows, slices, cols = prepared.matrix.shape
+    matrix = prepared.matrix.reshape(rows, slices * cols)
+    q = jnp.matmul(pulses.level, matrix, precision=_HIGHEST) + prepared.baseline.reshape(slices * cols)
+    if prepared.variance.shape[0]:
+        q = q + _read_noise(config, prepared, pulses, key)
+    # One conversion per plane and slice, each at that plane's own full scale.
+    unit_charge = (pulses.full_scale * config.cell.g_span)[:, None]
+    q = config.adc.convert(q, unit_charge, rows)
+    total = jnp.einsum("...pc,p->...c", q, pulses.significance, precision=_HIGHEST)
+    drive_sum = jnp.einsum("...pr,p->...", pulses.level, pulses.significance, precision=_HIGHEST)
+    return config.cell.decode(total.reshape(*total.shape[:-1], slices, cols), drive_sum) * prepared.scale
+
+
+def analog_matmul(
+    config: AnalogConfig,
+    w: Float[Array, "rows cols"],
+    x: Float[Array, "*batch rows"],
+    key: Key[Array, ""],
+    t: Float[Array, ""] | float | None = None,
+) -> Float[Array, "*batch cols"]:
+    """Program, drift, prepare and multiply in one differentiable call.
+
+    Args:
+        config: The tile.
+        w: Weights.
+        x: Input vectors.
+        key: Split into a chip key and a read key.
+        t: Time of the read after programming [s]; without one the devices are as programmed.
+
+    Returns:
+        Output vectors. Differentiable in `w`, `x` and every continuous leaf of `config`.
+
+    Raises:
+        ValueError: As `program` and `mvm`.
+    """
+    chip_key, read_key = jax.random.split(key)
+    program_key, drift_key = jax.random.split(chip_key)
+    programmed = program(config, w, program_key)
+    if t is not None:
+        programmed = drift(config, programmed, t, drift_key)
+    return mvm(config, prepare(config, programmed), x, read_key)
+
+
+def _read_noise(
+    config: AnalogConfig, prepared: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
+) -> Float[Array, "*batch plane out"]:
+    terms, rows, slices, cols = prepared.variance.shape
+    weight = config.device.read_noise.weight(pulses.duration) * pulses.level**2
+    weight = jnp.moveaxis(weight, 0, -2).reshape(*pulses.level.shape[:-1], terms * rows)
+    variance = jnp.matmul(weight, prepared.variance.reshape(terms * rows, slices * cols), precision=_HIGHEST)
+    # The square root has no derivative at zero, where a vector drives no row.
+    noisy = variance > 0
+    sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
+    return sigma * _normal(key, sigma.shape, sigma.dtype)
+
+
+def _normal(key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
+    """Draw normals, one key for all or one per leading index."""
+    if key is None:
+        raise ValueError("Argument `key` must be a read key where devices have read noise, but is None.")
+    if key.shape != shape[: key.ndim]:
+        raise ValueError(
+            f"Argument `key` must be one key or have a shape that leads {shape[:-2]}, but has {key.shape}."
+        )
+    draw = lambda k: jax.random.normal(k, shape[key.ndim :], dtype)  # noqa: E731
+    for _ in range(key.ndim):
+        draw = jax.vmap(draw)
+    return draw(key)

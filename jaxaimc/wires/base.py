@@ -1,0 +1,78 @@
+"""What wires do to a tile: fold line resistance into an effective conductance matrix."""
+
+from typing import NamedTuple, Protocol
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._component import component
+
+
+class Placement(NamedTuple):
+    """Where a block of cells sits on its physical tile. Cells outside the block are open and carry nothing.
+
+    Attributes:
+        rows: Rows of the tile.
+        cols: Columns of the tile.
+        row_start: Tile row of the block's first row.
+        col_start: Tile column of the block's first column.
+    """
+
+    rows: int
+    cols: int
+    row_start: int = 0
+    col_start: int = 0
+
+
+class Effective(NamedTuple):
+    """A tile as seen from its terminals: output current = `sum_i V_i matrix_ij + baseline_j`.
+
+    Attributes:
+        matrix: Output current per unit of row drive, signs of the polarities included [S], shape (rows, cols).
+        sensitivity: Share of a device's own current that reaches its output [1], shape (polarity, rows, cols).
+        baseline: Output current with every row idle [A], shape (cols,).
+    """
+
+    matrix: Float[Array, "rows cols"]
+    sensitivity: Float[Array, "polarity rows cols"]
+    baseline: Float[Array, " cols"]
+
+
+class Wires(Protocol):
+    """What every linear wire model offers. Wires of your own are a component with these members."""
+
+    def effective(
+        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+    ) -> Effective:
+        """Return the tile as seen from its terminals for device conductances `g` [S]."""
+        ...
+
+    def validate(self) -> None:
+        """Check the numeric fields."""
+        ...
+
+
+def signed_sum(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) -> Float[Array, "rows cols"]:
+    """Add the polarities with their signs [S]."""
+    total = signs[0] * g[0]
+    for sign, conductance in zip(signs[1:], g[1:], strict=True):
+        total = total + sign * conductance
+    return total
+
+
+@component
+class NoWires:
+    """Wires without resistance: every device sees its full read voltage."""
+
+    def effective(
+        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+    ) -> Effective:
+        """Return the signed conductances themselves, no baseline; exact gradients."""
+        return Effective(
+            matrix=signed_sum(g, signs),
+            sensitivity=jnp.ones_like(g),
+            baseline=jnp.zeros(g.shape[-1:], g.dtype),
+        )
+
+    def validate(self) -> None:
+        """Nothing to check."""

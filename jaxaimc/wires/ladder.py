@@ -1,0 +1,127 @@
+"""Column ladder with held idle cells: the exact IR drop of the tile-circuit model, once per programmed tile.
+
+Source: circuit of Luquin et al. 2025 (arXiv 2506.00004). Each column wire is a ladder of segments `r`; both devices
+of a cell always load it with `G = g+ + g-`, because idle rows are held at the idle voltage. The network is therefore
+linear and does not change while pulses run, and the integrated charge is a plain matrix product with effective
+weights. By reciprocity the effective weights of a column are its node voltages when the ADC end is at one volt and
+every row is grounded: one tridiagonal solve per column, O(rows x cols) in all.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_number
+from jaxaimc._component import component, static
+from jaxaimc.units import V, ohm
+from jaxaimc.wires.base import Effective, Placement, signed_sum
+
+
+@component
+class Ladder:
+    """Resistive column wires, idle cells held at the idle voltage.
+
+    Attributes:
+        r: Resistance of a wire segment between neighbouring cells [ohm].
+        adc_segments: Length of the last segment, from the tile's edge cell to the ADC, in segments [1].
+        r_out: Further resistance in series with each column's ADC [ohm].
+        v_idle: Voltage at which idle rows hold the column's devices [V].
+        v_adc: Input voltage of the ADC [V]; its difference to `v_idle` drives a constant offset current.
+        alternate: Whether odd columns are read at the first row's end. Even columns are read at the last row's.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxaimc.wires import Placement
+        >>> g = jnp.full((1, 2, 1), 1e-3)
+        >>> Ladder(r=100.0).effective(g, (1.0,), Placement(rows=2, cols=1)).matrix.round(6).tolist()
+        [[0.0008200000156648457], [0.0009019999881274998]]
+    """
+
+    r: float = 0.15 * ohm
+    adc_segments: float = 0.5
+    r_out: float = 0.0 * ohm
+    v_idle: float = 0.4 * V
+    v_adc: float = 0.4005 * V
+    alternate: bool = static(default=True)
+
+    def effective(
+        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+    ) -> Effective:
+        """Return the exact effective matrix of a block of cells.
+
+        Open rows between the block and its ADC end are wire in series; open rows beyond the far end do nothing.
+        Gradients are exact, in `g` and in every field, by differentiating two scans over the rows. Zero `r` and
+        zero conductances are exact: no division by either occurs.
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+
+        Returns:
+            The effective matrix, sensitivities and baseline currents.
+        """
+        _, rows, cols = g.shape
+        load = jnp.sum(g, axis=0)
+        flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if self.alternate else np.zeros(cols, bool)
+        lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
+        r_end = self.r * (self.adc_segments + lead) + self.r_out
+        share, y_column = _ladder(_far_first(load, flipped), self.r, jnp.asarray(r_end, g.dtype))
+        share = _far_first(share, flipped)
+        return Effective(
+            matrix=signed_sum(g, signs) * share,
+            sensitivity=jnp.broadcast_to(share, g.shape),
+            baseline=(self.v_idle - self.v_adc) * y_column,
+        )
+
+    def validate(self) -> None:
+        """Check resistances and voltages.
+
+        Raises:
+            ValueError: If a resistance is negative or a voltage not a number.
+        """
+        check_number("Ladder", "r", self.r, "ohm", low=0.0, high=1e9)
+        check_number("Ladder", "adc_segments", self.adc_segments, low=0.0, high=1e6)
+        check_number("Ladder", "r_out", self.r_out, "ohm", low=0.0, high=1e12)
+        check_number("Ladder", "v_idle", self.v_idle, "V", low=-100.0, high=100.0)
+        check_number("Ladder", "v_adc", self.v_adc, "V", low=-100.0, high=100.0)
+
+
+def _far_first(x: Float[Array, "rows cols"], flipped: np.ndarray) -> Float[Array, "rows cols"]:
+    """Reverse the columns that are read at the first row's end, so that the far end always comes first."""
+    if not flipped.any():
+        return x
+    return jnp.where(flipped, x[::-1], x)
+
+
+def _ladder(
+    load: Float[Array, "rows cols"], r: Float[Array, ""] | float, r_end: Float[Array, " cols"]
+) -> tuple[Float[Array, "rows cols"], Float[Array, " cols"]]:
+    """Solve all ladders for a unit voltage at the ADC with grounded rows, in positive numbers only.
+
+    Args:
+        load: Conductance of each cell to its row line [S], far end first.
+        r: Segment resistance [ohm].
+        r_end: Resistance between the last node and the ADC [ohm].
+
+    Returns:
+        Node voltages [1], which are also the share of each cell's current that reaches the ADC, and the column's
+        conductance seen from the ADC [S].
+    """
+
+    def toward_adc(y: Array, g: Array) -> tuple[Array, tuple[Array, Array]]:
+        # y: conductance of everything farther out, seen from this node through the segment between.
+        total = g + y
+        drop = 1 / (1 + r * total)
+        return total * drop, (drop, total)
+
+    _, (drop, total) = jax.lax.scan(toward_adc, jnp.zeros_like(load[0]), load)
+    drop_end = 1 / (1 + r_end * total[-1])
+
+    def toward_far_end(u: Array, d: Array) -> tuple[Array, Array]:
+        return u * d, u * d
+
+    # The first factor is the last segment's; dividing by the one it replaces saves a copy of the whole array.
+    _, voltage = jax.lax.scan(toward_far_end, drop_end / drop[-1], drop, reverse=True)
+    return voltage, total[-1] * drop_end
