@@ -90,7 +90,8 @@ class Saver:
             if found.get(name) != self._identity.get(name):
                 raise ValueError(
                     f"Folder {str(self._directory)!r} holds a training run with {name} {found.get(name)!r}, "
-                    f"but this run has {self._identity.get(name)!r}; name another folder, or delete that one to start anew."
+                    f"but this run has {self._identity.get(name)!r}; "
+                    f"name another folder, or delete that one to start anew."
                 )
 
 

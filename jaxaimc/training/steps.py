@@ -54,7 +54,8 @@ class Network:
     def merge(self, parameters: dict[str, Array], others: Any) -> Any:
         """Return a network with these variables."""
         leaves = [parameters[name] for name in self.order]
-        return nnx.merge(self.graph, jax.tree.unflatten(self.parameters, leaves), others)
+        # Fresh variables: those of an outer trace may not be changed inside a gradient.
+        return nnx.merge(self.graph, jax.tree.unflatten(self.parameters, leaves), others, copy=True)
 
 
 def default_optimizer(recipe: Recipe, steps: int) -> optax.GradientTransformation:
