@@ -8,7 +8,8 @@ from jax import Array
 
 
 def _straight_through(function: Callable[[Array], Array], doc: str) -> Callable[[Array], Array]:
-    rounding = jax.custom_jvp(function)
+    # One positional argument: custom_jvp would trace the optional ones of jnp.round too.
+    rounding = jax.custom_jvp(lambda x: function(x))
     rounding.defjvp(lambda primals, tangents: (function(*primals), tangents[0]))
     rounding.__doc__ = doc
     return rounding

@@ -90,10 +90,15 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
     """
     config.validate()
     check_matrix("w", w, "n_in, n_out")
+    return _program(config, jnp.asarray(w), key)
+
+
+@jax.jit
+def _program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
     n_in, n_out = w.shape
     grid = tile_grid(config, n_in, n_out)
     rows, cols = -(-n_in // grid[0]), min(config.cols, n_out)
-    blocks = jnp.pad(jnp.asarray(w), ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
+    blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
     tiles = _over_tiles(partial(tile.program, config))(blocks, _tile_keys(key, grid))
     return Programmed(tiles=_disconnect(tiles, n_in, n_out), n_in=n_in, n_out=n_out)
@@ -115,12 +120,33 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
         ValueError: If `t` is negative or not finite.
     """
     check_time("t", t)
+    return _drift(config, programmed, t, key)
+
+
+@jax.jit
+def _drift(
+    config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float, key: Key[Array, ""]
+) -> Programmed:
     tile_rows, tile_cols = programmed.tiles.t.shape
     keys = _tile_keys(key, (tile_rows, tile_cols))
     tiles = _over_tiles(lambda p, k: tile.drift(config, p, t, k))(programmed.tiles, keys)
     return replace(programmed, tiles=tiles)
 
 
+def as_programmed(programmed: Programmed) -> Programmed:
+    """Return the devices as they were right after programming, whatever time they have drifted to.
+
+    Args:
+        programmed: The devices, at any time.
+
+    Returns:
+        The devices at time zero.
+    """
+    tiles = programmed.tiles
+    return replace(programmed, tiles=replace(tiles, g=tiles.g_programmed, t=jnp.zeros_like(tiles.t)))
+
+
+@jax.jit
 def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
     """Fold the wires of all tiles into effective matrices.
 

@@ -1,0 +1,23 @@
+"""Variable types that keep analog state apart from `nnx.Param`: an optimiser or checkpoint of parameters never sees it."""
+
+from flax import nnx
+
+
+class DeviceParam(nnx.Variable):
+    """An `AnalogConfig`: its leaves can be differentiated and optimised like parameters."""
+
+
+class Conductance(nnx.Variable):
+    """A `matrix.Programmed`: the devices of a layer."""
+
+
+class EffectiveMatrix(nnx.Variable):
+    """A `matrix.Prepared`: what a layer's matrix-vector product needs."""
+
+
+class ReadKey(nnx.Variable):
+    """A read key and the number of reads made with it."""
+
+
+class LayerError(nnx.Variable):
+    """Sums of squares of a layer's output error and of its ideal output, gathered in `probe` mode."""
