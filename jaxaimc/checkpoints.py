@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
-from jaxtyping import Array
 
 FORMAT_VERSION = 1
 _KEY = "jaxaimc"
@@ -27,7 +26,7 @@ class CheckpointError(ValueError):
     """A file that is no checkpoint, or one that does not fit the network."""
 
 
-def names(parameters: Any) -> dict[str, Array]:
+def names(parameters: Any) -> dict[str, Any]:
     """Name every leaf of a pytree by its path.
 
     Args:
@@ -44,7 +43,7 @@ def names(parameters: Any) -> dict[str, Array]:
         >>> list(names({"blocks": [{"kernel": 1.0}, {"kernel": 2.0}]}))
         ['blocks.0.kernel', 'blocks.1.kernel']
     """
-    named: dict[str, Array] = {}
+    named: dict[str, Any] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(parameters)[0]:
         parts = [_part(entry) for entry in path]
         if len(parts) > 1 and isinstance(path[-1], jax.tree_util.GetAttrKey) and parts[-1] == "value":

@@ -1,8 +1,8 @@
 """Intent classification: a text encoder on Banking77 (Casanueva et al. 2020; CC BY 4.0), from a folder the user names.
 
 77 intents of customers of a bank, 10,003 training and 3,080 test sentences. Sentences are cut into word pieces by
-byte-pair merges (Sennrich, Haddow and Birch 2016) learned from the training sentences. The tokenizer's text is stored in
-every checkpoint, because the weights mean nothing without it.
+byte-pair merges (Sennrich, Haddow and Birch 2016) learned from the training sentences. The tokenizer's text is stored
+in every checkpoint, because the weights mean nothing without it.
 """
 
 import csv
@@ -42,9 +42,7 @@ def build(key: Key[Array, ""], *, vocabulary: int = _VOCABULARY) -> Transformer:
     """
     rngs = nnx.Rngs(key)
     tokens = TokenEmbedding(vocabulary=vocabulary, length=_LENGTH, width=_WIDTH, rngs=rngs)
-    return Transformer(
-        tokens, length=_LENGTH, width=_WIDTH, layers=2, heads=4, hidden=128, classes=_CLASSES, rngs=rngs
-    )
+    return Transformer(tokens, length=_LENGTH, width=_WIDTH, layers=2, heads=4, hidden=128, classes=_CLASSES, rngs=rngs)
 
 
 def drop_tokens(key: Key[Array, ""], tokens: Int32[Array, "batch length"]) -> Int32[Array, "batch length"]:
@@ -86,9 +84,7 @@ def banking77(data: Path | None = None) -> Task:
         score=accuracy,
         metric="accuracy",
         chance=1 / _CLASSES,
-        recipe=Recipe(
-            epochs=40, batch=128, learning_rate=2e-3, warmup=0.1, weight_decay=0.05, augment=drop_tokens
-        ),
+        recipe=Recipe(epochs=40, batch=128, learning_rate=2e-3, warmup=0.1, weight_decay=0.05, augment=drop_tokens),
         assets={"tokenizer": tokenizer.to_str()},
     )
 

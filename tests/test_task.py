@@ -37,7 +37,7 @@ def test_load_task_tells_a_missing_module_from_a_missing_dependency(tmp_path, mo
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(ModuleNotFoundError, match="no module 'no_such_module'"):
         load_task("no_such_module:task")
-    with pytest.raises(ModuleNotFoundError, match="no module 'jaxaimc.no_such_part'"):
+    with pytest.raises(ModuleNotFoundError, match=r"no module 'jaxaimc\.no_such_part'"):
         load_task("jaxaimc.no_such_part:task")
     with pytest.raises(ModuleNotFoundError, match="'net_with_needs' needs 'surely_not_installed'"):
         load_task("net_with_needs:task")

@@ -49,7 +49,7 @@ class InterruptedError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, EPOCH, 100, 190])
+@pytest.mark.parametrize("stop", [EPOCH, 190])
 def test_an_interrupted_run_ends_with_the_same_network(stop, uninterrupted, tmp_path):
     def interrupt(progress: Progress):
         if progress.step >= stop:
