@@ -20,6 +20,10 @@ def _concrete(value: Any) -> np.ndarray | None:
         return None
 
 
+def _is_real(array: np.ndarray) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+
+
 def check_number(
     owner: str,
     field: str,
@@ -29,6 +33,7 @@ def check_number(
     low: float = -np.inf,
     high: float = np.inf,
     open_low: bool = False,
+    finite: bool = True,
 ) -> None:
     """Check that every entry of a numeric field is a number in a closed (or left-open) range.
 
@@ -40,20 +45,26 @@ def check_number(
         low: Smallest allowed value [unit].
         high: Largest allowed value [unit].
         open_low: Whether `low` itself is refused.
+        finite: Whether infinite values are refused.
 
     Raises:
-        ValueError: If an entry is not finite where it must be, or out of range.
+        ValueError: If an entry is NaN, infinite where it must be finite, or out of range.
     """
     array = _concrete(value)
     if array is None:
         return
-    if array.dtype == object or not np.issubdtype(array.dtype, np.number):
+    if not _is_real(array):
         raise ValueError(f"Field `{field}` of {owner} must be a number [{unit or '1'}], but is {value!r}.")
-    bad = np.isnan(array) | (array < low) | (array > high) | ((array <= low) if open_low else False)
+    bad = np.isnan(array) | (array < low) | (array > high)
+    if open_low:
+        bad |= array <= low
+    if finite:
+        bad |= np.isinf(array)
     if np.any(bad):
         worst = float(array[bad].ravel()[0])
-        bracket = "(" if open_low else "["
-        allowed = f"in {bracket}{low:g}, {high:g}]" + (f" {unit}" if unit else "")
+        left = "(" if open_low or (finite and low == -np.inf) else "["
+        right = ")" if finite and high == np.inf else "]"
+        allowed = f"in {left}{low:g}, {high:g}{right}" + (f" {unit}" if unit else "")
         shown = format_si(worst, unit) if unit else f"{worst:g}"
         raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {shown}.")
 
@@ -75,18 +86,21 @@ def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) ->
         ValueError: If `a >= b` anywhere.
     """
     a, b = _concrete(a), _concrete(b)
-    if a is not None and b is not None and np.any(a >= b):
-        raise ValueError(
-            f"Field `{small}` of {owner} must be less than `{large}`, "
-            f"but {small} is {format_si(float(np.max(a)), unit)} and {large} is {format_si(float(np.min(b)), unit)}."
-        )
+    if a is None or b is None or not np.any(a >= b):
+        return
+    a, b = (side[a >= b].ravel()[0] for side in np.broadcast_arrays(a, b))
+    shown = [format_si(float(value), unit) if unit else f"{float(value):g}" for value in (a, b)]
+    raise ValueError(
+        f"Field `{small}` of {owner} must be less than `{large}`, but {small} is {shown[0]} and {large} is {shown[1]}."
+    )
 
 
 def check_matrix(name: str, value: Any, axes: str = "rows, cols") -> None:
     """Check that an argument is a non-empty, finite matrix of real numbers.
 
     Raises:
-        ValueError: If it has another rank, an axis of size zero, or an entry that is NaN or infinite.
+        ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
+            NaN or infinite.
     """
     shape = jnp.shape(value)
     if len(shape) != 2 or 0 in shape:
@@ -94,6 +108,8 @@ def check_matrix(name: str, value: Any, axes: str = "rows, cols") -> None:
     array = _concrete(value)
     if array is None:
         return
+    if not _is_real(array):
+        raise ValueError(f"Argument `{name}` must hold real numbers, but has dtype {array.dtype}.")
     if not np.all(np.isfinite(array)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         count = int(np.sum(~np.isfinite(array)))
@@ -123,3 +139,21 @@ def check_time(name: str, value: Any) -> None:
     array = _concrete(value)
     if array is not None and not np.all((array >= 0) & np.isfinite(array)):
         raise ValueError(f"Argument `{name}` must be a time in [0, inf) s, but is {value!r}.")
+
+
+def check_key(name: str, key: Any, *, batched: bool = False) -> None:
+    """Check that an argument is a typed random key.
+
+    Args:
+        name: Name of the argument.
+        key: What was passed.
+        batched: Whether an array of keys is allowed.
+
+    Raises:
+        ValueError: If it is anything else, such as an integer or a raw `uint32` key, or an array where one key is due.
+    """
+    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        given = f"dtype {key.dtype}" if hasattr(key, "dtype") else f"{key!r}"
+        raise ValueError(f"Argument `{name}` must be a typed key such as `jax.random.key(0)`, but is {given}.")
+    if not batched and key.shape:
+        raise ValueError(f"Argument `{name}` must be a single key, shape (), but has shape {key.shape}.")

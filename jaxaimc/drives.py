@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_integer, check_number
 from jaxaimc._component import component, static
-from jaxaimc._straight_through import floor_ste, round_ste
+from jaxaimc._straight_through import clip, floor_ste, round_ste
 from jaxaimc.units import V, ns
 
 
@@ -156,7 +156,7 @@ class SplitPWM:
 
     The magnitude `|k| = k_low + 2**low_bits k_high` is driven as two planes of at most `2**low_bits - 1` and
     `2**(bits - 1 - low_bits) - 1` steps: 7 + 15 instead of 127 at the defaults (Luquin et al. 2025). Gradient:
-    straight-through, carried by the high plane alone.
+    straight-through, carried by the high plane (by the low plane where `k = 0`).
 
     Attributes:
         bits: Input bits, sign included.
@@ -203,7 +203,7 @@ def _quantise(
     x: Float[Array, "*batch rows"], input_range: InputRange, steps: int
 ) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
     bound = input_range.bound(x)
-    return round_ste(jnp.clip(x / bound[..., None], -1, 1) * steps), bound
+    return round_ste(clip(x / bound[..., None], -1.0, 1.0) * steps), bound
 
 
 def _pulses(

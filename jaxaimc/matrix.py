@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
-from jaxaimc._checks import check_matrix, check_time, check_trailing
+from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement
@@ -86,10 +86,11 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
         The programmed devices, at time zero.
 
     Raises:
-        ValueError: If `w` is not a finite matrix, or a field of `config` is out of range.
+        ValueError: If `w` is not a finite matrix, `key` is not a single key, or a field of `config` is out of range.
     """
     config.validate()
     check_matrix("w", w, "n_in, n_out")
+    check_key("key", key)
     return _program(config, jnp.asarray(w), key)
 
 
@@ -117,9 +118,11 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
         The devices at time `t`.
 
     Raises:
-        ValueError: If `t` is negative or not finite.
+        ValueError: If `t` is negative or not finite, `key` is not a single key, or a field of `config` is out of range.
     """
+    config.validate()
     check_time("t", t)
+    check_key("key", key)
     return _drift(config, programmed, t, key)
 
 
@@ -156,7 +159,11 @@ def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
 
     Returns:
         What `mvm` needs. Gradients are exact.
+
+    Raises:
+        ValueError: If a field of `config` is out of range.
     """
+    config.validate()
     rows = programmed.tiles.g.shape[-2]
     # Columns fill a tile from its first column, so a block's columns keep their parity.
     placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
@@ -183,11 +190,16 @@ def mvm(
         Output vectors, in the unit of `x @ w`.
 
     Raises:
-        ValueError: If the last axis of `x` is not the matrix's rows, or `key` is missing or has a wrong shape.
+        ValueError: If the last axis of `x` is not the matrix's rows, `key` is missing or has a wrong shape, or a
+            field of `config` is out of range.
     """
+    config.validate()
     check_trailing("x", x, prepared.n_in, "n_in")
     pulses = config.drive.encode(jnp.asarray(x, prepared.tiles.matrix.dtype))
     tile_rows, rows = prepared.tiles.matrix.shape[:2]
+
+    if key is not None:
+        check_key("key", key, batched=True)
 
     def partial_sum(block: tile.Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_integer, check_matrix, check_time, check_trailing
+from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc.adcs import ADC, CCO
 from jaxaimc.cells import Cell, Differential
@@ -116,10 +116,12 @@ def program(config: AnalogConfig, w: Float[Array, "rows cols"], key: Key[Array, 
         The programmed devices, at time zero.
 
     Raises:
-        ValueError: If `w` is not a finite matrix, does not fit the tile, or a field of `config` is out of range.
+        ValueError: If `w` is not a finite matrix, does not fit the tile, `key` is not a single key, or a field of
+            `config` is out of range.
     """
     config.validate()
     check_matrix("w", w)
+    check_key("key", key)
     if w.shape[0] > config.rows or w.shape[1] > config.cols:
         raise ValueError(
             f"Argument `w` must fit a tile of {config.rows} rows x {config.cols} cols, but has shape {w.shape}; "
@@ -149,9 +151,11 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
         The devices at time `t`.
 
     Raises:
-        ValueError: If `t` is negative or not finite.
+        ValueError: If `t` is negative or not finite, `key` is not a single key, or a field of `config` is out of range.
     """
+    config.validate()
     check_time("t", t)
+    check_key("key", key)
     t = jnp.asarray(t, programmed.g.dtype)
     g = config.device.retention.drift(programmed.g_programmed, programmed.g_target, t, key)
     return replace(programmed, g=g, t=t)
@@ -167,7 +171,11 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
 
     Returns:
         What `mvm` needs. Gradients are exact.
+
+    Raises:
+        ValueError: If a field of `config` is out of range.
     """
+    config.validate()
     rows = programmed.g.shape[-2]
     if placement is None:
         placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
@@ -178,7 +186,6 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         return seen.matrix / span, seen.sensitivity, seen.baseline / (span * config.drive.v_read)
 
     matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
-    # Dividing before squaring keeps float32 away from 1e-12 S^2.
     noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
     return Prepared(matrix=matrix, baseline=baseline, variance=variance, scale=programmed.scale)
@@ -209,8 +216,10 @@ def mvm(
         Output vectors, in the unit of `x @ w`. Gradients are straight-through in the roundings, exact elsewhere.
 
     Raises:
-        ValueError: If the last axis of `x` is not the tile's rows, or `key` is missing or has a wrong shape.
+        ValueError: If the last axis of `x` is not the tile's rows, `key` is missing or has a wrong shape, or a field
+            of `config` is out of range.
     """
+    config.validate()
     check_trailing("x", x, prepared.matrix.shape[0])
     pulses = config.drive.encode(jnp.asarray(x, prepared.matrix.dtype))
     return read(config, prepared, pulses, key) * pulses.scale[..., None]
@@ -255,6 +264,7 @@ def analog_matmul(
     Raises:
         ValueError: As `program` and `mvm`.
     """
+    check_key("key", key)
     chip_key, read_key = jax.random.split(key)
     program_key, drift_key = jax.random.split(chip_key)
     programmed = program(config, w, program_key)
@@ -280,7 +290,8 @@ def _normal(key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jnp.
     """Draw normals, one key for all or one per leading index."""
     if key is None:
         raise ValueError("Argument `key` must be a read key where devices have read noise, but is None.")
-    if key.shape != shape[: key.ndim]:
+    check_key("key", key, batched=True)
+    if key.shape != shape[:-2][: key.ndim]:
         raise ValueError(
             f"Argument `key` must be one key or have a shape that leads {shape[:-2]}, but has {key.shape}."
         )

@@ -2,12 +2,11 @@
 
 import math
 
-import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
-from jaxaimc._straight_through import trunc_ste
+from jaxaimc._straight_through import clip, trunc_ste
 from jaxaimc.units import A, GHz, uA
 
 
@@ -43,7 +42,7 @@ class CCO:
     def convert(self, q: Float[Array, "*out"], unit_charge: Float[Array, "*#out"], rows: int) -> Float[Array, "*out"]:
         """Return the counted charge in the unit of `q`."""
         counts_per_unit = unit_charge / self.charge_per_count
-        counts = trunc_ste(jnp.clip(q * counts_per_unit, -self.max_count, self.max_count))
+        counts = trunc_ste(clip(q * counts_per_unit, -self.max_count, self.max_count))
         return counts / counts_per_unit
 
     def validate(self) -> None:
@@ -54,4 +53,4 @@ class CCO:
         """
         check_number("CCO", "f_adc", self.f_adc, "Hz", low=0.0, open_low=True)
         check_number("CCO", "i_ref", self.i_ref, "A", low=0.0 * A, open_low=True)
-        check_number("CCO", "max_count", self.max_count, low=1.0)
+        check_number("CCO", "max_count", self.max_count, low=1.0, finite=False)

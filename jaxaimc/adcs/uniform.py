@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_less, check_number
 from jaxaimc._component import component, static
-from jaxaimc._straight_through import floor_ste, round_ste, trunc_ste
+from jaxaimc._straight_through import clip, floor_ste, round_ste, trunc_ste
 
 
 class Rounding(Protocol):
@@ -154,7 +154,7 @@ class Uniform:
         step = (high - low) / (_exp2(self.bits, q.dtype) - (2 if self.has_zero else 1))
         # Codes are counted from the middle of a range with a middle code, so that zero is exact in float32.
         origin = (low + high) / 2 if self.has_zero else low
-        return origin + step * self.rounding.round((jnp.clip(q, low, high) - origin) / step)
+        return origin + step * self.rounding.round((clip(q, low, high) - origin) / step)
 
     def validate(self) -> None:
         """Check resolution and range.

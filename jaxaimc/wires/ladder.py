@@ -34,8 +34,9 @@ class Ladder:
         >>> import jax.numpy as jnp
         >>> from jaxaimc.wires import Placement
         >>> g = jnp.full((1, 2, 1), 1e-3)
-        >>> Ladder(r=100.0).effective(g, (1.0,), Placement(rows=2, cols=1)).matrix.round(6).tolist()
-        [[0.0008200000156648457], [0.0009019999881274998]]
+        >>> seen = Ladder(r=100.0).effective(g, (1.0,), Placement(rows=2, cols=1))
+        >>> [round(float(share), 4) for share in seen.sensitivity.ravel()]
+        [0.8299, 0.9129]
     """
 
     r: float = 0.15 * ohm
@@ -67,7 +68,9 @@ class Ladder:
         flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if self.alternate else np.zeros(cols, bool)
         lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
         r_end = self.r * (self.adc_segments + lead) + self.r_out
-        share, y_column = _ladder(_far_first(load, flipped), self.r, jnp.asarray(r_end, g.dtype))
+        # A double-precision leaf must not change the type of a single-precision scan.
+        r, r_end = jnp.asarray(self.r, g.dtype), jnp.asarray(r_end, g.dtype)
+        share, y_column = _ladder(_far_first(load, flipped), r, r_end)
         share = _far_first(share, flipped)
         return Effective(
             matrix=signed_sum(g, signs) * share,
@@ -96,7 +99,7 @@ def _far_first(x: Float[Array, "rows cols"], flipped: np.ndarray) -> Float[Array
 
 
 def _ladder(
-    load: Float[Array, "rows cols"], r: Float[Array, ""] | float, r_end: Float[Array, " cols"]
+    load: Float[Array, "rows cols"], r: Float[Array, ""], r_end: Float[Array, " cols"]
 ) -> tuple[Float[Array, "rows cols"], Float[Array, " cols"]]:
     """Solve all ladders for a unit voltage at the ADC with grounded rows, in positive numbers only.
 

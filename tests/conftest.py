@@ -1,0 +1,29 @@
+"""Fixtures and run-time annotation checks for all tests."""
+
+import os
+import sys
+from pathlib import Path
+
+# LAPACK calls from jaxlib and SciPy fight over threads on small matrices; one thread is faster and steadier.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent))
+
+from jaxtyping import install_import_hook
+
+# Before the first import of the library: only modules imported afterwards are checked.
+install_import_hook("jaxaimc", "runtime_types.check")
+
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+# JAX compiles in the first example of a property, so per-example deadlines say nothing.
+hypothesis.settings.register_profile("jaxaimc", deadline=None, max_examples=30, derandomize=True)
+hypothesis.settings.load_profile("jaxaimc")
+
+
+@pytest.fixture
+def x64():
+    """Run a test in double precision."""
+    with jax.enable_x64(True):
+        yield

@@ -1,0 +1,33 @@
+"""Every example in a docstring of the library runs and prints what it says."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+import jaxaimc
+
+MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
+
+
+def _examples(module):
+    return [t for t in doctest.DocTestFinder(exclude_empty=True).find(module) if t.examples]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    module = importlib.import_module(name)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    report = []
+    for test in _examples(module):
+        runner.run(test, out=report.append)
+    assert not runner.failures, "".join(report)
+
+
+def test_examples_are_found_through_the_run_time_checks():
+    """The import hook wraps functions; a finder that loses their docstrings would make the test above pass idly."""
+    names = {
+        test.name for name in ("jaxaimc.cells", "jaxaimc.matrix") for test in _examples(importlib.import_module(name))
+    }
+    assert {"jaxaimc.cells.Differential", "jaxaimc.matrix.tile_grid"} <= names
