@@ -14,6 +14,7 @@ from flax import nnx
 from jaxaimc import checkpoints
 from jaxaimc.task import Recipe, Split, Task
 from jaxaimc.training.progress import Progress
+from jaxaimc.training.restore import weights
 from jaxaimc.training.resume import Saved, Saver
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.training.steps import Network, Objective, TrainingState, default_optimizer, initial_state, make_chunk
@@ -129,7 +130,7 @@ def fit(
             "score": score,
             "steps": plan.steps,
         }
-        checkpoints.save(checkpoint, end.state.parameters, facts)
+        checkpoints.save(checkpoint, weights(trained), facts)
     return Report(
         model=trained,
         losses=tuple(end.losses),

@@ -1,12 +1,28 @@
 """A task's network with trained weights."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 from flax import nnx
 
 from jaxaimc import checkpoints
 from jaxaimc.task import Task
+
+
+def weights(model: nnx.Module) -> Any:
+    """Return what a checkpoint holds of a network: parameters and running statistics.
+
+    Random-number streams and the variables of attached analog layers are not part of it, so that a checkpoint fits the
+    digital network whichever way it was trained.
+
+    Args:
+        model: Network.
+
+    Returns:
+        Its state, restricted to `nnx.Param` and `nnx.BatchStat`.
+    """
+    return nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
 
 
 def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
@@ -35,6 +51,6 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
                 f"Checkpoint {str(path)!r} was trained with another {name} than the one task {task.name!r} has now."
             )
     model = task.build(jax.random.key(0))
-    nnx.update(model, checkpoints.load(path, nnx.state(model, nnx.Param)))
+    nnx.update(model, checkpoints.load(path, weights(model)))
     model.eval()
     return model
