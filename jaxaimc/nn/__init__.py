@@ -1,6 +1,6 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
-from jaxaimc.nn.convert import Rule, convert, drift, layer_errors, program, with_read_key
+from jaxaimc.nn.convert import Rule, convert, drift, effective, layer_errors, program, with_effective, with_read_key
 from jaxaimc.nn.dot import AnalogDot
 from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey
 
@@ -14,7 +14,9 @@ __all__ = [
     "Rule",
     "convert",
     "drift",
+    "effective",
     "layer_errors",
     "program",
+    "with_effective",
     "with_read_key",
 ]

@@ -41,9 +41,7 @@ _KERNEL_RANK: dict[type[nnx.Module], Callable[..., int]] = {
 }
 
 
-def convert(
-    model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None
-) -> nnx.Module:
+def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
     """Attach analog tiles to the linear layers of a model.
 
     Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`): only their `dot_general` is replaced, so
@@ -172,6 +170,55 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
         dot.read_key = ReadKey((dot.layer_key(key), jnp.zeros((), jnp.uint32)))
 
     return _over_analog_layers(one, model)
+
+
+def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
+    """Return what the products of every analog layer need: all that differs between chips once they are programmed.
+
+    Args:
+        model: Result of `program` or `drift`.
+
+    Returns:
+        Effective matrices by layer path, a pytree; under `jax.vmap` over chip keys, those of many chips.
+
+    Raises:
+        ValueError: If a layer is not programmed.
+    """
+    found: dict[str, matrix.Prepared] = {}
+
+    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+        if dot.prepared is None:
+            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        found[dot.path] = dot.prepared.get_value()
+
+    _over_analog_layers(one, model)
+    return found
+
+
+def with_effective(model: nnx.Module, matrices: dict[str, matrix.Prepared]) -> nnx.Module:
+    """Put a model on the chip that `effective` described.
+
+    Args:
+        model: Result of `convert`, programmed or not. It is not changed.
+        matrices: Effective matrices by layer path.
+
+    Returns:
+        The model on that chip.
+
+    Raises:
+        ValueError: If the paths are not those of the model's analog layers.
+    """
+    remaining = dict(matrices)
+
+    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+        if dot.path not in remaining:
+            raise ValueError(f"Argument `matrices` must have layer {dot.path!r}, but has {', '.join(matrices)}.")
+        dot.prepared = EffectiveMatrix(remaining.pop(dot.path))
+
+    result = _over_analog_layers(one, model)
+    if remaining:
+        raise ValueError(f"Argument `matrices` has layers that the model has not: {', '.join(remaining)}.")
+    return result
 
 
 def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:

@@ -92,8 +92,8 @@ class AnalogDot(nnx.Module):
         (x_axes, kernel_axes), batch_axes = dimension_numbers
         if any(batch_axes) or tuple(kernel_axes) != tuple(range(self.contracted)):
             raise ValueError(
-                f"Layer {self.path!r} contracts kernel axes {tuple(kernel_axes)} with batch axes {batch_axes}; an analog "
-                f"layer contracts the first {self.contracted} kernel axes and has no batch axes."
+                f"Layer {self.path!r} contracts kernel axes {tuple(kernel_axes)} with batch axes {batch_axes}; an "
+                f"analog layer contracts the first {self.contracted} kernel axes and has no batch axes."
             )
         free = [axis for axis in range(x.ndim) if axis not in x_axes]
         inputs = x.transpose(*free, *x_axes).reshape(*(x.shape[axis] for axis in free), -1)
@@ -114,7 +114,9 @@ class AnalogDot(nnx.Module):
             programmed = matrix.program(config, self.flat_kernel(kernel), chip_key)
             return matrix.mvm(config, matrix.prepare(config, programmed), inputs, read_key)
         if self.prepared is None:
-            raise ValueError(f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+            raise ValueError(
+                f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
+            )
         prepared = self.prepared.get_value()
         noisy = prepared.tiles.variance.shape[1] > 0
         return matrix.mvm(config, prepared, inputs, self._next_key(required=True) if noisy else None)

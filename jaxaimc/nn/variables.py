@@ -1,4 +1,4 @@
-"""Variable types that keep analog state apart from `nnx.Param`: an optimiser or checkpoint of parameters never sees it."""
+"""Variable types that keep analog state apart from `nnx.Param`: optimisers and checkpoints of parameters skip it."""
 
 from flax import nnx
 

@@ -1,0 +1,147 @@
+"""Scores of a network on many chips at once."""
+
+import functools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import matrix, nn
+from jaxaimc.devices import Device
+from jaxaimc.task import Split, Task
+from jaxaimc.tile import AnalogConfig
+from jaxaimc.wires import NoWires
+
+Chips = dict[str, matrix.Prepared]
+
+
+def program_chips(
+    model: nnx.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool
+) -> Chips:
+    """Program chips with a network and fold their wires in.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        keys: Chip keys.
+        t: Time of the read since programming [s]; None for right after it.
+        compensated: Whether drift is compensated.
+
+    Returns:
+        Effective matrices by layer, every array with a leading chip axis.
+    """
+    analog = nn.convert(model, config)
+
+    def one(key: Key[Array, ""]) -> Chips:
+        chip = nn.program(analog, key)
+        if t is not None:
+            chip = nn.drift(chip, t, key, matrix.compensate_drift if compensated else None)
+        return nn.effective(chip)
+
+    return jax.vmap(one)(keys)
+
+
+def scores(
+    task: Task,
+    model: nnx.Module,
+    config: AnalogConfig,
+    chips: Chips,
+    read_keys: Key[Array, " chip"],
+    split: Split,
+    batch: int,
+) -> Iterator[Float[np.ndarray, "chip batch"]]:
+    """Yield the scores of the examples, batch after batch.
+
+    An example's read noise depends on the read key and its place in the split only, not on the batch.
+
+    Args:
+        task: Gives the score of an example.
+        model: Digital network.
+        config: The tile of every layer.
+        chips: Result of `program_chips`.
+        read_keys: Read key of every chip.
+        split: Examples.
+        batch: Examples computed at once on each chip.
+
+    Yields:
+        Scores of the next examples on every chip.
+    """
+    graph, state = nnx.split(nn.convert(model, _as_read(config)))
+    batch = min(batch, len(split))
+    for start in range(0, len(split), batch):
+        # The last batch is moved back to full size, so that one compilation serves all; what it repeats is left out.
+        first = min(start, len(split) - batch)
+        inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
+        keys = _example_keys(read_keys, jnp.arange(first, first + batch))
+        yield np.asarray(_scores(task.score, graph, state, chips, keys, inputs, targets))[:, start - first :]
+
+
+def layer_errors(
+    model: nnx.Module, config: AnalogConfig, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any
+) -> dict[str, Float[np.ndarray, " chip"]]:
+    """Return the relative output error of every layer, each seeing the digital network's inputs.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        chips: Result of `program_chips`.
+        read_keys: Read key of every chip.
+        inputs: Examples.
+
+    Returns:
+        Root mean square of the output error over that of the ideal output, per chip, by layer path.
+    """
+    probe = nnx.view(nn.convert(model, _as_read(config)), analog_mode="probe")
+    graph, state = nnx.split(probe)
+    keys = _example_keys(read_keys, jnp.arange(len(inputs)))
+    errors = _layer_errors(graph, state, chips, keys, jnp.asarray(inputs))
+    return {path: np.asarray(error) for path, error in errors.items()}
+
+
+def chip_keys(seed: int, chips: int) -> tuple[Key[Array, " chip"], Key[Array, " chip"]]:
+    """Return chip keys and read keys; the first chips are the same for any number of them.
+
+    Args:
+        seed: Seed of the run.
+        chips: Number of chips.
+
+    Returns:
+        Chip keys and read keys.
+    """
+    families = jax.random.split(jax.random.key(seed), 2)
+    index = jnp.arange(chips)
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    return fold(families[0], index), fold(families[1], index)
+
+
+def _as_read(config: AnalogConfig) -> AnalogConfig:
+    """Keep what acts in a read only: configs that differ in what is folded in before share one compilation."""
+    return replace(config, device=Device(read_noise=config.device.read_noise), wires=NoWires())
+
+
+def _example_keys(read_keys: Key[Array, " chip"], index: Array) -> Key[Array, "chip batch"]:
+    return jax.vmap(lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, index))(read_keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _scores(score: Any, graph: Any, state: Any, chips: Chips, keys: Array, inputs: Array, targets: Array) -> Array:
+    def one(chip: Chips, read_key: Array) -> Array:
+        analog = nn.with_read_key(nn.with_effective(nnx.merge(graph, state, copy=True), chip), read_key)
+        return score(analog(inputs), targets)
+
+    return jax.vmap(one)(chips, keys)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _layer_errors(graph: Any, state: Any, chips: Chips, keys: Array, inputs: Array) -> dict[str, Array]:
+    def one(chip: Chips, read_key: Array) -> dict[str, Array]:
+        analog = nn.with_read_key(nn.with_effective(nnx.merge(graph, state, copy=True), chip), read_key)
+        analog(inputs)
+        return nn.layer_errors(analog)
+
+    return jax.vmap(one)(chips, keys)

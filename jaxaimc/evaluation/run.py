@@ -1,0 +1,270 @@
+"""The main job: what an analog chip does to a network's accuracy."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from flax import nnx
+
+from jaxaimc.evaluation import engine
+from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
+from jaxaimc.presets import tile_circuit
+from jaxaimc.task import Split, Task
+from jaxaimc.tile import AnalogConfig
+from jaxaimc.training.restore import load_model
+from jaxaimc.training.scoring import evaluate as digital_score
+
+Row = dict[str, Any]
+
+
+class Progress(NamedTuple):
+    """Where an evaluation stands.
+
+    Args:
+        done: Network passes done (examples times chips).
+        total: Network passes in all.
+        scenario: What is being computed.
+        row: Summary of the scenario that was just finished, or None.
+    """
+
+    done: int
+    total: int
+    scenario: str
+    row: Row | None = None
+
+
+class Store(Protocol):
+    """Keeps finished results, so that an interrupted evaluation goes on where it stopped."""
+
+    def scores(self) -> list[Row]:
+        """Return the score rows already there."""
+        ...
+
+    def layers(self) -> list[Row]:
+        """Return the layer rows already there."""
+        ...
+
+    def add(self, scores: list[Row], layers: list[Row]) -> None:
+        """Keep the rows of one finished scenario."""
+        ...
+
+
+@dataclass
+class Memory:
+    """A store that forgets with the process."""
+
+    _scores: list[Row] = field(default_factory=list)
+    _layers: list[Row] = field(default_factory=list)
+
+    def scores(self) -> list[Row]:
+        """Return the score rows."""
+        return list(self._scores)
+
+    def layers(self) -> list[Row]:
+        """Return the layer rows."""
+        return list(self._layers)
+
+    def add(self, scores: list[Row], layers: list[Row]) -> None:
+        """Keep rows."""
+        self._scores += scores
+        self._layers += layers
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of `evaluate`.
+
+    Args:
+        task: Name of the task.
+        metric: Name of the metric.
+        chance: Metric of guessing.
+        scores: One row per scenario and chip: study, name, t [s], compensated, r [ohm], random, chip, examples, score.
+        layers: One row per effect, layer and chip: name, layer, chip, error (relative root mean square).
+    """
+
+    task: str
+    metric: str
+    chance: float
+    scores: list[Row]
+    layers: list[Row]
+
+    def summary(self) -> list[Row]:
+        """Return one row per scenario: its fields, and mean, standard deviation (None for one) and number of chips."""
+        groups: dict[tuple, list[Row]] = {}
+        for row in self.scores:
+            groups.setdefault(_identity(row), []).append(row)
+        return [_summarise(rows) for rows in groups.values()]
+
+
+def evaluate(
+    task: Task,
+    config: AnalogConfig | None = None,
+    *,
+    model: nnx.Module | None = None,
+    settings: Settings | None = None,
+    store: Store | None = None,
+    progress: Callable[[Progress], None] | None = None,
+) -> Evaluation:
+    """Put every linear layer of a network on analog tiles and measure what each effect does to its score.
+
+    The studies, in this order: the digital network; each effect alone and all together; everything together at
+    several times since programming, without and with drift compensation; wire resistance from zero to past the cliff.
+
+    Args:
+        task: Network, data and metric.
+        config: The tile of every layer; `presets.tile_circuit()` by default.
+        model: Trained network; the task's own by default.
+        settings: How much is evaluated.
+        store: Where finished scenarios are kept, and not computed again; in memory by default.
+        progress: Called during and after every scenario.
+
+    Returns:
+        All scores and per-layer errors.
+
+    Raises:
+        ValueError: If a field of the config is out of range.
+        FileNotFoundError: If the task's data or weights are missing.
+
+    Example:
+        >>> from jaxaimc.evaluation import Settings, evaluate
+        >>> from jaxaimc.task import load_task
+        >>> few = Settings(examples=8, chips=1, times=(), resistances=(), layer_examples=8)
+        >>> result = evaluate(load_task("models.vit:fashion_mnist"), settings=few)
+        >>> [row["name"] for row in result.summary()][:3]
+        ['digital', 'input pulses only', 'ADC only']
+    """
+    config = tile_circuit() if config is None else config
+    config.validate()
+    settings = settings or Settings()
+    model = load_model(task) if model is None else model
+    store = store if store is not None else Memory()
+    test = task.split("test").first(settings.examples)
+    plan = [
+        *effects(config),
+        *drifts(config, settings.times),
+        *resistances(config, settings.resistances, min(settings.sweep_examples, len(test))),
+    ]
+    report = _Reporter(progress, sum(_passes(s, settings, test) for s in plan))
+    finished = {_identity(row) for row in store.scores()}
+    if ("digital", "digital", None, False, None) not in finished:
+        report.start("digital")
+        score = digital_score(task, model, test)
+        row = _row("digital", "digital", random=False, examples=len(test), chip=0, score=score)
+        store.add([row], [])
+        report.finish(_summarise([row]))
+    for scenario in plan:
+        if _identity(vars(scenario)) in finished:
+            report.skip(_passes(scenario, settings, test))
+            continue
+        rows, layers = _run(scenario, task, model, settings, test, report)
+        store.add(rows, layers)
+        report.finish(_summarise(rows))
+    return Evaluation(
+        task=task.name, metric=task.metric, chance=task.chance, scores=store.scores(), layers=store.layers()
+    )
+
+
+def _run(
+    scenario: Scenario, task: Task, model: nnx.Module, settings: Settings, test: Split, report: "_Reporter"
+) -> tuple[list[Row], list[Row]]:
+    """Compute one scenario."""
+    report.start(scenario.name)
+    split = test.first(scenario.examples)
+    # Scenarios without randomness run on as many equal chips, so that they share compilations; one is reported.
+    chip_keys, read_keys = engine.chip_keys(settings.seed, settings.chips)
+    chips = engine.program_chips(model, scenario.config, chip_keys, scenario.t, compensated=scenario.compensated)
+    parts = []
+    for part in engine.scores(task, model, scenario.config, chips, read_keys, split, settings.batch):
+        parts.append(part)
+        report.step(part.size)
+    per_chip = np.concatenate(parts, axis=1).mean(axis=1, dtype=np.float64)
+    reported = range(settings.chips if scenario.random else 1)
+    rows = [
+        _row(
+            scenario.study,
+            scenario.name,
+            t=scenario.t,
+            compensated=scenario.compensated,
+            r=scenario.r,
+            random=scenario.random,
+            examples=len(split),
+            chip=chip,
+            score=float(per_chip[chip]),
+        )
+        for chip in reported
+    ]
+    layers = []
+    if scenario.study == "effect":
+        inputs = test.first(settings.layer_examples).inputs
+        errors = engine.layer_errors(model, scenario.config, chips, read_keys, inputs)
+        layers = [
+            {"name": scenario.name, "layer": path, "chip": chip, "error": float(error[chip])}
+            for path, error in errors.items()
+            for chip in reported
+        ]
+    return rows, layers
+
+
+def _row(
+    study: str,
+    name: str,
+    *,
+    random: bool,
+    examples: int,
+    chip: int,
+    score: float,
+    t: float | None = None,
+    compensated: bool = False,
+    r: float | None = None,
+) -> Row:
+    return {
+        "study": study,
+        "name": name,
+        "t": t,
+        "compensated": compensated,
+        "r": r,
+        "random": random,
+        "examples": examples,
+        "chip": chip,
+        "score": score,
+    }
+
+
+def _identity(row: dict[str, Any]) -> tuple:
+    return row["study"], row["name"], row["t"], row["compensated"], row["r"]
+
+
+def _summarise(rows: list[Row]) -> Row:
+    values = np.array([row["score"] for row in rows])
+    spread = float(values.std(ddof=1)) if len(values) > 1 else None
+    kept = {key: value for key, value in rows[0].items() if key not in ("chip", "score")}
+    return {**kept, "chips": len(rows), "mean": float(values.mean()), "std": spread}
+
+
+def _passes(scenario: Scenario, settings: Settings, test: Split) -> int:
+    return settings.chips * min(scenario.examples or len(test), len(test))
+
+
+class _Reporter:
+    """Counts network passes and passes them on."""
+
+    def __init__(self, progress: Callable[[Progress], None] | None, total: int):
+        self._progress = progress or (lambda _: None)
+        self._total = total
+        self._done = 0
+        self._name = ""
+
+    def start(self, name: str) -> None:
+        self._name = name
+        self.step(0)
+
+    def step(self, passes: int) -> None:
+        self._done += passes
+        self._progress(Progress(self._done, self._total, self._name))
+
+    def skip(self, passes: int) -> None:
+        self._done += passes
+
+    def finish(self, row: Row) -> None:
+        self._progress(Progress(self._done, self._total, self._name, row))
