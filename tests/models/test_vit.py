@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from jaxaimc import checkpoints
-from jaxaimc.training import evaluate, load_model
+from jaxaimc.training import evaluate, fit, load_model
 from models.idx import IdxFile
 from models.vit import ASSETS, DEBIAN, fashion_mnist, flip_and_shift
 
@@ -48,6 +48,28 @@ def test_training_images_come_from_the_package():
     assert patches.deviation == pytest.approx(train.inputs.std() / 255, abs=1e-4)
     named = fashion_mnist(DEBIAN).split("test")
     np.testing.assert_array_equal(named.inputs, test.inputs)
+
+
+class EnoughError(Exception):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEBIAN.is_dir(), reason="needs Debian's package dataset-fashion-mnist")
+def test_the_recorded_training_is_reproduced_step_by_step():
+    """The first epoch of the full run has the loss that the checkpoint records for it."""
+    task, losses = fashion_mnist(), []
+
+    def stop_after_an_epoch(progress):
+        if progress.epoch > 1:
+            raise EnoughError
+        losses.append(progress.loss)
+
+    with pytest.raises(EnoughError):
+        fit(task, progress=stop_after_an_epoch)
+    recorded = checkpoints.metadata(task.default_checkpoint)["losses"][0]
+    # Rounding differs between processors; the learning itself does not.
+    assert np.mean(losses) == pytest.approx(recorded, rel=5e-3)
 
 
 def test_absent_training_images_and_unknown_parts_are_explained(tmp_path):
