@@ -84,7 +84,7 @@ def banking77(data: Path | None = None) -> Task:
         score=accuracy,
         metric="accuracy",
         chance=1 / _CLASSES,
-        recipe=Recipe(epochs=40, batch=128, learning_rate=2e-3, warmup=0.1, weight_decay=0.05, augment=drop_tokens),
+        recipe=Recipe(epochs=40, batch=128, learning_rate=4e-3, warmup=0.1, weight_decay=0.05, augment=drop_tokens),
         assets={"tokenizer": tokenizer.to_str()},
     )
 
