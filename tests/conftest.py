@@ -8,10 +8,10 @@ from pathlib import Path
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
 # Before the first import of the library: only modules imported afterwards are checked.
-install_import_hook("jaxaimc", "runtime_types.check")
+jaxtyping.install_import_hook("jaxaimc", "runtime_types.check")
 
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
@@ -27,3 +27,12 @@ def x64():
     """Run a test in double precision."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _annotations(request):
+    """Switch the annotation checks off in tests named `test_bad_*`: there the library's own refusal is the subject."""
+    off = request.node.name.startswith("test_bad_")
+    jaxtyping.config.update("jaxtyping_disable", off)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
