@@ -149,7 +149,6 @@ def as_programmed(programmed: Programmed) -> Programmed:
     return replace(programmed, tiles=replace(tiles, g=tiles.g_programmed, t=jnp.zeros_like(tiles.t)))
 
 
-@jax.jit
 def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
     """Fold the wires of all tiles into effective matrices.
 
@@ -164,6 +163,11 @@ def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
         ValueError: If a field of `config` is out of range.
     """
     config.validate()
+    return _prepare(config, programmed)
+
+
+@jax.jit
+def _prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
     rows = programmed.tiles.g.shape[-2]
     # Columns fill a tile from its first column, so a block's columns keep their parity.
     placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
@@ -195,11 +199,17 @@ def mvm(
     """
     config.validate()
     check_trailing("x", x, prepared.n_in, "n_in")
-    pulses = config.drive.encode(jnp.asarray(x, prepared.tiles.matrix.dtype))
-    tile_rows, rows = prepared.tiles.matrix.shape[:2]
-
     if key is not None:
         check_key("key", key, batched=True)
+    return _mvm(config, prepared, jnp.asarray(x, prepared.tiles.matrix.dtype), key)
+
+
+@jax.jit
+def _mvm(
+    config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, "*keys"] | None
+) -> Float[Array, "*batch n_out"]:
+    pulses = config.drive.encode(x)
+    tile_rows, rows = prepared.tiles.matrix.shape[:2]
 
     def partial_sum(block: tile.Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)

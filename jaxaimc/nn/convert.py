@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,7 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
             rule.config.validate()
 
     # A shared layer is visited once, under the first of its paths, here as in `_linear_layers`.
-    def attach(path: tuple, node: object) -> object:
+    def attach(path: tuple, node: Any) -> Any:
         rule = chosen.get(_join(path))
         if rule is not None and rule.config is not None:
             contracted = _CONTRACTED[type(node)](node)
@@ -104,7 +105,7 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         ValueError: If the model has no analog layer, or a kernel is not finite.
     """
 
-    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+    def one(layer: Any, dot: AnalogDot) -> None:
         config = dot.config.get_value()
         program_key, _ = jax.random.split(dot.layer_key(key))
         programmed = matrix.program(config, dot.flat_kernel(layer.kernel[...]), program_key)
@@ -136,7 +137,7 @@ def drift(
         ValueError: If the model is not programmed, or `t` is negative or not finite.
     """
 
-    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+    def one(layer: Any, dot: AnalogDot) -> None:
         if dot.programmed is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
         config = dot.config.get_value()
@@ -166,7 +167,7 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
         The model, ready to be called.
     """
 
-    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+    def one(layer: Any, dot: AnalogDot) -> None:
         dot.read_key = ReadKey((dot.layer_key(key), jnp.zeros((), jnp.uint32)))
 
     return _over_analog_layers(one, model)
@@ -186,7 +187,7 @@ def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
     """
     found: dict[str, matrix.Prepared] = {}
 
-    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+    def one(layer: Any, dot: AnalogDot) -> None:
         if dot.prepared is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
         found[dot.path] = dot.prepared.get_value()
@@ -210,7 +211,7 @@ def with_effective(model: nnx.Module, matrices: dict[str, matrix.Prepared]) -> n
     """
     remaining = dict(matrices)
 
-    def one(layer: nnx.Linear, dot: AnalogDot) -> None:
+    def one(layer: Any, dot: AnalogDot) -> None:
         if dot.path not in remaining:
             raise ValueError(f"Argument `matrices` must have layer {dot.path!r}, but has {', '.join(matrices)}.")
         dot.prepared = EffectiveMatrix(remaining.pop(dot.path))
@@ -261,7 +262,7 @@ def _check_all_used(rules: Sequence[Rule], layers: dict[str, nnx.Module]) -> Non
             )
 
 
-def _check_convertible(path: str, layer: nnx.Module) -> None:
+def _check_convertible(path: str, layer: Any) -> None:
     rank = _KERNEL_RANK[type(layer)](layer)
     if getattr(layer, "batch_axis", None):
         raise ValueError(f"Layer {path!r} has batch axes {dict(layer.batch_axis)} and cannot be converted.")
@@ -278,7 +279,7 @@ def _over_analog_layers(function: Callable[..., None], model: nnx.Module) -> nnx
     """Apply `function(layer, dot)` to every analog layer of a copy of the model that shares its variables."""
     found = False
 
-    def visit(path: tuple, node: object) -> object:
+    def visit(path: tuple, node: Any) -> Any:
         nonlocal found
         if type(node) in _CONTRACTED and isinstance(node.dot_general, AnalogDot):
             found = True

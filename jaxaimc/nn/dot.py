@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ class AnalogDot(nnx.Module):
         self.read_key: ReadKey | None = nnx.data(None)
         self.error: LayerError | None = nnx.data(None)
 
-    def set_view(self, analog_mode: AnalogMode | None = None) -> None:
+    def set_view(self, analog_mode: str | None = None) -> None:
         """Set the mode; called by `nnx.view`.
 
         Args:
@@ -54,7 +54,7 @@ class AnalogDot(nnx.Module):
             return
         if analog_mode not in get_args(AnalogMode):
             raise ValueError(f"Argument `analog_mode` must be one of {get_args(AnalogMode)}, but is {analog_mode!r}.")
-        self.analog_mode = analog_mode
+        self.analog_mode = cast(AnalogMode, analog_mode)
         if analog_mode == "probe":
             self.error = LayerError(jnp.zeros(2))
 
