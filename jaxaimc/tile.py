@@ -185,7 +185,12 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         seen = config.wires.effective(g, config.cell.signs, placement)
         return seen.matrix / span, seen.sensitivity, seen.baseline / (span * config.drive.v_read)
 
-    matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
+    if programmed.g.shape[0] == 1:
+        # A batch axis of one would cost two copies of the tile in the layout of the scans.
+        matrix, sensitivity, baseline = one_slice(programmed.g[0])
+        matrix, sensitivity, baseline = matrix[:, None], sensitivity[None], baseline[None]
+    else:
+        matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
     noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
     return Prepared(matrix=matrix, baseline=baseline, variance=variance, scale=programmed.scale)

@@ -64,7 +64,7 @@ class Ladder:
             The effective matrix, sensitivities and baseline currents.
         """
         _, rows, cols = g.shape
-        load = jnp.sum(g, axis=0)
+        load = signed_sum(g, (1.0,) * len(g))
         flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if self.alternate else np.zeros(cols, bool)
         lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
         r_end = self.r * (self.adc_segments + lead) + self.r_out
@@ -113,18 +113,20 @@ def _ladder(
         conductance seen from the ADC [S].
     """
 
-    def toward_adc(y: Array, g: Array) -> tuple[Array, tuple[Array, Array]]:
+    def toward_adc(carry: tuple[Array, Array], g: Array) -> tuple[tuple[Array, Array], Array]:
         # y: conductance of everything farther out, seen from this node through the segment between.
+        y, _ = carry
         total = g + y
         drop = 1 / (1 + r * total)
-        return total * drop, (drop, total)
+        return (total * drop, total), drop
 
-    _, (drop, total) = jax.lax.scan(toward_adc, jnp.zeros_like(load[0]), load)
-    drop_end = 1 / (1 + r_end * total[-1])
+    none = jnp.zeros_like(load[0])
+    (_, last), drop = jax.lax.scan(toward_adc, (none, none), load)
+    drop_end = 1 / (1 + r_end * last)
 
     def toward_far_end(u: Array, d: Array) -> tuple[Array, Array]:
         return u * d, u * d
 
     # The first factor is the last segment's; dividing by the one it replaces saves a copy of the whole array.
     _, voltage = jax.lax.scan(toward_far_end, drop_end / drop[-1], drop, reverse=True)
-    return voltage, total[-1] * drop_end
+    return voltage, last * drop_end
