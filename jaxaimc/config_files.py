@@ -8,7 +8,7 @@ import dataclasses
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import numpy as np
 
@@ -133,7 +133,16 @@ def _decode_component(value: dict[str, Any], where: str) -> Any:
     if unknown:
         raise ConfigFileError(f"{where} has no field {unknown[0]!r}; {class_name} has: {', '.join(known) or 'none'}.")
     fields = {key: _decode(entry, f"{where}.{key}") for key, entry in value.items() if key != "type"}
+    for field in dataclasses.fields(cls):
+        entry = fields.get(field.name)
+        if _may_be_tuple(field.type) and isinstance(entry, np.ndarray) and entry.ndim == 1:
+            fields[field.name] = tuple(entry.tolist())
     try:
         return cls(**fields)
     except TypeError as error:
         raise ConfigFileError(f"{where}: {error}.") from error
+
+
+def _may_be_tuple(declared: Any) -> bool:
+    """Return whether a field's annotation is a tuple of numbers, alone or as one of several choices."""
+    return any(get_origin(choice) is tuple for choice in (declared, *get_args(declared)))

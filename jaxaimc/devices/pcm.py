@@ -1,4 +1,4 @@
-"""Phase-change memory: the published statistical models, each a part of `PCM`.
+"""Phase-change memory: the published statistical models, as coefficients of the laws in `jaxaimc.devices.laws`.
 
 `r = target / g_max` throughout. Sources: Nandakumar et al. 2019 (ICECS), Joshi et al. 2020 (Nature Communications
 11, 2473) for programming, drift and 1/f noise; Luquin et al. 2025 (arXiv 2506.00004) for reads of nanoseconds.
@@ -6,139 +6,90 @@
 
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise, ReadNoise
+from jaxaimc.devices.curves import ClippedLogarithm, ClippedPower, Curve, Polynomial
+from jaxaimc.devices.laws import FlickerNoise, NormalProgramming, PowerLawDrift
 from jaxaimc.units import ns, uS, us
 
-# Below this fraction of g_max the logarithms and powers of the fits are at their clipped ends.
-_SMALLEST = 1e-9
-
 
 @component
-class PCMProgrammingNoise:
+class PCMProgrammingNoise(NormalProgramming):
     """Normal spread `sigma = scale (g_max / 25 uS) (0.26348 + 1.9650 r - 1.1731 r^2) uS`, cut at zero conductance.
 
-    Source: Nandakumar et al. 2019; Joshi et al. 2020. Differentiable along the drawn sample (reparametrised).
+    Source: Nandakumar et al. 2019; Joshi et al. 2020. Beyond `r = 1` the spread stays. Differentiable along the drawn
+    sample (reparametrised).
 
     Attributes:
-        scale: Factor on the published spread.
+        spread: The polynomial [uS for 25 uS].
         g_max: Conductance scale of the fit [S].
+        full_scale: 25, the published `g_max` in uS.
+        scale: Factor on the published spread.
     """
 
-    scale: float = 1.0
-    g_max: float = 25 * uS
-
-    def sigma(self, target: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
-        """Return the standard deviation [S] of programming to `target` [S]."""
-        r = target / self.g_max
-        return self.scale * (self.g_max / 25) * jnp.maximum(0.26348 + 1.9650 * r - 1.1731 * r**2, 0.0)
-
-    def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
-        """Return programmed conductances [S]."""
-        draw = jax.random.normal(key, target.shape, target.dtype)
-        return jnp.maximum(target + self.sigma(target) * draw, 0.0)
-
-    def validate(self) -> None:
-        """Check scale and fit range.
-
-        Raises:
-            ValueError: If `scale` is negative or `g_max` not positive.
-        """
-        check_number("PCMProgrammingNoise", "scale", self.scale, low=0.0)
-        check_number("PCMProgrammingNoise", "g_max", self.g_max, "S", low=0.0, open_low=True)
+    spread: Curve = Polynomial(coefficients=(0.26348, 1.9650, -1.1731))
+    full_scale: float = 25.0
 
 
 @component
-class PCMDrift:
+class PCMJoshiProgrammingNoise(NormalProgramming):
+    """Normal spread `sigma = -0.00178767 g^2 + 0.07585724 g + 0.28638599` in uS, cut at zero conductance.
+
+    Source: Joshi et al. 2020, the fit to programming alone, `g` from 0 to 25 uS; beyond, the spread stays.
+
+    Attributes:
+        spread: The polynomial in `r = g / 25 uS` [uS for 25 uS].
+        g_max: Conductance scale of the fit [S].
+        full_scale: 25, the published `g_max` in uS.
+        scale: Factor on the published spread.
+    """
+
+    spread: Curve = Polynomial(coefficients=(0.28638599, 0.07585724 * 25, -0.00178767 * 25**2))
+    full_scale: float = 25.0
+
+
+@component
+class PCMDrift(PowerLawDrift):
     """Power law `g (1 + t / t0)^-nu` with a normal exponent per device.
 
     Mean `clip(-0.0155 ln r + 0.0244, 0.049, 0.1)`, standard deviation `clip(-0.0125 ln r - 0.0059, 0.008, 0.045)`.
     Source: Joshi et al. 2020. The exponents belong to the chip: the same key gives the same devices at every time.
 
     Attributes:
-        scale: Factor on the exponents.
+        mean: Mean exponent over the state [1].
+        spread: Standard deviation of the exponent over the state [1].
         t0: Time after programming at which the programmed conductance holds [s].
         g_max: Conductance scale of the fit [S].
+        scale: Factor on the exponents.
     """
 
-    scale: float = 1.0
+    mean: Curve = ClippedLogarithm(slope=-0.0155, offset=0.0244, low=0.049, high=0.1)
+    spread: Curve = ClippedLogarithm(slope=-0.0125, offset=-0.0059, low=0.008, high=0.045)
     t0: float = 20.0
-    g_max: float = 25 * uS
-
-    def exponent(self, target: Float[Array, "*cell"]) -> tuple[Float[Array, "*cell"], Float[Array, "*cell"]]:
-        """Return mean and standard deviation of the drift exponent for `target` [S]."""
-        log_r = jnp.log(jnp.maximum(target / self.g_max, _SMALLEST))
-        mean = jnp.clip(-0.0155 * log_r + 0.0244, 0.049, 0.1)
-        spread = jnp.clip(-0.0125 * log_r - 0.0059, 0.008, 0.045)
-        return self.scale * mean, self.scale * spread
-
-    def drift(
-        self,
-        programmed: Float[Array, "*cell"],
-        target: Float[Array, "*cell"],
-        t: Float[Array, ""] | float,
-        key: Key[Array, ""],
-    ) -> Float[Array, "*cell"]:
-        """Return the conductances [S] at time `t` [s]."""
-        mean, spread = self.exponent(target)
-        nu = mean + spread * jax.random.normal(key, target.shape, target.dtype)
-        return programmed * jnp.exp(-nu * jnp.log1p(t / self.t0))
-
-    def validate(self) -> None:
-        """Check scale, reference time and fit range.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        check_number("PCMDrift", "scale", self.scale, low=0.0)
-        check_number("PCMDrift", "t0", self.t0, "s", low=0.0, open_low=True)
-        check_number("PCMDrift", "g_max", self.g_max, "S", low=0.0, open_low=True)
 
 
 @component
-class PCMFlickerNoise:
+class PCMFlickerNoise(FlickerNoise):
     """1/f read noise `sigma = scale g Q sqrt(ln((t + t_read) / (2 t_read)))`, `Q = min(0.0088 / r^0.65, 0.2)`.
 
     Source: Nandakumar et al. 2019; Joshi et al. 2020. It grows with the time since programming and is zero before
     `t_read`.
 
     Attributes:
-        scale: Factor on the published spread.
+        amplitude: `Q` over the state [1].
         t_read: Duration of a read [s].
         g_max: Conductance scale of the fit [S].
+        full_scale: Without effect here: the amplitude is proportional.
+        scale: Factor on the published spread.
+        proportional: True, `Q` is a fraction of the conductance.
     """
 
-    scale: float = 1.0
+    amplitude: Curve = ClippedPower(factor=0.0088, exponent=-0.65, high=0.2)
     t_read: float = 250 * ns
-    g_max: float = 25 * uS
-
-    def variance(
-        self, g: Float[Array, "*cell"], target: Float[Array, "*cell"], t: Float[Array, ""] | float
-    ) -> Float[Array, "1 *cell"]:
-        """Return the one factor there is, the variance [S^2] itself."""
-        r = jnp.maximum(target / self.g_max, _SMALLEST)
-        q = jnp.minimum(0.0088 / r**0.65, 0.2)
-        span = jnp.log(jnp.maximum((t + self.t_read) / (2 * self.t_read), 1.0))
-        return ((self.scale * g * q) ** 2 * span)[None]
-
-    def weight(self, duration: Float[Array, "*pulse"]) -> Float[Array, "1 *pulse"]:
-        """Return one: the model has no dependence on the pulse."""
-        return jnp.ones((1, *duration.shape), duration.dtype)
-
-    def validate(self) -> None:
-        """Check scale, read time and fit range.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        check_number("PCMFlickerNoise", "scale", self.scale, low=0.0)
-        check_number("PCMFlickerNoise", "t_read", self.t_read, "s", low=0.0, open_low=True)
-        check_number("PCMFlickerNoise", "g_max", self.g_max, "S", low=0.0, open_low=True)
 
 
 @component
@@ -159,7 +110,7 @@ class PCMPulseNoise:
     # Chebyshev nodes of slope / offset [1/uS] over its range 0.2190 (1 ns) to 0.2261 (about 0.4 us).
     _NODES: ClassVar[tuple[float, float]] = (0.22002, 0.22502)
 
-    def sigma(self, g: Float[Array, "*cell"], duration: Float[Array, "*cell"] | float) -> Float[Array, "*cell"]:
+    def sigma(self, g: Float[Array, "*#cell"], duration: Float[Array, "*#cell"] | float) -> Float[Array, "..."]:
         """Return the published standard deviation [S] of one read of `g` [S] by a pulse of `duration` [s]."""
         slope, offset = self._fit(jnp.asarray(duration))
         return self.scale * (slope * g + offset * uS)
@@ -209,3 +160,18 @@ class PCM(Device):
     programming: ProgrammingNoise = PCMProgrammingNoise()
     retention: DriftLaw = PCMDrift()
     read_noise: ReadNoise = PCMPulseNoise()
+
+
+@component
+class PCMJoshi(Device):
+    """Phase-change memory with the programming noise that Joshi et al. 2020 fitted to programming alone.
+
+    Attributes:
+        programming: Spread of programmed conductances.
+        retention: Drift with time.
+        read_noise: The 1/f noise since programming.
+    """
+
+    programming: ProgrammingNoise = PCMJoshiProgrammingNoise()
+    retention: DriftLaw = PCMDrift()
+    read_noise: ReadNoise = PCMFlickerNoise()
