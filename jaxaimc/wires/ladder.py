@@ -7,6 +7,8 @@ weights. By reciprocity the effective weights of a column are its node voltages 
 every row is grounded: one tridiagonal solve per column, O(rows x cols) in all.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -52,7 +54,7 @@ class Ladder:
         """Return the exact effective matrix of a block of cells.
 
         Open rows between the block and its ADC end are wire in series; open rows beyond the far end do nothing.
-        Gradients are exact, in `g` and in every field, by differentiating two scans over the rows. Zero `r` and
+        Gradients are exact, in `g` and in every field, by two linear scans over the rows. Zero `r` and
         zero conductances are exact: no division by either occurs.
 
         Args:
@@ -98,10 +100,14 @@ def _far_first(x: Float[Array, "rows cols"], flipped: np.ndarray) -> Float[Array
     return jnp.where(flipped, x[::-1], x)
 
 
+@jax.custom_jvp
 def _ladder(
-    load: Float[Array, "rows cols"], r: Float[Array, ""], r_end: Float[Array, " cols"]
+    load: Float[Array, "rows cols"], r: Float[Array, ""] | float, r_end: Float[Array, " cols"]
 ) -> tuple[Float[Array, "rows cols"], Float[Array, " cols"]]:
     """Solve all ladders for a unit voltage at the ADC with grounded rows, in positive numbers only.
+
+    With `t` the conductance at a node of all that is farther out, the node's own cell included, and `d` the voltage
+    ratio over the segment that follows: `t_s = G_s + t_(s-1) d_(s-1)`, `d_s = 1 / (1 + r t_s)`, `u_s = d_s u_(s+1)`.
 
     Args:
         load: Conductance of each cell to its row line [S], far end first.
@@ -109,12 +115,11 @@ def _ladder(
         r_end: Resistance between the last node and the ADC [ohm].
 
     Returns:
-        Node voltages [1], which are also the share of each cell's current that reaches the ADC, and the column's
+        Node voltages `u` [1], which are also the share of each cell's current that reaches the ADC, and the column's
         conductance seen from the ADC [S].
     """
 
     def toward_adc(carry: tuple[Array, Array], g: Array) -> tuple[tuple[Array, Array], Array]:
-        # y: conductance of everything farther out, seen from this node through the segment between.
         y, _ = carry
         total = g + y
         drop = 1 / (1 + r * total)
@@ -123,10 +128,54 @@ def _ladder(
     none = jnp.zeros_like(load[0])
     (_, last), drop = jax.lax.scan(toward_adc, (none, none), load)
     drop_end = 1 / (1 + r_end * last)
+    return _voltages(drop, drop_end), last * drop_end
+
+
+@_ladder.defjvp
+def _ladder_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Any, Any]:
+    """Differentiate the two walks by two linear ones, which JAX transposes for reverse mode."""
+    load, r, r_end = primals
+    load_dot, r_dot, r_end_dot = tangents
+
+    def toward_adc(y: Array, g: Array) -> tuple[Array, tuple[Array, Array]]:
+        total = g + y
+        drop = 1 / (1 + r * total)
+        return total * drop, (total, drop)
+
+    _, (total, drop) = jax.lax.scan(toward_adc, jnp.zeros_like(load[0]), load)
+    drop_end = 1 / (1 + r_end * total[-1])
+    voltage = _voltages(drop, drop_end)
+
+    # The last segment is r_end, not r: its factor replaces the last row's.
+    square = jnp.square(drop)
+    by_r = -jnp.square(total) * square
+
+    def conductance_walk(y_dot: Array, row: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        g_dot, factor, r_factor = row
+        t_dot = g_dot + y_dot
+        return factor * t_dot + r_factor * r_dot, t_dot
+
+    _, total_dot = jax.lax.scan(conductance_walk, jnp.zeros_like(load[0]), (load_dot, square, by_r))
+    drop_dot = -square * (r * total_dot + total * r_dot)
+    drop_end_dot = -jnp.square(drop_end) * (r_end * total_dot[-1] + total[-1] * r_end_dot)
+
+    def voltage_walk(u_dot: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        factor, source = row
+        u_dot = factor * u_dot + source
+        return u_dot, u_dot
+
+    source = drop_dot[:-1] * voltage[1:]
+    _, rest_dot = jax.lax.scan(voltage_walk, drop_end_dot, (drop[:-1], source), reverse=True)
+    voltage_dot = jnp.concatenate([rest_dot, drop_end_dot[None]])
+    y_dot = drop_end * total_dot[-1] + total[-1] * drop_end_dot
+    return (voltage, total[-1] * drop_end), (voltage_dot, y_dot)
+
+
+def _voltages(drop: Float[Array, "rows cols"], drop_end: Float[Array, " cols"]) -> Float[Array, "rows cols"]:
+    """Walk away from the ADC and return the node voltages [1]."""
 
     def toward_far_end(u: Array, d: Array) -> tuple[Array, Array]:
         return u * d, u * d
 
     # The first factor is the last segment's; dividing by the one it replaces saves a copy of the whole array.
-    _, voltage = jax.lax.scan(toward_far_end, drop_end / drop[-1], drop, reverse=True)
-    return voltage, last * drop_end
+    return jax.lax.scan(toward_far_end, drop_end / drop[-1], drop, reverse=True)[1]
