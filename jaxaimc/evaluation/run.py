@@ -23,7 +23,7 @@ class Progress(NamedTuple):
 
     Args:
         done: Network passes done (examples times chips).
-        total: Network passes in all.
+        total: Network passes of this call; scenarios that the store already holds do not count.
         scenario: What is being computed.
         row: Summary of the scenario that was just finished, or None.
     """
@@ -91,10 +91,22 @@ class Evaluation:
 
     def summary(self) -> list[Row]:
         """Return one row per scenario: its fields, and mean, standard deviation (None for one) and number of chips."""
-        groups: dict[tuple, list[Row]] = {}
-        for row in self.scores:
-            groups.setdefault(_identity(row), []).append(row)
-        return [_summarise(rows) for rows in groups.values()]
+        return summarise(self.scores)
+
+
+def summarise(scores: list[Row]) -> list[Row]:
+    """Gather the chips of every scenario.
+
+    Args:
+        scores: One row per scenario and chip.
+
+    Returns:
+        One row per scenario, in order of appearance: its fields, and `chips`, `mean` and `std` (None for one chip).
+    """
+    groups: dict[tuple, list[Row]] = {}
+    for row in scores:
+        groups.setdefault(_identity(row), []).append(row)
+    return [_summary(rows) for rows in groups.values()]
 
 
 def evaluate(
@@ -145,21 +157,19 @@ def evaluate(
         *drifts(config, settings.times),
         *resistances(config, settings.resistances, min(settings.sweep_examples, len(test))),
     ]
-    report = _Reporter(progress, sum(_passes(s, settings, test) for s in plan))
     finished = {_identity(row) for row in store.scores()}
+    todo = [scenario for scenario in plan if _identity(vars(scenario)) not in finished]
+    report = _Reporter(progress, sum(_passes(scenario, settings, test) for scenario in todo))
     if ("digital", "digital", None, False, None) not in finished:
         report.start("digital")
         score = digital_score(task, model, test)
         row = _row("digital", "digital", random=False, examples=len(test), chip=0, score=score)
         store.add([row], [])
-        report.finish(_summarise([row]))
-    for scenario in plan:
-        if _identity(vars(scenario)) in finished:
-            report.skip(_passes(scenario, settings, test))
-            continue
+        report.finish(*summarise([row]))
+    for scenario in todo:
         rows, layers = _run(scenario, task, model, settings, test, report)
         store.add(rows, layers)
-        report.finish(_summarise(rows))
+        report.finish(*summarise(rows))
     return Evaluation(
         task=task.name, metric=task.metric, chance=task.chance, scores=store.scores(), layers=store.layers()
     )
@@ -235,7 +245,7 @@ def _identity(row: dict[str, Any]) -> tuple:
     return row["study"], row["name"], row["t"], row["compensated"], row["r"]
 
 
-def _summarise(rows: list[Row]) -> Row:
+def _summary(rows: list[Row]) -> Row:
     values = np.array([row["score"] for row in rows])
     spread = float(values.std(ddof=1)) if len(values) > 1 else None
     kept = {key: value for key, value in rows[0].items() if key not in ("chip", "score")}
@@ -262,9 +272,6 @@ class _Reporter:
     def step(self, passes: int) -> None:
         self._done += passes
         self._progress(Progress(self._done, self._total, self._name))
-
-    def skip(self, passes: int) -> None:
-        self._done += passes
 
     def finish(self, row: Row) -> None:
         self._progress(Progress(self._done, self._total, self._name, row))

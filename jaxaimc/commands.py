@@ -1,0 +1,190 @@
+"""The commands of `jaxaimc`: evaluate, train, config. Needs the extra `app`."""
+
+import dataclasses
+import inspect
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from tyro.conf import Positional, arg, subcommand
+
+from jaxaimc import config_files, presets, startup
+from jaxaimc.task import load_task
+
+DEFAULT_TASK = "models.vit:fashion_mnist"
+_FULL = {"examples": None, "chips": 16, "batch": 125, "sweep_examples": 2000}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate:
+    """Measure what each effect of an analog chip does to a network's accuracy.
+
+    Every linear layer is put on tiles. Tables are printed as they fill; tables (Parquet) and a figure (PNG) are written
+    to OUTPUT/<task>-<fingerprint>. The same command goes on where an interrupted one stopped.
+
+    Args:
+        task: Network, data and metric: package.module:function.
+        data: Folder with the task's data; its own by default.
+        checkpoint: Weights (safetensors); the task's own by default.
+        config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        output: Folder in which the results folder is made.
+        full: All test examples on 16 chips, 2,000 examples in the sweep of wire resistances.
+        examples: Test examples, from the first: 2,000, or all with --full.
+        chips: Chips: 4, or 16 with --full.
+        times: Times since programming [s]: 1 second to 1 year.
+        resistances: Wire resistances per segment [ohm]: 0 to 20.
+        sweep_examples: Test examples of the sweep of wire resistances: 500, or 2,000 with --full.
+        layer_examples: Examples of the layers' output errors: 250.
+        batch: Examples computed at once on each chip: 250, or 125 with --full. Results do not depend on it.
+        seed: Seed of chips and reads.
+        compilation_cache: Keep compiled programs in the user's cache folder, so that later runs start sooner.
+    """
+
+    task: Positional[str] = DEFAULT_TASK
+    data: Path | None = None
+    checkpoint: Path | None = None
+    config: Path | None = None
+    output: Path = Path("results")
+    full: Annotated[bool, arg(aliases=["-f"])] = False
+    examples: int | None = None
+    chips: int | None = None
+    times: tuple[float, ...] | None = None
+    resistances: tuple[float, ...] | None = None
+    sweep_examples: int | None = None
+    layer_examples: int | None = None
+    batch: int | None = None
+    seed: int = 0
+    compilation_cache: bool = True
+
+    def run(self) -> None:
+        """Run the command."""
+        from jaxaimc.evaluation import Settings, evaluate, figure, report
+        from jaxaimc.evaluation.screen import Screen
+        from jaxaimc.evaluation.store import ResultsFolder, describe, folder_name
+        from jaxaimc.training import load_model
+
+        startup.prefer_short_compilation(cache=self.compilation_cache)
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
+        given = {name: value for name, value in named.items() if value is not None}
+        settings = Settings(**{**(_FULL if self.full else {}), **given})
+        config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
+        task = load_task(self.task, self.data)
+        model = load_model(task, self.checkpoint)
+        facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint)
+        folder = ResultsFolder(self.output / folder_name(task, facts), facts, ["jaxaimc", *sys.argv[1:]])
+        console = Console()
+        console.print(f"Task {task.name}, results in {folder.path}", soft_wrap=True, highlight=False)
+        try:
+            with Screen(console, task.metric, folder.scores()) as screen:
+                evaluation = evaluate(
+                    task, config, model=model, settings=settings, store=folder, progress=screen.update
+                )
+        except KeyboardInterrupt:
+            kept = len({(row["study"], row["name"], row["t"], row["compensated"], row["r"]) for row in folder.scores()})
+            raise KeyboardInterrupt(
+                f"Interrupted: {kept} finished rows are kept in {folder.path}; the same command goes on from there."
+            ) from None
+        if evaluation.layers:
+            console.print(report.layer_table(evaluation.layers))
+        figure.save(evaluation, folder.path / "figure.png")
+        for name, content in (
+            ("scores.parquet", "scores"),
+            ("layers.parquet", "layer errors"),
+            ("figure.png", "figure"),
+        ):
+            console.print(f"{content + ':':13} {folder.path / name}", soft_wrap=True, highlight=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a task's network. The same command goes on where an interrupted one stopped.
+
+    Numbers that are not given are those of the task's recipe.
+
+    Args:
+        task: Network, data and loss: package.module:function.
+        output: Folder for the saved states and model.safetensors.
+        data: Folder with the task's data; its own by default.
+        epochs: Passes over the training examples.
+        batch: Examples per step.
+        learning_rate: Peak learning rate.
+        warmup: Fraction of all steps over which the learning rate rises.
+        weight_decay: Decoupled weight decay.
+        clip_norm: Largest norm of a gradient.
+        seed: Seed of the initial weights, the order of the examples and the augmentation.
+    """
+
+    task: Positional[str]
+    output: Path
+    data: Path | None = None
+    epochs: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    warmup: float | None = None
+    weight_decay: float | None = None
+    clip_norm: float | None = None
+    seed: int | None = None
+
+    def run(self) -> None:
+        """Run the command."""
+        from jaxaimc.training import fit, progress_bar
+
+        task = load_task(self.task, self.data)
+        fields = ("epochs", "batch", "learning_rate", "warmup", "weight_decay", "clip_norm", "seed")
+        given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
+        recipe = dataclasses.replace(task.recipe, **given)
+        try:
+            with progress_bar(task.name) as show:
+                trained = fit(task, recipe, directory=self.output, progress=show)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"Interrupted: every complete epoch is kept in {self.output}; the same command goes on from there."
+            ) from None
+        print(f"{trained.metric} on the test examples: {trained.score:.4f}")
+        print(f"{trained.steps} steps in {trained.seconds:.0f} s; weights: {trained.checkpoint}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """Print a published system as JSON, to start a config file from.
+
+    Args:
+        name: Name of the preset.
+    """
+
+    name: Positional[str] = "tile_circuit"
+
+    def run(self) -> None:
+        """Run the command."""
+        known = {name: make for name, make in vars(presets).items() if _is_preset(make)}
+        if self.name not in known:
+            raise ValueError(f"Argument `name` must be one of {', '.join(known)}, but is {self.name!r}.")
+        print(config_files.dumps(known[self.name]()), end="")
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Parse the command line and run the command.
+
+    Args:
+        arguments: Command-line arguments.
+    """
+    commands = (
+        Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Train, subcommand("train")]
+        | Annotated[Config, subcommand("config")]
+    )
+    command = tyro.cli(
+        commands,  # type: ignore[arg-type]
+        args=arguments,
+        prog="jaxaimc",
+        description="Analog in-memory computing. --debug shows the traceback of an error.",
+        config=(tyro.conf.OmitArgPrefixes,),
+    )
+    command.run()
+
+
+def _is_preset(value: object) -> bool:
+    return inspect.isfunction(value) and value.__module__ == presets.__name__ and not value.__name__.startswith("_")

@@ -1,0 +1,157 @@
+"""The results of an evaluation as one figure."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from jaxaimc.evaluation.report import layer_means, short_name
+from jaxaimc.evaluation.run import Evaluation, Row
+from jaxaimc.units import format_duration
+
+# Colours that stay apart for the colour-blind (Okabe and Ito 2008).
+_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+_EFFECTS = (_SKY, _GREEN, _ORANGE, _PURPLE, _BLUE, _RED)
+_MARKERS = "osD^vP"
+
+
+def draw(evaluation: Evaluation) -> Figure:
+    """Draw an evaluation: effects, drift, wire resistance, layers; studies without rows are left out.
+
+    Args:
+        evaluation: What was measured.
+
+    Returns:
+        Figure, independent of any window system.
+    """
+    summary = evaluation.summary()
+    studies: list[tuple[bool, Callable[[Axes], None]]] = [
+        (True, lambda axes: _effects(axes, evaluation, summary)),
+        (_has(summary, "drift"), lambda axes: _drift(axes, evaluation, summary)),
+        (_has(summary, "resistance"), lambda axes: _resistance(axes, evaluation, summary)),
+        (bool(evaluation.layers), lambda axes: _layers(axes, evaluation.layers)),
+    ]
+    panels = [panel for present, panel in studies if present]
+    columns = min(len(panels), 2)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(6.4 * columns, 4.4 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for letter, panel, axes in zip("abcd", panels, grid, strict=False):
+        panel(axes)
+        axes.set_title(f"({letter}) {axes.get_title()}", loc="left", fontsize=11, fontweight="bold")
+        axes.set_title("")
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in grid[len(panels) :]:
+        axes.set_visible(False)
+    figure.suptitle(f"{evaluation.task} on analog tiles", fontsize=13)
+    return figure
+
+
+def save(evaluation: Evaluation, path: Path) -> None:
+    """Draw an evaluation into a PNG file.
+
+    Args:
+        evaluation: What was measured.
+        path: The file.
+    """
+    draw(evaluation).savefig(path, dpi=150)
+
+
+def _effects(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
+    rows = [row for row in summary if row["study"] in ("digital", "effect")]
+    position = np.arange(len(rows))
+    mean = np.array([row["mean"] for row in rows])
+    colors = ["0.6" if row["study"] == "digital" else _BLUE for row in rows]
+    axes.barh(position, mean, color=colors, height=0.62)
+    for place, row in zip(position, rows, strict=True):
+        spread = row["std"] or 0.0
+        if spread:
+            axes.errorbar(row["mean"], place, xerr=spread, color="black", capsize=3, linewidth=1.2)
+        label = f"{row['mean']:.4f}" + (f" ± {spread:.4f}" if spread else "")
+        axes.annotate(label, (row["mean"] + spread, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
+    low, high = mean.min(), mean.max()
+    # The effects differ by little; a bar is read by its end, and the axis says where it starts.
+    start = evaluation.chance if low - evaluation.chance < 0.15 else np.floor(20 * low - 1) / 20
+    axes.set_xlim(start, start + (high - start) * 1.45)
+    axes.set_yticks(position, [row["name"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel(f"{evaluation.metric} (axis starts at {start:g})")
+    axes.set_title("Effects, right after programming")
+
+
+def _drift(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
+    rows = [row for row in summary if row["study"] == "drift"]
+    for compensated, label, color, marker in (
+        (False, "not compensated", _RED, "s"),
+        (True, "drift compensated", _BLUE, "o"),
+    ):
+        chosen = [row for row in rows if row["compensated"] == compensated]
+        _line(axes, [row["t"] for row in chosen], chosen, label=label, color=color, marker=marker)
+    times = sorted({row["t"] for row in rows})
+    axes.set_xscale("symlog" if times[0] == 0 else "log")
+    axes.set_xticks(times, [format_duration(t) for t in times])
+    axes.minorticks_off()
+    _frame(axes, evaluation, summary)
+    axes.set_xlabel("time since programming")
+    axes.set_title("Everything, over time")
+
+
+def _resistance(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
+    rows = [row for row in summary if row["study"] == "resistance"]
+    names = list(dict.fromkeys(row["name"] for row in rows))
+    for name, color, marker in zip(names, (_GREEN, _BLUE), "so", strict=False):
+        chosen = [row for row in rows if row["name"] == name]
+        _line(axes, [row["r"] for row in chosen], chosen, label=name, color=color, marker=marker)
+    values = np.array(sorted({row["r"] for row in rows}))
+    positive = values[values > 0]
+    if len(positive) > 1:
+        # Linear up to the smallest positive value, so that the perfect wire has a place on the axis.
+        axes.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
+        ticks = [v for v in (0, 0.15, 0.5, 1, 2, 4, 10, 20) if values[0] <= v <= values[-1]]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.minorticks_off()
+    _frame(axes, evaluation, summary)
+    axes.set_xlabel("wire resistance per segment [ohm]")
+    axes.set_title("Wire resistance, right after programming")
+
+
+def _layers(axes: Axes, layers: Sequence[Row]) -> None:
+    means = layer_means(layers)
+    names = list(dict.fromkeys(row["name"] for row in layers))
+    position = np.arange(len(means))
+    for index, name in enumerate(names):
+        style: dict[str, Any] = {"color": _EFFECTS[index % 6], "marker": _MARKERS[index % 6]}
+        errors = [means[layer].get(name, np.nan) for layer in means]
+        axes.plot(position, errors, markersize=4, linewidth=1, label=short_name(name), **style)
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.set_xticks(position, list(means), rotation=90, fontsize=max(4, min(8, 160 / len(means))))
+    axes.set_ylabel("relative output error (rms)")
+    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
+    axes.grid(axis="y", alpha=0.25)
+    axes.set_title("Output error of each layer")
+
+
+def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], **style: Any) -> None:
+    mean = np.array([row["mean"] for row in rows])
+    spread = np.array([row["std"] or 0.0 for row in rows])
+    axes.errorbar(x, mean, spread, capsize=3, markersize=5, linewidth=1.5, **style)
+
+
+def _frame(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
+    """Add the lines of the digital network and of guessing, the axis of the metric, and the legend."""
+    digital = next((row["mean"] for row in summary if row["study"] == "digital"), None)
+    if digital is not None:
+        axes.axhline(digital, color="0.3", linestyle="--", linewidth=1, label="digital")
+    axes.axhline(evaluation.chance, color="0.3", linestyle=":", linewidth=1, label="chance")
+    axes.set_ylabel(evaluation.metric)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+
+
+def _has(summary: Sequence[Row], study: str) -> bool:
+    return any(row["study"] == study for row in summary)

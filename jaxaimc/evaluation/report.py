@@ -1,0 +1,155 @@
+"""The results of an evaluation as text tables."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from jaxaimc.evaluation.run import Evaluation, Row
+from jaxaimc.units import format_duration
+
+
+def tables(evaluation: Evaluation) -> Iterator[Table]:
+    """Yield all tables of an evaluation that have rows.
+
+    Args:
+        evaluation: What was measured.
+
+    Yields:
+        Effects, drift, wire resistance, errors of the layers.
+    """
+    summary = evaluation.summary()
+    yield effect_table(evaluation.metric, summary)
+    if any(row["study"] == "drift" for row in summary):
+        yield drift_table(evaluation.metric, summary)
+    if any(row["study"] == "resistance" for row in summary):
+        yield resistance_table(evaluation.metric, summary)
+    if evaluation.layers:
+        yield layer_table(evaluation.layers)
+
+
+def effect_table(metric: str, summary: Sequence[Row]) -> Table:
+    """Make the table of what each effect alone does, and all together.
+
+    Args:
+        metric: Name of the metric.
+        summary: Rows of `jaxaimc.evaluation.summarise`.
+
+    Returns:
+        A row per effect: the metric and its change against the digital network.
+    """
+    table = _table("Effects, right after programming", "effect", metric, "against digital")
+    digital = next((row["mean"] for row in summary if row["study"] == "digital"), None)
+    for row in summary:
+        if row["study"] == "digital":
+            table.add_row(row["name"], _value(row), "")
+        elif row["study"] == "effect":
+            change = "" if digital is None else f"{row['mean'] - digital:+.4f}"
+            table.add_row(row["name"], _value(row), change, style="bold" if row["name"] == "everything" else None)
+    table.caption = _caption(row for row in summary if row["study"] in ("digital", "effect"))
+    return table
+
+
+def drift_table(metric: str, summary: Sequence[Row]) -> Table:
+    """Make the table of everything together over time.
+
+    Args:
+        metric: Name of the metric.
+        summary: Rows of `jaxaimc.evaluation.summarise`.
+
+    Returns:
+        A row per time since programming, without and with drift compensation.
+    """
+    table = _table("Everything, after a time", "time", f"{metric}, not compensated", f"{metric}, compensated")
+    rows = [row for row in summary if row["study"] == "drift"]
+    for t in _distinct(row["t"] for row in rows):
+        at_t = {row["compensated"]: row for row in rows if row["t"] == t}
+        table.add_row(format_duration(t), _value(at_t.get(False)), _value(at_t.get(True)))
+    table.caption = _caption(rows)
+    return table
+
+
+def resistance_table(metric: str, summary: Sequence[Row]) -> Table:
+    """Make the table of the metric over the resistance of a wire segment.
+
+    Args:
+        metric: Name of the metric.
+        summary: Rows of `jaxaimc.evaluation.summarise`.
+
+    Returns:
+        A row per resistance: IR drop alone, and everything together.
+    """
+    rows = [row for row in summary if row["study"] == "resistance"]
+    names = _distinct(row["name"] for row in rows)
+    table = _table("Wire resistance, right after programming", "per segment", *(f"{metric}, {name}" for name in names))
+    for r in _distinct(row["r"] for row in rows):
+        at_r = {row["name"]: row for row in rows if row["r"] == r}
+        table.add_row(f"{r:g} ohm", *(_value(at_r.get(name)) for name in names))
+    table.caption = _caption(rows)
+    return table
+
+
+def layer_table(layers: Sequence[Row]) -> Table:
+    """Make the table of the output error of every layer.
+
+    Args:
+        layers: Layer rows of an evaluation.
+
+    Returns:
+        A row per layer, a column per effect: relative root mean square, mean over chips.
+    """
+    names = _distinct(row["name"] for row in layers)
+    table = _table("Output error of each layer on the digital network's inputs", "layer", *map(short_name, names))
+    for layer, errors in layer_means(layers).items():
+        table.add_row(layer, *(f"{100 * errors[name]:.2f} %" if name in errors else "" for name in names))
+    table.caption = "root mean square error over root mean square output, mean over chips"
+    return table
+
+
+def layer_means(layers: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the mean error over chips, by layer and effect.
+
+    Args:
+        layers: Layer rows of an evaluation.
+
+    Returns:
+        Relative errors, in the order of the rows.
+    """
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in layers:
+        found.setdefault(row["layer"], {}).setdefault(row["name"], []).append(row["error"])
+    return {
+        layer: {name: sum(errors) / len(errors) for name, errors in effects.items()} for layer, effects in found.items()
+    }
+
+
+def short_name(name: str) -> str:
+    """Return the name of an effect without the word that says that it acts alone."""
+    return name.removesuffix(" only")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
+    return table
+
+
+def _value(row: Row | None) -> str:
+    if row is None:
+        return "..."
+    spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
+    return f"{row['mean']:.4f}{spread}"
+
+
+def _caption(rows: Any) -> str:
+    rows = list(rows)
+    if not rows:
+        return ""
+    chips = max(row["chips"] for row in rows)
+    spread = f"; mean ± standard deviation of {chips} chips where they differ" if chips > 1 else ""
+    return f"first {rows[-1]['examples']:,} test examples{spread}"
+
+
+def _distinct(values: Any) -> list[Any]:
+    return list(dict.fromkeys(values))

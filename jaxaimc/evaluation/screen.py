@@ -1,0 +1,93 @@
+"""What an evaluation shows while it runs."""
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from jaxaimc.evaluation.report import drift_table, effect_table, resistance_table
+from jaxaimc.evaluation.run import Progress, Row, summarise
+
+_TABLES: dict[str, Callable[[str, Sequence[Row]], Table]] = {
+    "effect": effect_table,
+    "drift": drift_table,
+    "resistance": resistance_table,
+}
+_ORDER = {"digital": "effect", "effect": "effect", "drift": "drift", "resistance": "resistance"}
+
+
+class Screen:
+    """Tables that fill, one study after the other, above a bar with the time left; use it in a `with` statement.
+
+    On a terminal the table of the study under way grows in place. Elsewhere each finished row is a line at once.
+    Either way the complete table follows when its study is done.
+
+    Args:
+        console: Where to.
+        metric: Name of the metric.
+        scores: Score rows of an earlier, interrupted run.
+    """
+
+    def __init__(self, console: Console, metric: str, scores: Sequence[Row] = ()):
+        self._console = console
+        self._metric = metric
+        self._summary = summarise(list(scores))
+        self._study = _ORDER[self._summary[-1]["study"]] if self._summary else "effect"
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("passes"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._row = self._bar.add_task("compiling", total=None)
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> "Screen":
+        """Start to show, with the complete tables of an earlier run."""
+        for study in list(_TABLES)[: list(_TABLES).index(self._study)]:
+            self._print(study)
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: object, *exception: object) -> None:
+        """Stop; the table under way stays."""
+        self._live.stop()
+        if self._summary:
+            self._print(self._study)
+
+    def update(self, progress: Progress) -> None:
+        """Take in where the evaluation stands."""
+        self._bar.update(self._row, description=progress.scenario, completed=progress.done, total=progress.total)
+        if progress.row is None:
+            return
+        study = _ORDER[progress.row["study"]]
+        if study != self._study:
+            self._print(self._study)
+            self._study = study
+        self._summary.append(progress.row)
+        if not self._console.is_terminal:
+            self._console.print(_line(progress), highlight=False, soft_wrap=True)
+
+    def _render(self) -> Group:
+        return Group(_TABLES[self._study](self._metric, self._summary), self._bar)
+
+    def _print(self, study: str) -> None:
+        self._console.print(_TABLES[study](self._metric, self._summary))
+
+
+def _line(progress: Progress) -> str:
+    row = progress.row
+    assert row is not None
+    share = 100 * progress.done / max(progress.total, 1)
+    spread = "" if row["std"] is None else f" ± {row['std']:.4f}"
+    where = "" if row["r"] is None else f", {row['r']:g} ohm per segment"
+    how = ", compensated" if row["compensated"] else ""
+    return f"{share:3.0f} %  {row['name']}{where}{how}: {row['mean']:.4f}{spread}"
