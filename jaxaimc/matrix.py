@@ -133,7 +133,8 @@ def _drift(
     tile_rows, tile_cols = programmed.tiles.t.shape
     keys = _tile_keys(key, (tile_rows, tile_cols))
     tiles = _over_tiles(lambda p, k: tile.drift(config, p, t, k))(programmed.tiles, keys)
-    return replace(programmed, tiles=tiles)
+    # A relaxation adds to a conductance, so that cells that are not there have to be taken out again.
+    return replace(programmed, tiles=_disconnect(tiles, programmed.n_in, programmed.n_out))
 
 
 def as_programmed(programmed: Programmed) -> Programmed:
@@ -242,7 +243,8 @@ def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepar
         return per_tile(per_column)[:, tile_of_column]
 
     now = response(prepared)
-    factor = response(reference) / jnp.where(now > 0, now, 1.0)
+    # A tile that does not answer at all is left alone.
+    factor = jnp.where(now > 0, response(reference) / jnp.where(now > 0, now, 1.0), 1.0)
     return replace(prepared, tiles=replace(prepared.tiles, scale=prepared.tiles.scale * factor))
 
 

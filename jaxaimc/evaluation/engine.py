@@ -12,6 +12,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix, nn
+from jaxaimc.compensation import GlobalCompensation
 from jaxaimc.devices import Device
 from jaxaimc.task import Split, Task
 from jaxaimc.tile import AnalogConfig
@@ -40,7 +41,7 @@ def program_chips(
     def one(key: Key[Array, ""]) -> Chips:
         chip = nn.program(analog, key)
         if t is not None:
-            chip = nn.drift(chip, t, key, matrix.compensate_drift if compensated else None)
+            chip = nn.drift(chip, t, key, GlobalCompensation() if compensated else None)
         return nn.effective(chip)
 
     return jax.vmap(one)(keys)

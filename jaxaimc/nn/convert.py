@@ -11,11 +11,10 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
+from jaxaimc.compensation import Compensation
 from jaxaimc.nn.dot import AnalogDot
 from jaxaimc.nn.variables import Conductance, EffectiveMatrix, LayerError, ReadKey
 from jaxaimc.tile import AnalogConfig
-
-Compensation = Callable[[AnalogConfig, matrix.Prepared, matrix.Prepared], matrix.Prepared]
 
 
 @dataclass(frozen=True)
@@ -127,8 +126,7 @@ def drift(
         model: Result of `program`. It is not changed.
         t: Time since programming [s].
         key: Chip key, the one that programmed the chip.
-        compensation: Digital correction from a reference read right after programming, such as
-            `jaxaimc.matrix.compensate_drift`; None for no correction.
+        compensation: Digital correction, such as `jaxaimc.compensation.GlobalCompensation()`; None for no correction.
 
     Returns:
         The model on the chip at time `t`.
@@ -146,7 +144,7 @@ def drift(
         drifted = matrix.drift(config, programmed, t, drift_key)
         prepared = matrix.prepare(config, drifted)
         if compensation is not None:
-            prepared = compensation(config, prepared, matrix.prepare(config, matrix.as_programmed(programmed)))
+            prepared = compensation(config, prepared, programmed)
         dot.programmed = Conductance(drifted)
         dot.prepared = EffectiveMatrix(prepared)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, matrix, nn
+from jaxaimc import AnalogConfig, nn
 from jaxaimc.adcs import IdealADC
+from jaxaimc.compensation import GlobalCompensation
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
 from jaxaimc.wires import NoWires
@@ -143,7 +144,7 @@ def test_drift_shrinks_outputs_and_compensation_restores_their_size(net, x):
     day = 86400.0
     fresh, drifted, compensated = (
         float(jnp.std(nn.with_read_key(model, READ).first(x)))
-        for model in (chip, nn.drift(chip, day, CHIP), nn.drift(chip, day, CHIP, matrix.compensate_drift))
+        for model in (chip, nn.drift(chip, day, CHIP), nn.drift(chip, day, CHIP, GlobalCompensation()))
     )
     assert drifted < 0.8 * fresh
     assert abs(compensated / fresh - 1) < 0.05
