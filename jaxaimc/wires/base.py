@@ -31,11 +31,14 @@ class Effective(NamedTuple):
         matrix: Output current per unit of row drive, signs of the polarities included [S], shape (rows, cols).
         sensitivity: Share of a device's own current that reaches its output [1], shape (polarity, rows, cols).
         baseline: Output current with every row idle [A], shape (cols,).
+        residual: How far a check by another solve is off, of the largest output [1], shape (cols,); zero where the
+            matrix is exact by construction.
     """
 
     matrix: Float[Array, "rows cols"]
     sensitivity: Float[Array, "polarity rows cols"]
     baseline: Float[Array, " cols"]
+    residual: Float[Array, " cols"] | float = 0.0
 
 
 class Wires(Protocol):

@@ -1,0 +1,192 @@
+"""Iterative methods for the crossbar network: conjugate gradient on the column Schur complement, and fixed point."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_integer, check_number
+from jaxaimc._component import component, static
+from jaxaimc.wires.lines import Lines, fold_lines
+from jaxaimc.wires.network import Network, Outcome, peak_column_sum
+
+# A residual is a difference of numbers near one: what rounding alone leaves, in units of the precision's epsilon.
+_ROUNDING = 100.0
+
+
+def _reachable(tolerance: Array | float, dtype: jnp.dtype) -> Array:
+    """Return the tolerance, or what the precision allows where that is larger."""
+    return jnp.maximum(jnp.asarray(tolerance, dtype), _ROUNDING * jnp.finfo(dtype).eps)
+
+
+def _dot(a: Float[Array, "rows cols"], b: Float[Array, "rows cols"]) -> Float[Array, ""]:
+    # Rows first: XLA vectorises that sum on a CPU, a sum over everything it does not.
+    return jnp.sum(jnp.sum(a * b, axis=0))
+
+
+@component
+class ConjugateGradient:
+    """Conjugate gradient on the column nodes, rows eliminated exactly, columns with held rows as preconditioner.
+
+    With `A` the row lines and `P` the column lines, each loaded by the devices as if the other side were held, the
+    column nodes obey `(P - G A^-1 G) v = G (emf - A^-1 G emf)`. Both inverses are ladder reductions in positive
+    numbers, and the product `P p` of each search direction is carried along by recurrence, so that no nodal matrix is
+    ever applied. The error falls by orders of magnitude per iteration until rows and columns both drop most of the
+    voltage.
+
+    Attributes:
+        tolerance: Residual to reach [1]; rounding limits it to 100 epsilon of the precision (1.2e-5 in float32).
+        max_iterations: Iterations after which the solve gives up and says so.
+    """
+
+    tolerance: float = 1e-11
+    max_iterations: int = static(default=500)
+
+    def __post_init__(self) -> None:
+        check_integer("ConjugateGradient", "max_iterations", self.max_iterations, low=1, high=1_000_000)
+
+    def prepare(self, network: Network) -> "_SchurSolver":
+        """Fold all row and column lines."""
+        g, r_row, r_row_end, r_col, r_col_end = network
+        return _SchurSolver(
+            g=g,
+            rows=fold_lines(g.T, r_row, r_row_end, near_end_first=True),
+            cols=fold_lines(g, r_col, r_col_end, near_end_first=False),
+            tolerance=_reachable(self.tolerance, g.dtype),
+            max_iterations=self.max_iterations,
+        )
+
+    def validate(self) -> None:
+        """Check the tolerance.
+
+        Raises:
+            ValueError: If it is not greater than zero and at most one.
+        """
+        check_number("ConjugateGradient", "tolerance", self.tolerance, low=0.0, high=1.0, open_low=True)
+
+
+class _Search(NamedTuple):
+    """State of the conjugate gradient; names ending in `_current` are `P` times those ending in `_voltage`."""
+
+    current: Array
+    residual: Array
+    direction_voltage: Array
+    direction_current: Array
+    energy: Array
+    iteration: Array
+
+
+class _SchurSolver(NamedTuple):
+    g: Float[Array, "rows cols"]
+    rows: Lines
+    cols: Lines
+    tolerance: Float[Array, ""]
+    max_iterations: int
+
+    def _row_voltages(self, current: Float[Array, "rows cols"]) -> Float[Array, "rows cols"]:
+        return self.rows.voltages(current.T).T
+
+    def solve(self, emf: Float[Array, "rows cols"]) -> tuple[Float[Array, "rows cols"], Outcome]:
+        g = self.g
+        b = g * (emf - self._row_voltages(g * emf))
+        z = self.cols.voltages(b)
+        first = _dot(b, z)
+        # The energy norm of the error is what conjugate gradient lowers; this leaves room for the true residual.
+        enough = (0.3 * self.tolerance) ** 2 * first
+
+        def unfinished(s: _Search) -> Array:
+            return (s.energy > enough) & (s.iteration < self.max_iterations)
+
+        def advance(s: _Search) -> _Search:
+            applied = s.direction_current - g * self._row_voltages(g * s.direction_voltage)
+            step = s.energy / _dot(s.direction_voltage, applied)
+            residual = s.residual - step * applied
+            z = self.cols.voltages(residual)
+            energy = _dot(residual, z)
+            ratio = energy / s.energy
+            return _Search(
+                current=s.current + step * s.direction_current,
+                residual=residual,
+                direction_voltage=z + ratio * s.direction_voltage,
+                direction_current=residual + ratio * s.direction_current,
+                energy=energy,
+                iteration=s.iteration + 1,
+            )
+
+        # Without column resistance there is nothing to search for: `b` is the current already.
+        current = jnp.where(first > 0, 0, b)
+        start = _Search(current, b, z, b, first, jnp.zeros((), jnp.int32))
+        end = jax.lax.while_loop(unfinished, advance, start)
+        voltage = self.cols.voltages(end.current)
+        # The true residual: rows solved once more for the columns found, against the current those columns carry.
+        row_emf = emf - self._row_voltages(g * (emf - voltage))
+        current = g * row_emf
+        carried = peak_column_sum(current)
+        residual = peak_column_sum(current - end.current) / jnp.where(carried > 0, carried, 1.0)
+        outcome = Outcome(residual, end.iteration, residual <= self.tolerance)
+        return row_emf - voltage, outcome
+
+
+@component
+class FixedPoint:
+    """The plain iteration `i <- G (emf - K i)` on the device currents: cheap where the drop is small.
+
+    It converges where the drop's largest eigenvalue, about `4 (rows^2 r_col + cols^2 r_row) mean(g) / pi^2`, is below
+    one, and gains that factor per iteration; where it does not converge the outcome says so.
+
+    Attributes:
+        tolerance: Residual to reach [1]; rounding limits it to 100 epsilon of the precision.
+        max_iterations: Iterations at most.
+    """
+
+    tolerance: float = 1e-11
+    max_iterations: int = static(default=200)
+
+    def __post_init__(self) -> None:
+        check_integer("FixedPoint", "max_iterations", self.max_iterations, low=1, high=1_000_000)
+
+    def prepare(self, network: Network) -> "_FixedPointSolver":
+        """Keep the network: nothing depends on it alone."""
+        return _FixedPointSolver(network, _reachable(self.tolerance, network.g.dtype), self.max_iterations)
+
+    def validate(self) -> None:
+        """Check the tolerance.
+
+        Raises:
+            ValueError: If it is not greater than zero and at most one.
+        """
+        check_number("FixedPoint", "tolerance", self.tolerance, low=0.0, high=1.0, open_low=True)
+
+
+class _FixedPointSolver(NamedTuple):
+    network: Network
+    tolerance: Float[Array, ""]
+    max_iterations: int
+
+    def solve(self, emf: Float[Array, "rows cols"]) -> tuple[Float[Array, "rows cols"], Outcome]:
+        g = self.network.g
+
+        undropped = peak_column_sum(g * emf)
+
+        def unfinished(state: _Iterate) -> Array:
+            # A diverging iteration stops early: nothing is gained by running into infinities.
+            hopeful = (state.change > self.tolerance * state.carried) & (state.change < 1e3 * undropped)
+            return hopeful & (state.iteration < self.max_iterations)
+
+        def advance(state: _Iterate) -> _Iterate:
+            e = emf - self.network.drops(g * state.e)
+            change = peak_column_sum(g * (e - state.e))
+            return _Iterate(e, change, peak_column_sum(g * e), state.iteration + 1)
+
+        start = _Iterate(emf, undropped, undropped, jnp.zeros((), jnp.int32))
+        end = jax.lax.while_loop(unfinished, advance, start)
+        residual = end.change / jnp.where(end.carried > 0, end.carried, 1.0)
+        return end.e, Outcome(residual, end.iteration, residual <= self.tolerance)
+
+
+class _Iterate(NamedTuple):
+    e: Array
+    change: Array
+    carried: Array
+    iteration: Array
