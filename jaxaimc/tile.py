@@ -207,7 +207,9 @@ def mvm(
     Read noise is drawn once per input vector, plane and slice at the output, with the variance that the tile's
     devices have under that vector's pulses; no matrix is drawn. That is exact in distribution without wires. With
     wires the current through a device is taken to be its conductance times the full read voltage, which drops the
-    product of IR drop and noise, a second-order term.
+    product of IR drop and noise. Measured against matrices sampled device by device, 512 rows: the standard deviation
+    is right within 1 % for weights and inputs of both signs (0.15 and 1 ohm), and 23 % (39 %) too large in the worst
+    case, all weights and inputs one, where the outputs themselves lose 24 % (61 %).
 
     Args:
         config: The tile.
