@@ -1,0 +1,233 @@
+"""Bit slices: the digits of a quantised weight in devices of their own, read as separate columns.
+
+Slices are ordered from the least significant one. A digit `d` of `b` bits is held as `d / (2**b - 1)` of the window.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_integer
+from jaxaimc._component import component, static
+from jaxaimc._digits import digits, weights
+from jaxaimc._straight_through import round_ste
+from jaxaimc.cells.base import check_window, recombine
+from jaxaimc.cells.differential import one_sided
+from jaxaimc.units import uS
+
+
+def _check_widths(owner: str, cell: "DifferentialSlices | OffsetSlices", needed: int, *, what: str) -> None:
+    check_integer(owner, "bits", cell.bits, low=2, high=16)
+    widths = tuple(int(width) for width in cell.widths)
+    # Lists and arrays (from a config file) are not hashable, which static fields must be.
+    object.__setattr__(cell, "widths", widths)
+    if not widths or not all(1 <= width <= 16 for width in widths) or sum(widths) != needed:
+        raise ValueError(
+            f"Field `widths` of {owner} must hold bits of each slice in [1, 16] that add up to the {needed} {what} of "
+            f"a weight of {cell.bits} bits, but is {widths}."
+        )
+
+
+@component
+class DifferentialSlices:
+    """Sign-magnitude slices in one-sided differential pairs.
+
+    `round(w K)` with `K = 2**(bits - 1) - 1` is cut into digits; the pair of each slice holds its digit with the
+    weight's sign, so that a zero weight is zero current in every slice (Xiao et al. 2022, arXiv 2109.01262).
+    Gradient: straight-through in the rounding, carried by the most significant slice.
+
+    Attributes:
+        bits: Weight bits, sign included.
+        widths: Bits per slice, least significant first; they add up to `bits - 1`.
+        g_min: Conductance of a digit of zero [S].
+        g_max: Conductance of a slice's largest digit [S].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> g = DifferentialSlices(bits=8, widths=(2, 2, 2, 1), g_max=3e-6).encode(jnp.ones((1, 1)))
+        >>> [round(float(v) * 1e6) for v in g[:, 0, 0, 0]]
+        [3, 3, 3, 3]
+    """
+
+    bits: int = static(default=8)
+    widths: tuple[int, ...] = static(default=(2, 2, 2, 1))
+    g_min: float = 0.0
+    g_max: float = 25 * uS
+
+    def __post_init__(self) -> None:
+        _check_widths("DifferentialSlices", self, self.bits - 1, what="magnitude bits")
+
+    @property
+    def g_span(self) -> float:
+        """Conductance change of a slice's largest digit [S]."""
+        return self.g_max - self.g_min
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """Plus for the first device of each pair, minus for the second."""
+        return (1.0, -1.0)
+
+    @property
+    def significance(self) -> tuple[float, ...]:
+        """Share of each slice's largest digit in the largest weight."""
+        return _significance(self.widths, 2 ** (self.bits - 1) - 1)
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
+        """Return target conductances [S], shape (slice, 2, rows, cols)."""
+        k = round_ste(w * (2 ** (self.bits - 1) - 1))
+        parts = [d / (2**b - 1) for d, b in zip(digits(k, self.widths), self.widths, strict=True)]
+        return jnp.stack([one_sided(part, self.g_min, self.g_span) for part in parts])
+
+    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
+        """Shift and add."""
+        return recombine(q, self.significance)
+
+    def validate(self) -> None:
+        """Check the conductance window.
+
+        Raises:
+            ValueError: If `g_min` is negative or not below `g_max`.
+        """
+        check_window("DifferentialSlices", self.g_min, self.g_max)
+
+
+@component
+class OffsetSlices:
+    """Slices of the shifted weight `round(w K) + 2**(bits - 1)`, one device per slice.
+
+    `K = 2**(bits - 1) - 1`, so the code of the most negative number is not used and zero exists. The shift is
+    subtracted digitally. Gradient: straight-through in the rounding, carried by the most significant slice.
+    Source: Shafiee et al. 2016 (ISAAC, ISCA), biased weights in 2-bit cells.
+
+    Attributes:
+        bits: Weight bits.
+        widths: Bits per slice, least significant first; they add up to `bits`.
+        g_min: Conductance of a digit of zero [S].
+        g_max: Conductance of a slice's largest digit [S].
+    """
+
+    bits: int = static(default=8)
+    widths: tuple[int, ...] = static(default=(2, 2, 2, 2))
+    g_min: float = 0.0
+    g_max: float = 25 * uS
+
+    def __post_init__(self) -> None:
+        _check_widths("OffsetSlices", self, self.bits, what="bits")
+
+    @property
+    def g_span(self) -> float:
+        """Conductance change of a slice's largest digit [S]."""
+        return self.g_max - self.g_min
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """A single device."""
+        return (1.0,)
+
+    @property
+    def significance(self) -> tuple[float, ...]:
+        """Share of each slice's largest digit in the largest weight."""
+        return _significance(self.widths, 2 ** (self.bits - 1) - 1)
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
+        """Return target conductances [S], shape (slice, 1, rows, cols)."""
+        k = round_ste(w * (2 ** (self.bits - 1) - 1)) + 2 ** (self.bits - 1)
+        parts = [d / (2**b - 1) for d, b in zip(digits(k, self.widths), self.widths, strict=True)]
+        return (self.g_min + self.g_span * jnp.stack(parts))[:, None]
+
+    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
+        """Shift and add, and subtract what a weight of zero adds: the shift, and `g_min` of every slice."""
+        shift = 2 ** (self.bits - 1) / (2 ** (self.bits - 1) - 1)
+        zero = shift + self.g_min / self.g_span * sum(self.significance)
+        return recombine(q, self.significance) - zero * drive_sum[..., None]
+
+    def validate(self) -> None:
+        """Check the conductance window.
+
+        Raises:
+            ValueError: If `g_min` is negative or not below `g_max`.
+        """
+        check_window("OffsetSlices", self.g_min, self.g_max)
+
+
+@component
+class BitPlanes:
+    """Two's-complement bit planes, one binary cell per bit, as in an SRAM macro.
+
+    `round(w K)` with `K = 2**(bits - 1) - 1` is stored in two's complement; the top plane counts negative. A plane's
+    cell conducts `g_max` where its bit is one and `g_min` where it is zero; a charge-domain macro's unit capacitor is
+    `g_max v_read t_pulse` coulombs per read. Source: Zhang et al. 2024 (ASiM, arXiv 2411.11022).
+
+    Attributes:
+        bits: Weight bits, sign included.
+        g_min: Conductance of a zero [S].
+        g_max: Conductance of a one [S].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> g = BitPlanes(bits=4, g_max=1e-6).encode(jnp.array([[-7.0]]) / 7)
+        >>> [round(float(bit) * 1e6) for bit in g[:, 0, 0, 0]]
+        [1, 0, 0, 1]
+    """
+
+    bits: int = static(default=8)
+    g_min: float = 0.0
+    g_max: float = 1 * uS
+
+    def __post_init__(self) -> None:
+        check_integer("BitPlanes", "bits", self.bits, low=2, high=16)
+
+    @property
+    def g_span(self) -> float:
+        """Conductance change of a bit [S]."""
+        return self.g_max - self.g_min
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """A single device."""
+        return (1.0,)
+
+    @property
+    def significance(self) -> tuple[float, ...]:
+        """Powers of two over the largest weight; negative for the sign plane."""
+        largest = 2 ** (self.bits - 1) - 1
+        low = tuple(2**i / largest for i in range(self.bits - 1))
+        return (*low, -(2 ** (self.bits - 1)) / largest)
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """None."""
+        return ()
+
+    def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
+        """Return target conductances [S], shape (bits, 1, rows, cols)."""
+        k = round_ste(w * (2 ** (self.bits - 1) - 1))
+        sign = (k < 0).astype(k.dtype)
+        planes = digits(k + 2 ** (self.bits - 1) * sign, (1,) * (self.bits - 1))
+        return (self.g_min + self.g_span * jnp.stack([*planes, sign]))[:, None]
+
+    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
+        """Shift and add, and subtract what zeros conduct."""
+        total = recombine(q, self.significance)
+        return total - self.g_min / self.g_span * sum(self.significance) * drive_sum[..., None]
+
+    def validate(self) -> None:
+        """Check the conductance window.
+
+        Raises:
+            ValueError: If `g_min` is negative or not below `g_max`.
+        """
+        check_window("BitPlanes", self.g_min, self.g_max)
+
+
+def _significance(widths: tuple[int, ...], largest: int) -> tuple[float, ...]:
+    return tuple((2**b - 1) * weight / largest for b, weight in zip(widths, weights(widths), strict=True))

@@ -1,0 +1,91 @@
+"""Devices with a limited number of states."""
+
+import jax.core
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_integer
+from jaxaimc._component import component, static
+from jaxaimc._straight_through import round_ste
+from jaxaimc.cells.base import Cell
+from jaxaimc.cells.differential import Differential
+
+
+@component
+class Quantised:
+    """Another cell whose targets are the nearest of equally spaced states, from `g_min` to `g_min + g_span`.
+
+    A device of `b` bits has `2**b` states. Where a zero weight sits mid-window (`Offset`, `TwoSided`) one is dropped,
+    `2**b - 1` states, so that zero exists; other numbers are refused. Gradient: straight-through.
+
+    Attributes:
+        cell: The cell.
+        states: Number of states of each device.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> g = Quantised(cell=Differential(g_max=3e-6), states=4).encode(jnp.array([[0.4, -0.9]]))
+        >>> [[round(float(v) * 1e6, 3) for v in device[0]] for device in g[0]]
+        [[1.0, 0.0], [0.0, 3.0]]
+    """
+
+    cell: Cell = Differential()
+    states: int = static(default=16)
+
+    def __post_init__(self) -> None:
+        check_integer("Quantised", "states", self.states, low=2, high=65536)
+
+    @property
+    def g_min(self) -> Float[Array, ""] | float:
+        """Lowest state [S]."""
+        return self.cell.g_min
+
+    @property
+    def g_span(self) -> Float[Array, ""] | float:
+        """Distance of the highest state from the lowest [S]."""
+        return self.cell.g_span
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """Signs of the cell."""
+        return self.cell.signs
+
+    @property
+    def significance(self) -> tuple[float, ...]:
+        """Those of the cell."""
+        return self.cell.significance
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """Those of the cell."""
+        return self.cell.shared
+
+    def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
+        """Return the states nearest to the cell's targets [S]."""
+        return self._nearest(self.cell.encode(w))
+
+    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
+        """Decode as the cell does."""
+        return self.cell.decode(q, drive_sum)
+
+    def validate(self) -> None:
+        """Check the cell, and that a weight of zero is a state.
+
+        Raises:
+            ValueError: If a field of the cell is out of its range, or zero falls between two states.
+        """
+        self.cell.validate()
+        zero = self.cell.encode(jnp.zeros((1, 1)))
+        if isinstance(zero, jax.core.Tracer):
+            return
+        off = np.max(np.abs(np.asarray(self._nearest(zero) - zero))) / float(self.cell.g_span)
+        if off > 0.01 / (self.states - 1):
+            raise ValueError(
+                f"Field `states` of Quantised must make a weight of zero a state of {type(self.cell).__name__}, "
+                f"which an odd number does, but is {self.states}."
+            )
+
+    def _nearest(self, g: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        step = self.cell.g_span / (self.states - 1)
+        return self.cell.g_min + step * round_ste((g - self.cell.g_min) / step)

@@ -1,0 +1,152 @@
+"""Input ranges: the input value that is driven at full scale."""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_number
+from jaxaimc._component import component
+from jaxaimc._straight_through import clip
+
+
+class InputRange(Protocol):
+    """What every input range offers."""
+
+    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
+        """Return the inputs in `[-1, 1]` and the input value, greater than zero, that stands for one."""
+        ...
+
+    def validate(self) -> None:
+        """Check the numeric fields."""
+        ...
+
+
+@component
+class PerVector:
+    """Each vector is scaled by its own largest magnitude; the scale is constant under differentiation."""
+
+    def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
+        """Return `max_i |x_i|`, one where a vector is zero."""
+        return _peak(jnp.max(jnp.abs(x), axis=-1))
+
+    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
+        """Return each vector over its largest magnitude, and that."""
+        return _clipped(x, self.bound(x))
+
+    def validate(self) -> None:
+        """Nothing to check."""
+
+
+@component
+class AbsoluteMaximum:
+    """All vectors of a call share one scale, their largest magnitude; it is constant under differentiation.
+
+    A result then depends on what else is in the batch; `FixedRange` with a calibrated limit does not.
+    """
+
+    def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
+        """Return the largest magnitude of the batch for every vector, one where all are zero."""
+        return jnp.broadcast_to(_peak(jnp.max(jnp.abs(x), initial=0.0)), x.shape[:-1])
+
+    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
+        """Return all vectors over the batch's largest magnitude, and that."""
+        return _clipped(x, self.bound(x))
+
+    def validate(self) -> None:
+        """Nothing to check."""
+
+
+@component
+class FixedRange:
+    """One range for all vectors; larger inputs are clipped. `jaxaimc.nn.calibrate` finds limits from data.
+
+    Attributes:
+        limit: Input value driven at full scale (the input's unit), greater than zero; differentiable.
+    """
+
+    limit: float
+
+    def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
+        """Return `limit` for every vector."""
+        return jnp.broadcast_to(jnp.asarray(self.limit, x.dtype), x.shape[:-1])
+
+    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
+        """Return the clipped inputs over the limit, and that."""
+        return _clipped(x, self.bound(x))
+
+    def validate(self) -> None:
+        """Check the range.
+
+        Raises:
+            ValueError: If `limit` is not greater than zero.
+        """
+        check_number("FixedRange", "limit", self.limit, low=0.0, open_low=True)
+
+
+@component
+class LearnedRange:
+    """A range that training moves by the rule of Rasch et al. 2023 (Nature Communications 14, 5282).
+
+    The forward pass is that of `FixedRange`. The gradient of `limit` `b` is `b (sum_(x >= b) min(dL/dx, 0) -
+    sum_(x <= -b) max(dL/dx, 0)) + decay b [share of |x| < b above inside]`: clipped inputs that ask for more widen
+    the range, and it shrinks while more than `inside` of the inputs fit. This replaces the derivative of the output
+    scale and of the rounding, which `FixedRange` has. `dL/dx` is that of an input that is not clipped.
+
+    Attributes:
+        limit: Input value driven at full scale (the input's unit), greater than zero.
+        decay: Pull towards smaller ranges [1]; constant under differentiation.
+        inside: Share of inputs within the range above which the pull acts [1]; constant under differentiation.
+    """
+
+    limit: float = 3.0
+    decay: float = 1e-3
+    inside: float = 0.95
+
+    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
+        """Return the clipped inputs over the limit, and that."""
+        limit, decay, inside = (jnp.asarray(v, x.dtype) for v in (self.limit, self.decay, self.inside))
+        normalised = _rasch_clip(x, limit, jax.lax.stop_gradient(decay), jax.lax.stop_gradient(inside))
+        return normalised, jnp.broadcast_to(jax.lax.stop_gradient(limit), x.shape[:-1])
+
+    def validate(self) -> None:
+        """Check range, decay and share.
+
+        Raises:
+            ValueError: If one is out of its range.
+        """
+        check_number("LearnedRange", "limit", self.limit, low=0.0, open_low=True)
+        check_number("LearnedRange", "decay", self.decay, low=0.0)
+        check_number("LearnedRange", "inside", self.inside, low=0.0, high=1.0)
+
+
+def _peak(largest: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
+    largest = jax.lax.stop_gradient(largest)
+    return jnp.where(largest > 0, largest, 1.0)
+
+
+def _clipped(x: Float[Array, "*batch rows"], bound: Float[Array, "*batch"]) -> tuple[Array, Array]:
+    return clip(x / bound[..., None], -1.0, 1.0), bound
+
+
+@jax.custom_vjp
+def _rasch_clip(x: Array, limit: Array, decay: Array, inside: Array) -> Array:
+    return jnp.clip(x / limit, -1.0, 1.0)
+
+
+def _rasch_forward(x: Array, limit: Array, decay: Array, inside: Array) -> tuple[Array, tuple[Array, ...]]:
+    return _rasch_clip(x, limit, decay, inside), (x, limit, decay, inside)
+
+
+def _rasch_backward(saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, ...]:
+    x, limit, decay, inside = saved
+    by_x = cotangent / limit
+    wider = jnp.sum(jnp.where(x >= limit, jnp.minimum(by_x, 0), 0))
+    wider = wider - jnp.sum(jnp.where(x <= -limit, jnp.maximum(by_x, 0), 0))
+    fits = jnp.mean((jnp.abs(x) < limit).astype(x.dtype)) > inside
+    by_limit = limit * wider + decay * limit * fits
+    return jnp.where(jnp.abs(x) <= limit, by_x, 0), by_limit, jnp.zeros_like(decay), jnp.zeros_like(inside)
+
+
+_rasch_clip.defvjp(_rasch_forward, _rasch_backward)
