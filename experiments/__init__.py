@@ -1,0 +1,1 @@
+"""One published study a file, each runnable alone; each writes a table and a figure."""
