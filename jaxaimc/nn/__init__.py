@@ -1,17 +1,20 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
 from jaxaimc.nn.convert import Rule, convert, drift, effective, layer_errors, program, with_effective, with_read_key
-from jaxaimc.nn.dot import AnalogDot
-from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey
+from jaxaimc.nn.dot import AnalogDot, Call, Hook
+from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey, Scale
 
 __all__ = [
     "AnalogDot",
+    "Call",
     "Conductance",
     "DeviceParam",
     "EffectiveMatrix",
+    "Hook",
     "LayerError",
     "ReadKey",
     "Rule",
+    "Scale",
     "convert",
     "drift",
     "effective",

@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,47 @@ from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, Laye
 from jaxaimc.tile import AnalogConfig
 
 AnalogMode = Literal["analog", "train", "digital", "probe"]
+
+
+class Call(NamedTuple):
+    """One product of an analog layer, as a hook sees it.
+
+    Attributes:
+        config: The tile, as changed by the hooks.
+        inputs: Input vectors, as changed by the hooks.
+        kernel: The layer's kernel as a matrix.
+        prepared: The chip that answered.
+        key: Read key of this product, or None where nothing needs one.
+    """
+
+    config: AnalogConfig
+    inputs: Float[Array, "*batch n_in"]
+    kernel: Float[Array, "n_in n_out"]
+    prepared: matrix.Prepared
+    key: Key[Array, "*keys"] | None
+
+
+class Hook(nnx.Module):
+    """What happens around an analog product: ranges before it, digital corrections or noise after it.
+
+    Hooks of your own derive from this class and override one or both methods. `hooks` of an `AnalogDot` lists them;
+    `before` runs in that order and `after` too. A digital layer ignores them.
+
+    Attributes:
+        needs_key: Whether `after` draws random numbers from the call's key.
+    """
+
+    needs_key: bool = False
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Return the tile and the inputs with which the product is made."""
+        return config, inputs
+
+    def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Return what the layer passes on."""
+        return outputs
 
 
 class AnalogDot(nnx.Module):
@@ -40,6 +81,7 @@ class AnalogDot(nnx.Module):
         self.prepared: EffectiveMatrix | None = nnx.data(None)
         self.read_key: ReadKey | None = nnx.data(None)
         self.error: LayerError | None = nnx.data(None)
+        self.hooks: Any = nnx.List([])
 
     def set_view(self, analog_mode: str | None = None) -> None:
         """Set the mode; called by `nnx.view`.
@@ -109,17 +151,25 @@ class AnalogDot(nnx.Module):
 
     def _analog(self, inputs: Float[Array, "*batch n_in"], kernel: Array) -> Float[Array, "*batch n_out"]:
         config = self.config.get_value()
+        for hook in self.hooks:
+            config, inputs = hook.before(config, inputs)
+        flat = self.flat_kernel(kernel)
         if self.analog_mode == "train":
-            chip_key, read_key = jax.random.split(_one_key(self._next_key(required=True)))
-            programmed = matrix.program(config, self.flat_kernel(kernel), chip_key)
-            return matrix.mvm(config, matrix.prepare(config, programmed), inputs, read_key)
-        if self.prepared is None:
+            chip_key, key = jax.random.split(_one_key(self._next_key(required=True)))
+            prepared = matrix.prepare(config, matrix.program(config, flat, chip_key))
+        elif self.prepared is None:
             raise ValueError(
                 f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
             )
-        prepared = self.prepared.get_value()
-        noisy = prepared.tiles.variance.shape[1] > 0
-        return matrix.mvm(config, prepared, inputs, self._next_key(required=True) if noisy else None)
+        else:
+            prepared = self.prepared.get_value()
+            noisy = prepared.tiles.variance.shape[1] > 0 or any(hook.needs_key for hook in self.hooks)
+            key = self._next_key(required=True) if noisy else None
+        y = matrix.mvm(config, prepared, inputs, key)
+        call = Call(config, inputs, flat, prepared, key)
+        for hook in self.hooks:
+            y = hook.after(call, y)
+        return y
 
     def _next_key(self, *, required: bool) -> Key[Array, "*keys"]:
         """Return the key of the next read. Each call of a layer that is used several times gets its own."""

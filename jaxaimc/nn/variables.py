@@ -19,5 +19,9 @@ class ReadKey(nnx.Variable):
     """A read key and the number of reads made with it."""
 
 
+class Scale(nnx.Variable):
+    """A digital number beside an analog layer that is trained like a parameter: a range, a column's gain or offset."""
+
+
 class LayerError(nnx.Variable):
     """Sums of squares of a layer's output error and of its ideal output, gathered in `probe` mode."""
