@@ -9,7 +9,7 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from tyro.conf import Positional, arg, subcommand
+from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
 from jaxaimc import config_files, presets, startup
 from jaxaimc.task import load_task
@@ -40,7 +40,6 @@ class Evaluate:
         layer_examples: Examples of the layers' output errors: 250.
         batch: Examples computed at once on each chip: 250, or 125 with --full. Results do not depend on it.
         seed: Seed of chips and reads.
-        compilation_cache: Keep compiled programs in the user's cache folder, so that later runs start sooner.
     """
 
     task: Positional[str] = DEFAULT_TASK
@@ -48,7 +47,7 @@ class Evaluate:
     checkpoint: Path | None = None
     config: Path | None = None
     output: Path = Path("results")
-    full: Annotated[bool, arg(aliases=["-f"])] = False
+    full: Annotated[bool, FlagCreatePairsOff] = False
     examples: int | None = None
     chips: int | None = None
     times: tuple[float, ...] | None = None
@@ -57,7 +56,6 @@ class Evaluate:
     layer_examples: int | None = None
     batch: int | None = None
     seed: int = 0
-    compilation_cache: bool = True
 
     def run(self) -> None:
         """Run the command."""
@@ -66,7 +64,7 @@ class Evaluate:
         from jaxaimc.evaluation.store import ResultsFolder, describe, folder_name
         from jaxaimc.training import load_model
 
-        startup.prefer_short_compilation(cache=self.compilation_cache)
+        startup.prefer_short_compilation()
         named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
         given = {name: value for name, value in named.items() if value is not None}
         settings = Settings(**{**(_FULL if self.full else {}), **given})

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from jaxaimc.evaluation.report import layer_means, short_name
+from jaxaimc.evaluation.report import digital_score, layer_means, short_name
 from jaxaimc.evaluation.run import Evaluation, Row
 from jaxaimc.units import format_duration
 
@@ -47,7 +47,11 @@ def draw(evaluation: Evaluation) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
-    figure.suptitle(f"{evaluation.task} on analog tiles", fontsize=13)
+    examples, chips = (max(row[name] for row in summary) for name in ("examples", "chips"))
+    figure.suptitle(
+        f"{evaluation.task} on analog tiles: {examples:,} test examples, {chips} chips, bars of one standard deviation",
+        fontsize=12,
+    )
     return figure
 
 
@@ -62,10 +66,10 @@ def save(evaluation: Evaluation, path: Path) -> None:
 
 
 def _effects(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
-    rows = [row for row in summary if row["study"] in ("digital", "effect")]
+    rows = [row for row in summary if row["study"] == "effect"]
     position = np.arange(len(rows))
     mean = np.array([row["mean"] for row in rows])
-    colors = ["0.6" if row["study"] == "digital" else _BLUE for row in rows]
+    colors = ["0.6" if row["name"] == "digital" else _BLUE for row in rows]
     axes.barh(position, mean, color=colors, height=0.62)
     for place, row in zip(position, rows, strict=True):
         spread = row["std"] or 0.0
@@ -93,28 +97,29 @@ def _drift(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
         _line(axes, [row["t"] for row in chosen], chosen, label=label, color=color, marker=marker)
     times = sorted({row["t"] for row in rows})
     axes.set_xscale("symlog" if times[0] == 0 else "log")
+    times = _apart(axes, times)
     axes.set_xticks(times, [format_duration(t) for t in times])
     axes.minorticks_off()
-    _frame(axes, evaluation, summary)
+    _frame(axes, evaluation, digital_score([row for row in summary if row["study"] == "effect"]))
     axes.set_xlabel("time since programming")
     axes.set_title("Everything, over time")
 
 
 def _resistance(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
     rows = [row for row in summary if row["study"] == "resistance"]
-    names = list(dict.fromkeys(row["name"] for row in rows))
-    for name, color, marker in zip(names, (_GREEN, _BLUE), "so", strict=False):
-        chosen = [row for row in rows if row["name"] == name]
+    swept = [row for row in rows if row["r"] is not None]
+    for name, color, marker in zip(dict.fromkeys(row["name"] for row in swept), (_GREEN, _BLUE), "so", strict=False):
+        chosen = [row for row in swept if row["name"] == name]
         _line(axes, [row["r"] for row in chosen], chosen, label=name, color=color, marker=marker)
-    values = np.array(sorted({row["r"] for row in rows}))
-    positive = values[values > 0]
-    if len(positive) > 1:
+    values = sorted({row["r"] for row in swept})
+    positive = [value for value in values if value > 0]
+    if positive:
         # Linear up to the smallest positive value, so that the perfect wire has a place on the axis.
         axes.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
-        ticks = [v for v in (0, 0.15, 0.5, 1, 2, 4, 10, 20) if values[0] <= v <= values[-1]]
+        ticks = _apart(axes, values)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-    _frame(axes, evaluation, summary)
+    _frame(axes, evaluation, digital_score(rows))
     axes.set_xlabel("wire resistance per segment [ohm]")
     axes.set_title("Wire resistance, right after programming")
 
@@ -126,14 +131,26 @@ def _layers(axes: Axes, layers: Sequence[Row]) -> None:
     for index, name in enumerate(names):
         style: dict[str, Any] = {"color": _EFFECTS[index % 6], "marker": _MARKERS[index % 6]}
         errors = [means[layer].get(name, np.nan) for layer in means]
-        axes.plot(position, errors, markersize=4, linewidth=1, label=short_name(name), **style)
-    axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
-    axes.set_xticks(position, list(means), rotation=90, fontsize=max(4, min(8, 160 / len(means))))
-    axes.set_ylabel("relative output error (rms)")
-    axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-    axes.grid(axis="y", alpha=0.25)
+        axes.plot(errors, position, markersize=4, linewidth=0.6, label=short_name(name), **style)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.set_yticks(position, list(means), fontsize=max(4, min(8, 160 / len(means))))
+    axes.invert_yaxis()
+    axes.set_xlabel("root mean square error over root mean square output")
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes.grid(alpha=0.25)
     axes.set_title("Output error of each layer")
+
+
+def _apart(axes: Axes, values: Sequence[float], least: float = 0.07) -> list[float]:
+    """Return the first value and those that follow at a readable distance on the x axis."""
+    axes.autoscale_view()
+    chosen: list[float] = []
+    place = axes.transData + axes.transAxes.inverted()
+    for value in values:
+        if not chosen or place.transform((value, 0))[0] - place.transform((chosen[-1], 0))[0] >= least:
+            chosen.append(value)
+    return chosen
 
 
 def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], **style: Any) -> None:
@@ -142,9 +159,8 @@ def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], **style: Any) -> 
     axes.errorbar(x, mean, spread, capsize=3, markersize=5, linewidth=1.5, **style)
 
 
-def _frame(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
+def _frame(axes: Axes, evaluation: Evaluation, digital: float | None) -> None:
     """Add the lines of the digital network and of guessing, the axis of the metric, and the legend."""
-    digital = next((row["mean"] for row in summary if row["study"] == "digital"), None)
     if digital is not None:
         axes.axhline(digital, color="0.3", linestyle="--", linewidth=1, label="digital")
     axes.axhline(evaluation.chance, color="0.3", linestyle=":", linewidth=1, label="chance")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 
 from jaxaimc.evaluation.run import Evaluation, Row
@@ -39,14 +40,12 @@ def effect_table(metric: str, summary: Sequence[Row]) -> Table:
         A row per effect: the metric and its change against the digital network.
     """
     table = _table("Effects, right after programming", "effect", metric, "against digital")
-    digital = next((row["mean"] for row in summary if row["study"] == "digital"), None)
-    for row in summary:
-        if row["study"] == "digital":
-            table.add_row(row["name"], _value(row), "")
-        elif row["study"] == "effect":
-            change = "" if digital is None else f"{row['mean'] - digital:+.4f}"
-            table.add_row(row["name"], _value(row), change, style="bold" if row["name"] == "everything" else None)
-    table.caption = _caption(row for row in summary if row["study"] in ("digital", "effect"))
+    rows = [row for row in summary if row["study"] == "effect"]
+    digital = digital_score(rows)
+    for row in rows:
+        change = "" if digital is None or row["name"] == "digital" else f"{row['mean'] - digital:+.4f}"
+        table.add_row(row["name"], _value(row), change, style="bold" if row["name"] == "everything" else None)
+    table.caption = _caption(rows)
     return table
 
 
@@ -80,12 +79,13 @@ def resistance_table(metric: str, summary: Sequence[Row]) -> Table:
         A row per resistance: IR drop alone, and everything together.
     """
     rows = [row for row in summary if row["study"] == "resistance"]
-    names = _distinct(row["name"] for row in rows)
+    names = _distinct(row["name"] for row in rows if row["r"] is not None)
     table = _table("Wire resistance, right after programming", "per segment", *(f"{metric}, {name}" for name in names))
-    for r in _distinct(row["r"] for row in rows):
+    for r in _distinct(row["r"] for row in rows if row["r"] is not None):
         at_r = {row["name"]: row for row in rows if row["r"] == r}
         table.add_row(f"{r:g} ohm", *(_value(at_r.get(name)) for name in names))
-    table.caption = _caption(rows)
+    digital = digital_score(rows)
+    table.caption = _caption(rows) + ("" if digital is None else f"; digital on these: {digital:.4f}")
     return table
 
 
@@ -99,11 +99,24 @@ def layer_table(layers: Sequence[Row]) -> Table:
         A row per layer, a column per effect: relative root mean square, mean over chips.
     """
     names = _distinct(row["name"] for row in layers)
-    table = _table("Output error of each layer on the digital network's inputs", "layer", *map(short_name, names))
+    table = _table(
+        "Output error of each layer on the digital network's inputs [%]",
+        "layer",
+        *(short_name(name).replace(" ", "\n") for name in names),
+    )
     for layer, errors in layer_means(layers).items():
-        table.add_row(layer, *(f"{100 * errors[name]:.2f} %" if name in errors else "" for name in names))
+        table.add_row(layer, *(f"{100 * errors[name]:.2f}" if name in errors else "" for name in names))
     table.caption = "root mean square error over root mean square output, mean over chips"
     return table
+
+
+def digital_score(rows: Sequence[Row]) -> float | None:
+    """Return the digital network's score on the examples of a study, or None if it is not among the rows.
+
+    Args:
+        rows: Summary rows of one study.
+    """
+    return next((row["mean"] for row in rows if row["name"] == "digital"), None)
 
 
 def layer_means(layers: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -129,9 +142,11 @@ def short_name(name: str) -> str:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", caption_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right", overflow="fold")
+    table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
+    table.show_edge, table.collapse_padding, table.pad_edge = False, True, False
+    table.add_column(columns[0], no_wrap=True)
+    for column in columns[1:]:
+        table.add_column(column, justify="right")
     return table
 
 

@@ -160,12 +160,6 @@ def evaluate(
     finished = {_identity(row) for row in store.scores()}
     todo = [scenario for scenario in plan if _identity(vars(scenario)) not in finished]
     report = _Reporter(progress, sum(_passes(scenario, settings, test) for scenario in todo))
-    if ("digital", "digital", None, False, None) not in finished:
-        report.start("digital")
-        score = digital_score(task, model, test)
-        row = _row("digital", "digital", random=False, examples=len(test), chip=0, score=score)
-        store.add([row], [])
-        report.finish(*summarise([row]))
     for scenario in todo:
         rows, layers = _run(scenario, task, model, settings, test, report)
         store.add(rows, layers)
@@ -181,6 +175,10 @@ def _run(
     """Compute one scenario."""
     report.start(scenario.name)
     split = test.first(scenario.examples)
+    if scenario.config is None:
+        score = digital_score(task, model, split)
+        report.step(len(split))
+        return [_row(scenario, examples=len(split), chip=0, score=score)], []
     # Scenarios without randomness run on as many equal chips, so that they share compilations; one is reported.
     chip_keys, read_keys = engine.chip_keys(settings.seed, settings.chips)
     chips = engine.program_chips(model, scenario.config, chip_keys, scenario.t, compensated=scenario.compensated)
@@ -190,20 +188,7 @@ def _run(
         report.step(part.size)
     per_chip = np.concatenate(parts, axis=1).mean(axis=1, dtype=np.float64)
     reported = range(settings.chips if scenario.random else 1)
-    rows = [
-        _row(
-            scenario.study,
-            scenario.name,
-            t=scenario.t,
-            compensated=scenario.compensated,
-            r=scenario.r,
-            random=scenario.random,
-            examples=len(split),
-            chip=chip,
-            score=float(per_chip[chip]),
-        )
-        for chip in reported
-    ]
+    rows = [_row(scenario, examples=len(split), chip=chip, score=float(per_chip[chip])) for chip in reported]
     layers = []
     if scenario.study == "effect":
         inputs = test.first(settings.layer_examples).inputs
@@ -216,25 +201,14 @@ def _run(
     return rows, layers
 
 
-def _row(
-    study: str,
-    name: str,
-    *,
-    random: bool,
-    examples: int,
-    chip: int,
-    score: float,
-    t: float | None = None,
-    compensated: bool = False,
-    r: float | None = None,
-) -> Row:
+def _row(scenario: Scenario, *, examples: int, chip: int, score: float) -> Row:
     return {
-        "study": study,
-        "name": name,
-        "t": t,
-        "compensated": compensated,
-        "r": r,
-        "random": random,
+        "study": scenario.study,
+        "name": scenario.name,
+        "t": scenario.t,
+        "compensated": scenario.compensated,
+        "r": scenario.r,
+        "random": scenario.random,
         "examples": examples,
         "chip": chip,
         "score": score,
@@ -253,7 +227,8 @@ def _summary(rows: list[Row]) -> Row:
 
 
 def _passes(scenario: Scenario, settings: Settings, test: Split) -> int:
-    return settings.chips * min(scenario.examples or len(test), len(test))
+    chips = 1 if scenario.config is None else settings.chips
+    return chips * min(scenario.examples or len(test), len(test))
 
 
 class _Reporter:

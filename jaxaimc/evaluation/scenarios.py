@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import Device, IdealDevice
@@ -63,7 +64,7 @@ class Scenario:
     Args:
         study: `"effect"`, `"drift"` or `"resistance"`.
         name: What acts.
-        config: The tile.
+        config: The tile; None for the digital network.
         random: Whether chips (or their reads) differ from each other.
         t: Time of the read since programming [s]; None for right after it, without drift.
         compensated: Whether drift is compensated.
@@ -73,7 +74,7 @@ class Scenario:
 
     study: str
     name: str
-    config: AnalogConfig
+    config: AnalogConfig | None
     random: bool
     t: float | None = None
     compensated: bool = False
@@ -82,21 +83,23 @@ class Scenario:
 
 
 def effects(config: AnalogConfig) -> Iterator[Scenario]:
-    """Yield each effect of a config alone, and all together, right after programming.
+    """Yield the digital network, each effect of a config alone, and all together, right after programming.
 
     Args:
         config: The whole tile.
 
     Yields:
-        Scenarios of the study `"effect"`. The drive's quantised pulses act in all of them; the first shows them alone.
+        Scenarios of the study `"effect"`. The drive's quantised pulses act in all analog ones; the second shows them
+        alone.
     """
     ideal = replace(config, device=IdealDevice(), wires=NoWires(), adc=IdealADC())
     reads = Device(read_noise=config.device.read_noise)
     programming = Device(programming=config.device.programming)
 
-    def effect(name: str, config: AnalogConfig, *, random: bool) -> Scenario:
+    def effect(name: str, config: AnalogConfig | None, *, random: bool) -> Scenario:
         return Scenario(study="effect", name=name, config=config, random=random)
 
+    yield effect("digital", None, random=False)
     yield effect("input pulses only", ideal, random=False)
     yield effect("ADC only", replace(ideal, adc=config.adc), random=False)
     yield effect("IR drop only", replace(ideal, wires=config.wires), random=False)
@@ -128,7 +131,7 @@ def drifts(config: AnalogConfig, times: tuple[float, ...]) -> Iterator[Scenario]
 
 
 def resistances(config: AnalogConfig, values: tuple[float, ...], examples: int) -> Iterator[Scenario]:
-    """Yield IR drop alone and everything together over wire resistances.
+    """Yield the digital network on the sweep's examples, then IR drop alone and everything together.
 
     Args:
         config: The whole tile.
@@ -136,15 +139,17 @@ def resistances(config: AnalogConfig, values: tuple[float, ...], examples: int) 
         examples: Test examples.
 
     Yields:
-        Scenarios of the study `"resistance"`; none where the wires have no segment resistance.
+        Scenarios of the study `"resistance"`; none without values, or where the wires have no segment resistance.
     """
-    if "r" not in {field.name for field in dataclasses.fields(config.wires)}:
+    unchanged: Any = config.wires
+    if not values or "r" not in {field.name for field in dataclasses.fields(unchanged)}:
         return
+    yield Scenario(study="resistance", name="digital", config=None, random=False, examples=examples)
     ideal = replace(config, device=IdealDevice(), adc=IdealADC())
     for base, name, random in ((ideal, "IR drop only", False), (config, "everything", True)):
         for r in values:
             # A float, whatever the config held, so that all values share one compilation.
-            wires = replace(config.wires, r=float(r))
+            wires = replace(unchanged, r=float(r))
             yield Scenario(
                 study="resistance",
                 name=name,

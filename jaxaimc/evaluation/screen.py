@@ -16,7 +16,6 @@ _TABLES: dict[str, Callable[[str, Sequence[Row]], Table]] = {
     "drift": drift_table,
     "resistance": resistance_table,
 }
-_ORDER = {"digital": "effect", "effect": "effect", "drift": "drift", "resistance": "resistance"}
 
 
 class Screen:
@@ -35,7 +34,7 @@ class Screen:
         self._console = console
         self._metric = metric
         self._summary = summarise(list(scores))
-        self._study = _ORDER[self._summary[-1]["study"]] if self._summary else "effect"
+        self._study = self._summary[-1]["study"] if self._summary else "effect"
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -68,7 +67,7 @@ class Screen:
         self._bar.update(self._row, description=progress.scenario, completed=progress.done, total=progress.total)
         if progress.row is None:
             return
-        study = _ORDER[progress.row["study"]]
+        study = progress.row["study"]
         if study != self._study:
             self._print(self._study)
             self._study = study
