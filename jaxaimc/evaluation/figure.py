@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxaimc.evaluation.report import digital_score, layer_means, short_name
 from jaxaimc.evaluation.run import Evaluation, Row
@@ -131,13 +131,15 @@ def _layers(axes: Axes, layers: Sequence[Row]) -> None:
     for index, name in enumerate(names):
         style: dict[str, Any] = {"color": _EFFECTS[index % 6], "marker": _MARKERS[index % 6]}
         errors = [means[layer].get(name, np.nan) for layer in means]
-        axes.plot(errors, position, markersize=4, linewidth=0.6, label=short_name(name), **style)
+        axes.plot(errors, position, markersize=4, linewidth=0.5, label=short_name(name), **style)
     axes.set_xscale("log")
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks(position, list(means), fontsize=max(4, min(8, 160 / len(means))))
     axes.invert_yaxis()
     axes.set_xlabel("root mean square error over root mean square output")
-    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.11), ncols=3, frameon=False)
     axes.grid(alpha=0.25)
     axes.set_title("Output error of each layer")
 

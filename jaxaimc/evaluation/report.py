@@ -99,11 +99,9 @@ def layer_table(layers: Sequence[Row]) -> Table:
         A row per layer, a column per effect: relative root mean square, mean over chips.
     """
     names = _distinct(row["name"] for row in layers)
-    table = _table(
-        "Output error of each layer on the digital network's inputs [%]",
-        "layer",
-        *(short_name(name).replace(" ", "\n") for name in names),
-    )
+    # One word per line keeps the table within 80 characters for the usual names.
+    columns = [short_name(name).replace(" ", "\n") for name in names]
+    table = _table("Output error of each layer on the digital network's inputs [%]", "layer", *columns)
     for layer, errors in layer_means(layers).items():
         table.add_row(layer, *(f"{100 * errors[name]:.2f}" if name in errors else "" for name in names))
     table.caption = "root mean square error over root mean square output, mean over chips"

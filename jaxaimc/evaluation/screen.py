@@ -79,7 +79,7 @@ class Screen:
         return Group(_TABLES[self._study](self._metric, self._summary), self._bar)
 
     def _print(self, study: str) -> None:
-        self._console.print(_TABLES[study](self._metric, self._summary))
+        self._console.print(_TABLES[study](self._metric, self._summary), "")
 
 
 def _line(progress: Progress) -> str:
