@@ -5,9 +5,8 @@ WORKERS ?= 2
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# JAX stops at 0.10.1 for Python 3.11; newer interpreters get the newest of everything.
-CONSTRAINTS = constraints/$(shell $(BIN)/python -c \
-	'import sys; print("python-3.11.txt" if sys.version_info < (3, 12) else "python-3.12-and-newer.txt")')
+# One file for every interpreter: its markers pick JAX 0.10.1 for Python 3.11 and the newest for later ones.
+PINNED := constraints/pinned.txt
 
 .PHONY: demo test lint lock clean help
 
@@ -15,7 +14,7 @@ help:
 	@echo "make demo   set up $(VENV) and run the main job (jaxaimc evaluate)"
 	@echo "make test   set up $(VENV) and run the fast tests"
 	@echo "make lint   ruff and pyright"
-	@echo "make lock   resolve constraints/*.txt anew"
+	@echo "make lock   resolve $(PINNED) anew"
 	@echo "make clean  remove $(VENV) and caches"
 
 demo: $(VENV)/.app
@@ -36,23 +35,20 @@ $(VENV)/.python:
 		|| { echo "$(PYTHON) cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@touch $@
 
-$(VENV)/.app: $(VENV)/.python pyproject.toml $(wildcard constraints/*.txt)
+$(VENV)/.app: $(VENV)/.python pyproject.toml $(PINNED)
 	@echo "Installing into $(VENV) ..."
-	@$(PIP) install --constraint $(CONSTRAINTS) --upgrade pip hatchling editables
-	@$(PIP) install --constraint $(CONSTRAINTS) --no-build-isolation --editable '.[app,models]'
+	@$(PIP) install --constraint $(PINNED) --upgrade pip hatchling editables
+	@$(PIP) install --constraint $(PINNED) --no-build-isolation --editable '.[app,models]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.app
-	@$(PIP) install --constraint $(CONSTRAINTS) --group dev
+	@$(PIP) install --constraint $(PINNED) --group dev
 	@touch $@
-
-LOCK = $(BIN)/uv pip compile pyproject.toml --extra app --extra models --group dev --group build --upgrade \
-	--universal --no-header --no-annotate --no-emit-index-url --quiet
 
 lock: $(VENV)/.dev
 	@$(PIP) install uv
-	$(LOCK) --python-version 3.11 --output-file constraints/python-3.11.txt
-	$(LOCK) --python-version 3.12 --output-file constraints/python-3.12-and-newer.txt
+	$(BIN)/uv pip compile pyproject.toml --extra app --extra models --group dev --group build --upgrade --universal \
+		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet --output-file $(PINNED)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

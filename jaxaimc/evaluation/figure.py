@@ -120,7 +120,7 @@ def _resistance(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> N
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     _frame(axes, evaluation, digital_score(rows))
-    axes.set_xlabel("wire resistance per segment [ohm]")
+    axes.set_xlabel(f"wire resistance per segment [ohm] (first {rows[0]['examples']:,} examples)")
     axes.set_title("Wire resistance, right after programming")
 
 
