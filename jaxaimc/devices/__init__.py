@@ -10,6 +10,7 @@ from jaxaimc.devices.base import (
     ProgrammingNoise,
     ReadNoise,
 )
+from jaxaimc.devices.conformance import ConformanceError, check_device
 from jaxaimc.devices.curves import (
     Branches,
     ClippedLogarithm,
@@ -57,6 +58,7 @@ __all__ = [
     "ClippedLogarithm",
     "ClippedPower",
     "CommonLogarithm",
+    "ConformanceError",
     "Curve",
     "Device",
     "DriftLaw",
@@ -97,6 +99,7 @@ __all__ = [
     "Timeline",
     "UniformProgramming",
     "WanRRAM",
+    "check_device",
     "independent",
     "inverse_proportional",
     "milo_current_coefficients",

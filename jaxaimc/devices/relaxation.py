@@ -6,7 +6,7 @@ device keeps its place in the distribution of the change (one normal draw per de
 for, in any order, with the same chip.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -106,7 +106,7 @@ class Timeline:
         knots = jnp.log1p(jnp.asarray(self.times, dtype) / self.t_scale)
         where = jnp.log1p(jnp.asarray(t, dtype) / self.t_scale)
 
-        def interpolate(leaf: Array) -> Array:
+        def interpolate(leaf: Any) -> Any:
             if not jnp.ndim(leaf):
                 return leaf
             values = jnp.asarray(leaf, dtype)
@@ -173,9 +173,9 @@ class SpreadSinceFirst:
     def __call__(self, r: Float[Array, "*cell"], t: Float[Array, ""] | float) -> Float[Array, "*cell"]:
         """Return the standard deviation of the change."""
         now, first = jnp.maximum(self.total(r, t), 0.0), jnp.maximum(self.total.first(r), 0.0)
-        gained = now**2 - first**2
-        # The square root has no derivative at zero.
-        grown = gained > 0
+        gained = (now - first) * (now + first)
+        # Up to the first time only rounding differs, which a square root would blow up; at zero it has no derivative.
+        grown = (gained > 0) & (t > jnp.asarray(self.total.times, r.dtype)[0])
         return jnp.where(grown, jnp.sqrt(jnp.where(grown, gained, 1.0)), 0.0)
 
     def validate(self) -> None:

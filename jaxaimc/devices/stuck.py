@@ -46,8 +46,9 @@ class StuckProgramming:
         healthy_key, stuck_key = jax.random.split(key)
         g = self.healthy.program(target, healthy_key)
         g_on, g_off = jnp.asarray(self.g_on, g.dtype), jnp.asarray(self.g_off, g.dtype)
-        aside = jnp.where(g > 0, jnp.nextafter(g, jnp.inf), _NEARLY_ZERO)
-        g = jnp.where((g == g_on) | (g == g_off), aside, g)
+        fixed = jax.lax.stop_gradient(g)
+        aside = jnp.where(fixed > 0, jnp.nextafter(fixed, jnp.inf), _NEARLY_ZERO)
+        g = g + jnp.where((fixed == g_on) | (fixed == g_off), aside - fixed, 0.0)
         draw = jax.random.uniform(stuck_key, g.shape, g.dtype)
         return jnp.where(draw < self.on, g_on, jnp.where(draw < self.on + self.off, g_off, g))
 

@@ -1,0 +1,168 @@
+"""One suite over all devices, and proof that it catches devices that break a rule."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxaimc import component
+from jaxaimc.devices import (
+    PCM,
+    SONOS,
+    CMOHfOx,
+    CMOHfOxFine,
+    ConformanceError,
+    Device,
+    HermesPairPCM,
+    HermesSinglePCM,
+    IdealDevice,
+    MiloRRAM,
+    NormalProgramming,
+    NormalReadNoise,
+    PCMFlickerNoise,
+    PCMJoshi,
+    PCMProgrammingNoise,
+    ProgramAndVerify,
+    Table,
+    UniformProgramming,
+    WanRRAM,
+    check_device,
+    independent,
+    inverse_proportional,
+    proportional,
+    with_stuck,
+)
+from jaxaimc.devices.base import NoDrift, NoProgrammingNoise, NoReadNoise
+
+TABLE = Table(
+    times=np.array([0.0, 1.0, 1e4]),
+    targets=np.array([0.0, 10e-6, 25e-6]),
+    mean=np.array([[0.1, 10.0, 25.0], [0.2, 9.8, 25.0], [0.4, 9.5, 24.0]]) * 1e-6,
+    spread=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
+)
+
+
+def generic(curve, distribution=NormalProgramming):
+    noise = NormalReadNoise(spread=curve, g_max=25e-6, scale=0.3)
+    return Device(programming=distribution(spread=curve, g_max=25e-6), read_noise=noise)
+
+
+DEVICES = {
+    "ideal": (IdealDevice(), 25e-6),
+    "pcm": (PCM(), 25e-6),
+    "pcm flicker": (PCM(read_noise=PCMFlickerNoise()), 25e-6),
+    "pcm joshi": (PCMJoshi(), 25e-6),
+    "hermes pair": (HermesPairPCM(), 20.7e-6),
+    "hermes single": (HermesSinglePCM(), 10.35e-6),
+    "wan": (WanRRAM(), 40e-6),
+    "milo": (MiloRRAM(), 225e-6),
+    "cmo": (CMOHfOx(), 88.2e-6),
+    "cmo fine": (CMOHfOxFine(), 88.2e-6),
+    "sonos": (SONOS(), 16e-6),
+    "independent": (generic(independent(0.05)), 25e-6),
+    "proportional": (generic(proportional(0.05)), 25e-6),
+    "inverse": (generic(inverse_proportional(0.01, smallest=0.1)), 25e-6),
+    "uniform": (generic(independent(0.05), UniformProgramming), 25e-6),
+    "table": (TABLE.device(), 25e-6),
+    "stuck": (with_stuck(PCM(), on=0.1, off=0.2), 25e-6),
+    "verified": (PCM(programming=ProgramAndVerify(first=PCMProgrammingNoise(), tolerance=0.3e-6)), 25e-6),
+    "beyond its fit": (PCM(), 100e-6),
+}
+
+
+@pytest.mark.parametrize("name", DEVICES)
+def test_device(name):
+    check_device(*DEVICES[name])
+
+
+@pytest.mark.parametrize("name", ["pcm", "hermes pair", "sonos", "table"])
+def test_device_in_double_precision(name, x64):
+    check_device(*DEVICES[name])
+
+
+@component
+class Broken(NoProgrammingNoise, NoDrift, NoReadNoise):
+    """Every part at once, doing nothing; the tests break one thing at a time."""
+
+
+def broken(name, function):
+    """Return a device with one wrong method."""
+    part = component(type("Broken", (Broken,), {name: function}))()
+    return Device(programming=part, retention=part, read_noise=part)
+
+
+def test_the_unbroken_part_passes():
+    part = Broken()
+    check_device(Device(programming=part, retention=part, read_noise=part), 25e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "message"),
+    [
+        ("program", lambda self, target, key: target - 1e-6, "negative"),
+        ("program", lambda self, target, key: target / target * 1e-6, "finite"),
+        ("program", lambda self, target, key: target[0], "shape"),
+        ("program", lambda self, target, key: target.astype(jnp.float16), "precision"),
+        ("drift", lambda self, programmed, target, t, key: programmed * 0.9, "time zero"),
+        ("drift", lambda self, programmed, target, t, key: programmed * (1 - t / 1e6), "negative"),
+        ("variance", lambda self, g, target, t: jnp.ones((1, *g.shape), g.dtype), "as many"),
+        ("weight", lambda self, duration: jnp.ones((2, *duration.shape), duration.dtype), "as many"),
+    ],
+)
+def test_bad_device_is_caught(name, function, message):
+    with pytest.raises(ConformanceError, match=message):
+        check_device(broken(name, function), 25e-6)
+
+
+def test_bad_device_with_a_hidden_state_is_caught():
+    calls = []
+
+    def program(self, target, key):
+        calls.append(key)
+        return target * (1 + 0.01 * len(calls))
+
+    with pytest.raises(ConformanceError, match="same key"):
+        check_device(broken("program", program), 25e-6)
+
+
+def test_bad_device_with_an_infinite_derivative_is_caught():
+    """A square root at zero: finite itself, its derivative is not."""
+
+    def program(self, target, key):
+        return jnp.sqrt(target * 1e-6)
+
+    with pytest.raises(ConformanceError, match="derivatives"):
+        check_device(broken("program", program), 25e-6)
+
+
+def test_bad_device_with_a_negative_variance_is_caught():
+    def variance(self, g, target, t):
+        return -jnp.ones((1, *g.shape), g.dtype)
+
+    def weight(self, duration):
+        return jnp.ones((1, *duration.shape), duration.dtype)
+
+    part = component(type("Negative", (Broken,), {"variance": variance, "weight": weight}))()
+    with pytest.raises(ConformanceError, match="must not be negative"):
+        check_device(replace(IdealDevice(), read_noise=part), 25e-6)
+
+
+def test_bad_fields_are_refused_at_the_door():
+    with pytest.raises(ValueError, match="`g_max`"):
+        check_device(PCM(), 0.0)
+    with pytest.raises(ValueError, match="`scale` of PCMProgrammingNoise"):
+        check_device(PCM(programming=PCMProgrammingNoise(scale=-1.0)), 25e-6)
+
+
+def test_chips_differ_and_times_do_not_redraw():
+    """The key is the chip: another key is another chip, and the same chip keeps its exponents at every time."""
+    device, g_max = DEVICES["pcm"]
+    target = jnp.full(1000, g_max / 2)
+    keys = jax.random.split(jax.random.key(0), 2)
+    one, other = (device.retention.drift(target, target, 1e4, key) for key in keys)
+    assert not np.array_equal(one, other)
+    later = device.retention.drift(target, target, 1e6, keys[0])
+    exponents = [-np.log(g / target) / np.log1p(t / 20) for g, t in ((one, 1e4), (later, 1e6))]
+    np.testing.assert_allclose(*exponents, rtol=1e-4)
