@@ -124,7 +124,7 @@ def test_the_model_one_starts_from_stays_as_it_is():
 def test_objective_and_optimizer_of_the_user_are_used():
     model = TASK.build(jax.random.key(0))
 
-    def head_size(model, inputs, targets, key):
+    def head_size(model, inputs, targets, key, step):
         return jnp.broadcast_to((model.head.kernel[...] ** 2).sum(), targets.shape)
 
     recipe = dataclasses.replace(TASK.recipe, epochs=1)

@@ -13,11 +13,20 @@ from flax import nnx
 
 from jaxaimc import checkpoints
 from jaxaimc.task import Recipe, Split, Task
+from jaxaimc.training.attach import as_digital
 from jaxaimc.training.progress import Progress
 from jaxaimc.training.restore import weights
 from jaxaimc.training.resume import Saved, Saver
 from jaxaimc.training.scoring import evaluate
-from jaxaimc.training.steps import Network, Objective, TrainingState, default_optimizer, initial_state, make_chunk
+from jaxaimc.training.steps import (
+    TRAINABLE,
+    Network,
+    Objective,
+    TrainingState,
+    default_optimizer,
+    initial_state,
+    make_chunk,
+)
 
 # Steps per call: enough to hide the cost of a call, few enough for a lively progress bar.
 _CHUNK = 32
@@ -58,6 +67,8 @@ def fit(
     model: nnx.Module | None = None,
     objective: Objective | None = None,
     optimizer: optax.GradientTransformation | None = None,
+    trainable: Any = TRAINABLE,
+    scorer: Callable[[Task, Any, Split], float] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Report:
@@ -72,9 +83,12 @@ def fit(
         recipe: Epochs, batch, learning rate and so on; None for the task's own.
         directory: Folder for the saved states and, at the end, `model.safetensors`; None to save nothing.
         model: Network to start from, which stays as it is; None for an untrained one.
-        objective: Loss of each example, `(model, inputs, targets, key) -> [batch]`; None for the task's loss of
+        objective: Loss of each example, `(model, inputs, targets, key, step) -> [batch]`; None for the task's loss of
             `model(inputs)`.
         optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.
+        trainable: NNX filter of the variables that are trained; parameters and `jaxaimc.nn.Scale` by default.
+        scorer: Score of the trained network on the test examples, `(task, model, split) -> score`, such as
+            `on_fresh_chips()`; None for the digital network's.
         notes: Further facts that identify the run, as JSON values; stored in the checkpoint and compared on resuming.
         progress: Called after every few steps, see `progress_bar`.
 
@@ -93,7 +107,9 @@ def fit(
             f"Field `batch` of the recipe must be at most the {len(train)} training examples, but is {recipe.batch}."
         )
     plan = _Plan.of(recipe, len(train))
-    network, parameters, others = Network.split(task.build(jax.random.key(recipe.seed)) if model is None else model)
+    network, parameters, others = Network.split(
+        task.build(jax.random.key(recipe.seed)) if model is None else model, trainable
+    )
     identity = {
         "task": task.name,
         "recipe": recipe.describe(),
@@ -117,7 +133,7 @@ def fit(
             end = run.epochs(saver.restore(start.state) or start, save=saver.save)
     trained = network.merge(end.state.parameters, end.state.others)
     trained.eval()
-    score = evaluate(task, trained, test)
+    score = (scorer or _digital_score)(task, trained, test)
     checkpoint = None if directory is None else Path(directory) / "model.safetensors"
     if checkpoint is not None:
         facts = {
@@ -143,11 +159,15 @@ def fit(
 
 
 def _digital(task: Task) -> Objective:
-    def objective(model: Any, inputs: Any, targets: Any, key: Any) -> Any:
-        del key  # the digital forward pass is deterministic
-        return task.loss(model(inputs), targets)
+    def objective(model: Any, inputs: Any, targets: Any, key: Any, step: Any) -> Any:
+        del key, step  # the digital forward pass is deterministic
+        return task.loss(as_digital(model)(inputs), targets)
 
     return objective
+
+
+def _digital_score(task: Task, model: nnx.Module, split: Split) -> float:
+    return evaluate(task, as_digital(model), split)
 
 
 def _silent(progress: Progress) -> None:

@@ -10,10 +10,13 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, Num
 
-from jaxaimc import checkpoints
+from jaxaimc import checkpoints, nn
 from jaxaimc.task import Recipe
 
-Objective = Callable[[nnx.Module, Array, Array, Key[Array, ""]], Float[Array, " batch"]]
+Objective = Callable[[nnx.Module, Array, Array, Key[Array, ""], Int[Array, ""]], Float[Array, " batch"]]
+
+# What is trained unless told otherwise: parameters, and the digital numbers beside analog layers.
+TRAINABLE = nnx.Any(nnx.Param, nn.Scale)
 
 
 class TrainingState(NamedTuple):
@@ -38,18 +41,20 @@ class Network:
         graph: Structure of the whole network.
         parameters: Structure of its trainable part.
         order: Names of the trainable arrays in the order of that structure.
+        trainable: Filter of the variables that are trained.
     """
 
     graph: Any
     parameters: Any
     order: tuple[str, ...]
+    trainable: Any
 
     @classmethod
-    def split(cls, model: nnx.Module) -> tuple["Network", dict[str, Array], Any]:
+    def split(cls, model: nnx.Module, trainable: Any = TRAINABLE) -> tuple["Network", dict[str, Array], Any]:
         """Return the structure, the trainable arrays by name, and the other variables."""
-        graph, parameters, others = nnx.split(model, nnx.Param, ...)
+        graph, parameters, others = nnx.split(model, trainable, ...)
         named = checkpoints.names(parameters)
-        return cls(graph, jax.tree.structure(parameters), tuple(named)), named, others
+        return cls(graph, jax.tree.structure(parameters), tuple(named), trainable), named, others
 
     def merge(self, parameters: dict[str, Array], others: Any) -> Any:
         """Return a network with these variables."""
@@ -111,8 +116,8 @@ def make_chunk(
         def mean_loss(parameters: dict[str, Array]) -> tuple[Float[Array, ""], Any]:
             model = network.merge(parameters, state.others)
             model.train()
-            loss = objective(model, inputs, targets, objective_key).mean()
-            return loss, nnx.split(model, nnx.Param, ...)[2]
+            loss = objective(model, inputs, targets, objective_key, step).mean()
+            return loss, nnx.split(model, network.trainable, ...)[2]
 
         (loss, others), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.parameters)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)

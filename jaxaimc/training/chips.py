@@ -1,0 +1,116 @@
+"""Scores of an analog model on chips it has never seen, and the parts of it that a programmed chip leaves trainable."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import matrix, nn
+from jaxaimc.task import Split, Task
+from jaxaimc.training.attach import analog_dots
+
+Finish = Callable[[nnx.Module, Key[Array, ""]], nnx.Module]
+
+
+def fresh_chips(
+    task: Task,
+    model: nnx.Module,
+    split: Split,
+    *,
+    chips: int = 4,
+    seed: int = 0,
+    batch: int = 250,
+    finish: Finish | None = None,
+) -> Float[np.ndarray, " chip"]:
+    """Score an analog model on freshly programmed chips, read noise of every vector drawn anew.
+
+    Args:
+        task: Gives the score of an example.
+        model: Result of `jaxaimc.nn.convert`, with its ranges and corrections; it stays as it is.
+        split: Examples.
+        chips: Number of chips.
+        seed: Seed of chips and reads; training draws from other families of keys, so these chips are new to it.
+        batch: Examples computed at once.
+        finish: What is done with each chip after programming, `(chip, key) -> chip`, such as `calibrate_columns`.
+
+    Returns:
+        Mean score of every chip.
+
+    Raises:
+        ValueError: If `chips` or `batch` is not positive, or the model has no analog layer.
+    """
+    if chips < 1 or batch < 1:
+        raise ValueError(f"Arguments `chips` and `batch` must be at least 1, but are {chips} and {batch}.")
+    model = nnx.clone(model)
+    model.eval()
+    chip_family, read_family, finish_family = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0x63686970), 3)
+    batch = min(batch, len(split))
+    program = _programmer(nnx.split(model)[0])
+    scores = []
+    for chip in range(chips):
+        programmed = nnx.merge(*program(nnx.split(model)[1], jax.random.fold_in(chip_family, chip)))
+        if finish is not None:
+            programmed = finish(programmed, jax.random.fold_in(finish_family, chip))
+        graph, state = nnx.split(nnx.view(programmed, analog_mode="analog"))
+        total = 0.0
+        for start in range(0, len(split), batch):
+            # The last batch is moved back to full size: one compilation serves all; what it repeats is left out.
+            first = min(start, len(split) - batch)
+            key = jax.random.fold_in(jax.random.fold_in(read_family, chip), start)
+            inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
+            found = _scores(task.score, graph, state, key, inputs, targets)
+            total += float(np.asarray(found, np.float64)[start - first :].sum())
+        scores.append(total / len(split))
+    return np.array(scores)
+
+
+def on_fresh_chips(*, chips: int = 4, seed: int = 0, batch: int = 250) -> Callable[[Task, Any, Split], float]:
+    """Make what `fit` scores a trained network with: the mean over fresh chips.
+
+    Args:
+        chips: Number of chips.
+        seed: Seed of chips and reads.
+        batch: Examples computed at once.
+
+    Returns:
+        Function `(task, model, split) -> score`.
+    """
+
+    def score(task: Task, model: nnx.Module, split: Split) -> float:
+        return float(fresh_chips(task, model, split, chips=chips, seed=seed, batch=batch).mean())
+
+    return score
+
+
+def digital_parts(model: nnx.Module) -> Callable[[tuple, Any], bool]:
+    """Return a filter of what can still be trained once chips are programmed: all but the analog layers' kernels.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`.
+
+    Returns:
+        What `fit` takes as `trainable`.
+    """
+    kernels = {(*dot.path.split("/"), "kernel") for dot in analog_dots(model)}
+    kind = nnx.filterlib.to_predicate(nnx.Any(nnx.Param, nn.Scale))
+
+    def trainable(path: tuple, value: Any) -> bool:
+        return kind(path, value) and tuple(str(part) for part in path) not in kernels
+
+    return trainable
+
+
+@functools.lru_cache(maxsize=8)
+def _programmer(graph: Any) -> Callable[[Any, Key[Array, ""]], Any]:
+    return jax.jit(lambda state, key: nnx.split(nn.program(nnx.merge(graph, state, copy=True), key)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _scores(score: Any, graph: Any, state: Any, key: Key[Array, ""], inputs: Array, targets: Array) -> Array:
+    model = nn.with_read_key(nnx.merge(graph, state, copy=True), matrix.fold_in(key, jnp.zeros((), jnp.uint32)))
+    return score(model(inputs), targets)

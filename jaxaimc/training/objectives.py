@@ -1,0 +1,197 @@
+"""Objectives for `fit`: how a network sees its own analog future while it is trained.
+
+A *forward* is a function `(model, inputs, key, step) -> outputs`; an *objective* adds the loss. Forwards are plain
+functions that wrap each other, so that noise, circuit, chips and distillation combine freely.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from jaxaimc import nn
+from jaxaimc.training.attach import as_digital, in_mode
+from jaxaimc.training.output_noise import with_mean_field_noise
+from jaxaimc.training.random import fast_key
+from jaxaimc.training.steps import Objective
+from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
+
+Forward = Callable[[Any, Array, Key[Array, ""], Int[Array, ""]], Array]
+Loss = Callable[[Array, Array], Float[Array, " batch"]]
+Ramp = Callable[[Int[Array, ""]], Array | float]
+
+
+def digital(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+    """Call the network as it is, analog layers in view `"digital"`; a forward.
+
+    Args:
+        model: Any network.
+        inputs: Inputs of the network.
+        key: Not used.
+        step: Not used.
+
+    Returns:
+        Outputs.
+    """
+    return as_digital(model)(inputs)
+
+
+def weight_noise(*noises: WeightNoise, ramp: Ramp | None = None) -> Forward:
+    """Make a forward through the digital network with noisy weights.
+
+    Args:
+        noises: Kinds of noise, see `jaxaimc.training.weight_noise`.
+        ramp: Level of the noise over the step, such as `optax.linear_schedule(0, 1, 1000)`; None for one.
+
+    Returns:
+        A forward for models that went through `jaxaimc.nn.convert`.
+    """
+
+    def forward(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+        level = 1.0 if ramp is None else ramp(step)
+        return as_digital(with_weight_noise(model, noises, key, level=level))(inputs)
+
+    return forward
+
+
+def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) -> Forward:
+    """Make a forward through the whole analog network, on a chip that is programmed anew in every step.
+
+    Once per step every kernel is programmed and its wires are folded in; the products then cost what digital ones do.
+    Gradients run through quantisers (straight-through), wires and programming back to the kernels.
+
+    Args:
+        exact_noise: Read noise as in evaluation, drawn by Threefry in front of the ADC and differentiated; otherwise
+            `MeanFieldReadNoise`, and programming draws by `fast_key`.
+        noises: Further noise on the weights that are programmed.
+
+    Returns:
+        A forward for models that went through `jaxaimc.nn.convert`.
+    """
+
+    def forward(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+        del step
+        weight_key, chip_key, read_key = jax.random.split(key, 3)
+        if noises:
+            model = with_weight_noise(model, noises, weight_key)
+        chip = nn.program(model, chip_key if exact_noise else fast_key(chip_key))
+        if not exact_noise:
+            chip = with_mean_field_noise(chip)
+        return nn.with_read_key(in_mode(chip, "analog"), read_key)(inputs)
+
+    return forward
+
+
+def programmed_chip(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+    """Call the network on the chip it was programmed on, for chip-in-the-loop fine-tuning; a forward.
+
+    The conductances are constants. What can still be trained is digital: biases, normalisation, embeddings, ranges and
+    column scales (`fit(..., trainable=digital_parts)`).
+
+    Args:
+        model: Result of `jaxaimc.nn.program`.
+        inputs: Inputs of the network.
+        key: Read key.
+        step: Not used.
+
+    Returns:
+        Outputs.
+    """
+    return nn.with_read_key(in_mode(model, "analog"), key)(inputs)
+
+
+def many_chips(forward: Forward, chips: int) -> Forward:
+    """Run several chips in one step, each on its part of the batch.
+
+    The loss then averages over chips, which makes gradients less noisy, at hardly more cost: every example is
+    still computed once.
+
+    Args:
+        forward: What runs on each chip.
+        chips: Number of chips; must divide the batch.
+
+    Returns:
+        A forward.
+
+    Raises:
+        ValueError: If `chips` is not positive; in the forward, if it does not divide the batch.
+    """
+    if chips < 1:
+        raise ValueError(f"Argument `chips` must be at least 1, but is {chips}.")
+
+    def spread(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+        if len(inputs) % chips:
+            raise ValueError(f"Argument `chips` must divide the batch of {len(inputs)}, but is {chips}.")
+        graph, state = nnx.split(model)
+
+        def one(inputs: Array, key: Key[Array, ""]) -> Array:
+            return forward(nnx.merge(graph, state, copy=True), inputs, key, step)
+
+        parts = inputs.reshape(chips, -1, *inputs.shape[1:])
+        outputs = jax.vmap(one)(parts, jax.random.split(key, chips))
+        return outputs.reshape(-1, *outputs.shape[2:])
+
+    return spread
+
+
+def objective(loss: Loss, forward: Forward) -> Objective:
+    """Put a loss behind a forward.
+
+    Args:
+        loss: Loss of each example, such as `Task.loss`.
+        forward: How outputs come about.
+
+    Returns:
+        What `fit` takes.
+    """
+
+    def total(
+        model: nnx.Module, inputs: Array, targets: Array, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> Float[Array, " batch"]:
+        return loss(forward(model, inputs, key, step), targets)
+
+    return total
+
+
+def distillation(
+    loss: Loss, forward: Forward, teacher: nnx.Module, *, weight: float = 0.5, temperature: float = 2.0
+) -> Objective:
+    """Train towards the outputs of a teacher as well, usually the digital network itself.
+
+    `(1 - weight) loss + weight T^2 KL(softmax(teacher / T), softmax(outputs / T))` (Hinton, Vinyals and Dean 2015,
+    arXiv 1503.02531).
+
+    Args:
+        loss: Loss of each example.
+        forward: How the trained network's outputs come about.
+        teacher: Network with the same classes; it stays as it is.
+        weight: Share of the teacher, 0 to 1.
+        temperature: Temperature `T` of both distributions, greater than zero.
+
+    Returns:
+        What `fit` takes.
+
+    Raises:
+        ValueError: If `weight` or `temperature` is out of its range.
+    """
+    if not 0 <= weight <= 1:
+        raise ValueError(f"Argument `weight` must be in [0, 1], but is {weight}.")
+    if not temperature > 0:
+        raise ValueError(f"Argument `temperature` must be greater than zero, but is {temperature}.")
+    graph, state = nnx.split(teacher)
+
+    def total(
+        model: nnx.Module, inputs: Array, targets: Array, key: Key[Array, ""], step: Int[Array, ""]
+    ) -> Float[Array, " batch"]:
+        taught: Any = nnx.merge(graph, state, copy=True)
+        taught.eval()
+        wanted = jax.nn.log_softmax(jax.lax.stop_gradient(taught(inputs)) / temperature)
+        outputs = forward(model, inputs, key, step)
+        found = jax.nn.log_softmax(outputs / temperature)
+        divergence = jnp.sum(jnp.exp(wanted) * (wanted - found), axis=-1)
+        return (1 - weight) * loss(outputs, targets) + weight * temperature**2 * divergence
+
+    return total

@@ -1,0 +1,137 @@
+"""Noise added to a layer's outputs while training: simple Gaussian noise, and the read noise of the tile, cheaply."""
+
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import matrix
+from jaxaimc._checks import check_number
+from jaxaimc.nn import AnalogDot, Call, Hook
+from jaxaimc.nn.variables import EffectiveMatrix
+from jaxaimc.training.attach import attach
+from jaxaimc.training.random import rough_normal
+
+
+class OutputNoise(Hook):
+    """Gaussian noise on every output of a layer, relative to the root mean square of the layer's outputs.
+
+    Args:
+        scale: Standard deviation over the outputs' root mean square [1].
+
+    Raises:
+        ValueError: If it is negative.
+    """
+
+    needs_key = True
+
+    def __init__(self, scale: float):
+        check_number("OutputNoise", "scale", scale, low=0.0)
+        self.scale = scale
+
+    def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Add noise that is constant under differentiation."""
+        spread = jax.lax.stop_gradient(jnp.sqrt(jnp.mean(jnp.square(outputs))))
+        return outputs + self.scale * spread * rough_normal(_single(call.key), outputs.shape, outputs.dtype)
+
+
+class MeanFieldReadNoise(Hook):
+    """The read noise of a tile's devices for training: the right size for each vector and column, at little cost.
+
+    The variance of an output is `sum_i u_i v_ij`, with `u_i` from the pulse of row `i` and `v_ij` from the devices of
+    cell `ij`. The exact sum is a matrix product per term of the noise model, and its derivative several more. Here the
+    sum is replaced by `(sum_i u_i) (sum_i v_ij) / rows`, exact where pulses and devices of a column are uncorrelated,
+    and the noise is constant under differentiation. It is added behind the ADC, where its variance is the same as in
+    front of it as long as nothing saturates.
+
+    Args:
+        variance: Column sums of the devices' variance factors, shape (tile_row, term, slice, n_out).
+        rows: Rows of a tile in use.
+    """
+
+    needs_key = True
+
+    def __init__(self, variance: Float[Array, "tile_row term slice n_out"], rows: int):
+        self.variance = nnx.Variable(variance)
+        self.rows = rows
+
+    def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Add one draw per output."""
+        sigma = jax.lax.stop_gradient(self.sigma(call))
+        return outputs + sigma.astype(outputs.dtype) * rough_normal(_single(call.key), outputs.shape, outputs.dtype)
+
+    def sigma(self, call: Call) -> Float[Array, "*batch n_out"]:
+        """Return the standard deviation of every output, in the unit of the outputs.
+
+        Args:
+            call: The product.
+        """
+        variance = self.variance[...]
+        tile_rows, _, slices, _ = variance.shape
+        config = call.config
+        pulses = config.drive.encode(jax.lax.stop_gradient(call.inputs))
+        u = config.device.read_noise.weight(pulses.duration) * jnp.square(pulses.level)
+        u = jnp.einsum("k...pr,p->k...r", u, jnp.square(pulses.significance))
+        u = jnp.pad(u, [(0, 0)] * (u.ndim - 1) + [(0, tile_rows * self.rows - u.shape[-1])])
+        u = jnp.sum(u.reshape(*u.shape[:-1], tile_rows, self.rows), axis=-1)
+        # How each slice enters the result, from the decoding of one slice at a time.
+        one_slice = jnp.broadcast_to(jnp.eye(slices)[:, :, None], (slices, slices, 1))
+        share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
+        squares = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.tiles.scale))
+        total = jnp.einsum("k...t,ktj->...j", u, squares) / self.rows
+        return jnp.sqrt(total) * pulses.scale[..., None]
+
+
+def with_mean_field_noise(model: nnx.Module) -> nnx.Module:
+    """Exchange the exact read noise of a programmed model for the one that training can afford.
+
+    Args:
+        model: Result of `jaxaimc.nn.program`. It is not changed.
+
+    Returns:
+        The model with `MeanFieldReadNoise` on every layer whose devices have read noise.
+
+    Raises:
+        ValueError: If a layer is not programmed.
+    """
+
+    def visit(path: tuple, node: Any) -> Any:
+        if isinstance(node, AnalogDot):
+            if node.prepared is None:
+                raise ValueError(f"Layer {node.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
+            prepared: matrix.Prepared = node.prepared.get_value()
+            variance = prepared.tiles.variance
+            if variance.shape[1]:
+                sums = jax.lax.stop_gradient(jnp.sum(variance, axis=2))
+                node.hooks = nnx.List([*node.hooks, MeanFieldReadNoise(sums, variance.shape[2])])
+                silent = replace(prepared, tiles=replace(prepared.tiles, variance=variance[:, :0]))
+                node.prepared = EffectiveMatrix(silent)
+        return node
+
+    return nnx.recursive_map(visit, model)
+
+
+def with_output_noise(model: nnx.Module, scale: float, *, pattern: str = ".*") -> nnx.Module:
+    """Put `OutputNoise` on analog layers.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+        scale: Standard deviation over the outputs' root mean square [1].
+        pattern: Regular expression that the whole path of a layer must match.
+
+    Returns:
+        The model with the noise.
+
+    Raises:
+        ValueError: If no layer matches or `scale` is negative.
+    """
+    return attach(model, lambda dot: OutputNoise(scale), pattern=pattern)
+
+
+def _single(keys: Key[Array, "*keys"] | None) -> Key[Array, ""]:
+    if keys is None:
+        raise ValueError("Noise needs a read key; call `jaxaimc.nn.with_read_key(model, key)`.")
+    return keys if keys.ndim == 0 else keys.ravel()[0]

@@ -1,0 +1,211 @@
+"""Learned ranges around an analog product: the input that is driven at full scale, the charge that saturates the ADC.
+
+Both are `nnx` hooks that hold one `Scale`, which `fit` trains together with the parameters.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, replace
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxaimc._checks import check_number
+from jaxaimc.adcs import Symmetric
+from jaxaimc.drives import FixedRange
+from jaxaimc.nn import AnalogDot, Hook, Scale
+from jaxaimc.tile import AnalogConfig
+from jaxaimc.training.attach import attach, matching, replace_products
+
+# A range that a step would make zero or negative would stop the layer for ever.
+_SMALLEST = 1e-6
+
+
+class InputRange(Hook):
+    """A learned input range: inputs are clipped to it, and it is driven at full scale.
+
+    Rule of Rasch et al. 2023 (Nature Communications 14, 5282): with `b` the range and `dL/dx` the gradient at the
+    clipped inputs, the range's gradient is
+    `b (sum_{x >= b} min(dL/dx, 0) - sum_{x <= -b} max(dL/dx, 0)) + decay b [more than `inside` of the inputs inside]`.
+    Clipped inputs widen the range where that lowers the loss, and the decay narrows it slowly while hardly anything is
+    clipped. Inputs get the exact gradient of clipping.
+
+    Args:
+        limit: First range, in the unit of the inputs.
+        decay: Strength of the decay [1].
+        inside: Fraction of inputs inside the range above which it decays [1].
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+
+    def __init__(self, limit: float | Array, *, decay: float = 1e-3, inside: float = 0.95):
+        check_number("InputRange", "limit", limit, low=0.0, open_low=True)
+        check_number("InputRange", "decay", decay, low=0.0)
+        check_number("InputRange", "inside", inside, low=0.0, high=1.0)
+        self.limit = Scale(jnp.asarray(limit, jnp.float32))
+        self.decay = decay
+        self.inside = inside
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Clip the inputs and drive the range at full scale."""
+        limit = jnp.maximum(self.limit[...], _SMALLEST).astype(inputs.dtype)
+        inputs = clip_to_range(inputs, limit, self.decay, self.inside)
+        drive: Any = config.drive
+        fixed = FixedRange(limit=cast(float, jax.lax.stop_gradient(limit)))
+        return replace(config, drive=replace(drive, range=fixed)), inputs
+
+
+class OutputRange(Hook):
+    """A learned ADC range, symmetric about zero, with the exact gradient of the quantiser.
+
+    The gradient is that of Esser et al. 2020 (arXiv 1902.08153), as `jaxaimc.adcs.Uniform` has it: saturated outputs
+    pull the range, the others act by their rounding error.
+
+    Args:
+        limit: First range [fully driven cells].
+
+    Raises:
+        ValueError: If it is not greater than zero.
+    """
+
+    def __init__(self, limit: float | Array):
+        check_number("OutputRange", "limit", limit, low=0.0, open_low=True)
+        self.limit = Scale(jnp.asarray(limit, jnp.float32))
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Saturate the ADC at the learned charge."""
+        limit = jnp.maximum(self.limit[...], _SMALLEST)
+        adc: Any = config.adc
+        return replace(config, adc=replace(adc, range=Symmetric(limit=cast(float, limit)))), inputs
+
+
+@jax.custom_vjp
+def clip_to_range(
+    x: Float[Array, "*batch"], limit: Float[Array, ""], decay: float = 1e-3, inside: float = 0.95
+) -> Float[Array, "*batch"]:
+    """Clip to `[-limit, limit]` with the range gradient of Rasch et al. 2023; see `InputRange`.
+
+    Args:
+        x: Inputs.
+        limit: Range, in the unit of the inputs.
+        decay: Strength of the decay [1].
+        inside: Fraction of inputs inside the range above which it decays [1].
+
+    Returns:
+        Clipped inputs.
+    """
+    return jnp.clip(x, -limit, limit)
+
+
+def _clip_forward(x: Array, limit: Array, decay: float, inside: float) -> tuple[Array, tuple]:
+    return clip_to_range(x, limit, decay, inside), (x, limit, decay, inside)
+
+
+def _clip_backward(kept: tuple, g: Array) -> tuple:
+    x, limit, decay, inside = kept
+    above, below = x >= limit, x <= -limit
+    widen = jnp.sum(jnp.where(above, jnp.minimum(g, 0), 0)) - jnp.sum(jnp.where(below, jnp.maximum(g, 0), 0))
+    idle = jnp.mean((jnp.abs(x) < limit).astype(g.dtype)) > inside
+    by_limit = limit * widen + decay * limit * idle
+    return jnp.where(jnp.abs(x) <= limit, g, 0), by_limit.astype(limit.dtype), None, None
+
+
+clip_to_range.defvjp(_clip_forward, _clip_backward)
+
+
+class _MeanSquare(nnx.Module):
+    """A digital product that keeps the mean square of its inputs."""
+
+    def __init__(self, dot: AnalogDot):
+        self.path = dot.path
+        self.total = nnx.Variable(jnp.zeros(()))
+
+    def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
+        self.total.set_value(self.total.get_value() + jnp.mean(jnp.square(x)))
+        return jax.lax.dot_general(x, kernel, *arguments, **named)
+
+
+def learn_input_ranges(
+    model: nnx.Module, batches: Iterable[Array], *, deviations: float = 3.0, decay: float = 1e-3, pattern: str = ".*"
+) -> nnx.Module:
+    """Give analog layers learned input ranges that start at a multiple of their inputs' root mean square.
+
+    Rasch et al. 2023 start at three standard deviations, averaged over the first 100 batches; so do these, from batches
+    that pass through the digital network before training starts.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+        batches: Inputs of the network.
+        deviations: First range over the root mean square of the layer's inputs.
+        decay: See `InputRange`.
+        pattern: Regular expression that the whole path of a layer must match.
+
+    Returns:
+        The model with an `InputRange` on every matching layer.
+
+    Raises:
+        ValueError: If no layer matches, a matching layer's drive has no input range, or there is no batch.
+    """
+    for dot in matching(model, pattern):
+        _require(dot, "drive", "range")
+    graph, state = nnx.split(replace_products(model, _MeanSquare))
+
+    @jax.jit
+    def pass_through(state: Any, inputs: Array) -> Any:
+        watched = nnx.merge(graph, state, copy=True)
+        watched(inputs)
+        return nnx.split(watched)[1]
+
+    count = 0
+    for inputs in batches:
+        state = pass_through(state, inputs)
+        count += 1
+    if not count:
+        raise ValueError("Argument `batches` must hold at least one batch, but holds none.")
+    watched = nnx.merge(graph, state)
+    squares = {m.path: m.total[...] / count for _, m in nnx.iter_modules(watched) if isinstance(m, _MeanSquare)}
+
+    def make(dot: AnalogDot) -> Hook:
+        mean = squares[dot.path]
+        return InputRange(jnp.where(mean > 0, deviations * jnp.sqrt(mean), 1.0), decay=decay)
+
+    return attach(model, make, pattern=pattern)
+
+
+def learn_output_ranges(
+    model: nnx.Module, limit: float | Callable[[AnalogDot], float], *, pattern: str = ".*"
+) -> nnx.Module:
+    """Give analog layers learned ADC ranges.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+        limit: First range [fully driven cells], one for all or a function of the layer.
+        pattern: Regular expression that the whole path of a layer must match.
+
+    Returns:
+        The model with an `OutputRange` on every matching layer.
+
+    Raises:
+        ValueError: If no layer matches, or a matching layer's ADC has no range.
+    """
+
+    def make(dot: AnalogDot) -> Hook:
+        _require(dot, "adc", "range")
+        return OutputRange(limit(dot) if callable(limit) else limit)
+
+    return attach(model, make, pattern=pattern)
+
+
+def _require(dot: AnalogDot, part: str, field: str) -> None:
+    component = getattr(dot.config.get_value(), part)
+    if field not in {f.name for f in fields(component)}:
+        raise ValueError(
+            f"Layer {dot.path!r} needs a {part} with a field `{field}`, but has {type(component).__name__}."
+        )

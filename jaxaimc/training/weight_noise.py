@@ -1,0 +1,184 @@
+"""Noise on the weights of a digital network while it is trained, the usual way to make it bear analog hardware.
+
+Joshi et al. 2020 (Nature Communications 11, 2473): the network sees noisy weights in the forward and the backward
+pass, and the update is applied to the clean ones. Each kind of noise is a component; several are applied in turn.
+Strengths are relative to the largest weight of a column or of the layer, because that is what the full conductance
+stands for.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import matrix
+from jaxaimc._checks import check_number
+from jaxaimc._component import component, static
+from jaxaimc.nn import AnalogDot
+from jaxaimc.training.attach import analog_dots
+from jaxaimc.training.random import rough_normal
+
+
+class WeightNoise(Protocol):
+    """What every kind of weight noise offers. One of your own is a component with these members."""
+
+    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+        """Return what is added to the weights."""
+        ...
+
+    def validate(self) -> None:
+        """Check the numeric fields."""
+        ...
+
+
+@component
+class AdditiveNoise:
+    """Normal noise of one size: `sigma = scale max |w|` (Joshi et al. 2020).
+
+    Attributes:
+        scale: Standard deviation over the largest weight [1].
+        per_column: Whether the largest weight is that of each column, or of the layer.
+    """
+
+    scale: float
+    per_column: bool = static(default=True)
+
+    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+        """Return the noise."""
+        return self.scale * _peak(w, per_column=self.per_column) * rough_normal(key, w.shape, w.dtype)
+
+    def validate(self) -> None:
+        """Check the scale.
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        check_number("AdditiveNoise", "scale", self.scale, low=0.0)
+
+
+@component
+class MultiplicativeNoise:
+    """Normal noise in proportion to each weight: `sigma = scale |w|`.
+
+    Attributes:
+        scale: Standard deviation over the weight [1].
+    """
+
+    scale: float
+
+    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+        """Return the noise."""
+        return self.scale * w * rough_normal(key, w.shape, w.dtype)
+
+    def validate(self) -> None:
+        """Check the scale.
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        check_number("MultiplicativeNoise", "scale", self.scale, low=0.0)
+
+
+@component
+class PolynomialNoise:
+    """Device-shaped noise: `sigma = scale max |w| (c0 + c1 r + c2 r^2 + ...)` with `r = |w| / max |w|`.
+
+    The default is the programming noise of phase-change memory as Rasch et al. 2023 (Nature Communications 14, 5282)
+    train with.
+
+    Attributes:
+        scale: Factor on the polynomial [1].
+        coefficients: The polynomial, constant first [1].
+        per_column: Whether the largest weight is that of each column, or of the layer.
+    """
+
+    scale: float = 1.0
+    coefficients: tuple[float, ...] = (0.0105392, 0.0768, -0.046925)
+    per_column: bool = static(default=True)
+
+    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+        """Return the noise; a polynomial below zero counts as zero."""
+        peak = _peak(w, per_column=self.per_column)
+        r = jnp.abs(w) / jnp.where(peak > 0, peak, 1.0)
+        spread = jnp.zeros_like(w)
+        for coefficient in reversed(self.coefficients):
+            spread = spread * r + coefficient
+        return self.scale * peak * jnp.maximum(spread, 0) * rough_normal(key, w.shape, w.dtype)
+
+    def validate(self) -> None:
+        """Check the scale.
+
+        Raises:
+            ValueError: If it is negative.
+        """
+        check_number("PolynomialNoise", "scale", self.scale, low=0.0)
+        for coefficient in self.coefficients:
+            check_number("PolynomialNoise", "coefficients", coefficient)
+
+
+@component
+class DropConnect:
+    """Each weight is zero with some probability (Wan et al. 2013), as on a chip with devices stuck off.
+
+    Attributes:
+        probability: Fraction of weights that are dropped [1].
+    """
+
+    probability: float
+
+    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+        """Return minus the dropped weights."""
+        return jnp.where(jax.random.bernoulli(key, self.probability, w.shape), -w, 0.0)
+
+    def validate(self) -> None:
+        """Check the probability.
+
+        Raises:
+            ValueError: If it is not in `[0, 1]`.
+        """
+        check_number("DropConnect", "probability", self.probability, low=0.0, high=1.0)
+
+
+def with_weight_noise(
+    model: nnx.Module, noises: Sequence[WeightNoise], key: Key[Array, ""], *, level: float | Array = 1.0
+) -> nnx.Module:
+    """Put noise on the kernels of the analog layers.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`, so that the layers that will be analog are known. It is not changed.
+        noises: Kinds of noise; each sees the clean weights.
+        key: Each layer gets its own by its path.
+        level: Factor on all of it, for a ramp [1].
+
+    Returns:
+        A model with noisy kernels of its own. Gradients with respect to the clean kernels are those at the noisy ones.
+
+    Raises:
+        ValueError: If a number is out of its range, or the model has no analog layer.
+    """
+    for noise in noises:
+        noise.validate()
+    if next(analog_dots(model), None) is None:
+        raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
+
+    def visit(path: tuple, node: Any) -> Any:
+        dot = getattr(node, "dot_general", None)
+        if isinstance(dot, AnalogDot):
+            kernel = node.kernel[...]
+            flat = dot.flat_kernel(kernel)
+            change = sum(
+                (noise.change(flat, matrix.fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
+                start=jnp.zeros_like(flat),
+            )
+            noisy = kernel + (level * jax.lax.stop_gradient(change)).reshape(kernel.shape).astype(kernel.dtype)
+            node.kernel = node.kernel.replace(noisy)
+        return node
+
+    return nnx.recursive_map(visit, model)
+
+
+def _peak(w: Float[Array, "n_in n_out"], *, per_column: bool) -> Float[Array, "..."]:
+    return jnp.max(jnp.abs(w), axis=0) if per_column else jnp.max(jnp.abs(w))
