@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc import tile
 from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
+from jaxaimc._draws import fold_in
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement
 
@@ -101,7 +102,8 @@ def _program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array
     rows, cols = -(-n_in // grid[0]), min(config.cols, n_out)
     blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
-    tiles = _over_tiles(partial(tile.program, config))(blocks, _tile_keys(key, grid))
+    peak = None if config.column_scales else jnp.max(jnp.abs(w))
+    tiles = _over_tiles(partial(tile.program, config, peak=peak))(blocks, _tile_keys(key, grid))
     return Programmed(tiles=_disconnect(tiles, n_in, n_out), n_in=n_in, n_out=n_out)
 
 
@@ -246,22 +248,6 @@ def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepar
     # A tile that does not answer at all is left alone.
     factor = jnp.where(now > 0, response(reference) / jnp.where(now > 0, now, 1.0), 1.0)
     return replace(prepared, tiles=replace(prepared.tiles, scale=prepared.tiles.scale * factor))
-
-
-def fold_in(key: Key[Array, "*keys"], data: Array | int) -> Key[Array, "*keys"]:
-    """Fold a number into one key or into each key of an array.
-
-    Args:
-        key: Keys of any shape.
-        data: Number to fold in.
-
-    Returns:
-        Keys of the same shape.
-    """
-    fold = jax.random.fold_in
-    for _ in range(key.ndim):
-        fold = jax.vmap(fold, in_axes=(0, None))
-    return fold(key, data)
 
 
 def _tile_keys(key: Key[Array, ""], grid: tuple[int, int]) -> Key[Array, "tile_rows tile_cols"]:

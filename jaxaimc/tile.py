@@ -7,20 +7,25 @@ Axis names used throughout the library:
 """
 
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
-from jaxaimc.adcs import ADC, CCO
+from jaxaimc._draws import fold_in, normal
+from jaxaimc.adcs import ADC, CCO, Readout
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.devices import PCM, Device
 from jaxaimc.drives import PWM, Drive, Pulses
 from jaxaimc.wires import Ladder, Placement, Wires
 
 _HIGHEST = jax.lax.Precision.HIGHEST
+# Folded into a key where conductances or currents are drawn from it as well.
+_CONVERTERS = 1
 
 
 @component
@@ -35,7 +40,7 @@ class AnalogConfig:
         adc: How charges become codes.
         rows: Rows of a physical tile.
         cols: Columns of a physical tile.
-        column_scales: Whether each column has its own digital weight scale, or a tile shares one.
+        column_scales: Whether each column of a tile has its own digital weight scale, or the whole matrix shares one.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -78,6 +83,7 @@ class Programmed:
         g_target: Conductance that programming aimed at [S].
         scale: Weight that stands for a normalised one, per column.
         t: Time since programming [s].
+        converters: What is particular to each converter of the tile; its arrays end with the axes (slice, cols).
     """
 
     g: Float[Array, "slice polarity rows cols"]
@@ -85,6 +91,7 @@ class Programmed:
     g_target: Float[Array, "slice polarity rows cols"]
     scale: Float[Array, " cols"]
     t: Float[Array, ""]
+    converters: Any = ()
 
 
 @component
@@ -96,21 +103,30 @@ class Prepared:
         baseline: Charge of an idle column [fully driven cells].
         variance: Read-noise variance factors of every cell, seen at the output [1].
         scale: Weight that stands for a normalised one, per column; drift compensation acts here.
+        converters: What is particular to each converter of the tile, as in `Programmed`.
     """
 
     matrix: Float[Array, "rows slice cols"]
     baseline: Float[Array, "slice cols"]
     variance: Float[Array, "term rows slice cols"]
     scale: Float[Array, " cols"]
+    converters: Any = ()
 
 
-def program(config: AnalogConfig, w: Float[Array, "rows cols"], key: Key[Array, ""]) -> Programmed:
+def program(
+    config: AnalogConfig,
+    w: Float[Array, "rows cols"],
+    key: Key[Array, ""],
+    peak: Float[Array, ""] | float | None = None,
+) -> Programmed:
     """Program weights onto a tile.
 
     Args:
         config: The tile.
         w: Weights, any scale; at most `config.rows` x `config.cols`.
-        key: Chip key: programming draws.
+        key: Chip key: programming draws and what is particular to each converter.
+        peak: Largest weight of the matrix that this is a part of, where columns share their scale; that of `w` without
+            it.
 
     Returns:
         The programmed devices, at time zero.
@@ -128,11 +144,18 @@ def program(config: AnalogConfig, w: Float[Array, "rows cols"], key: Key[Array, 
             "`jaxaimc.matrix` splits larger matrices over several tiles."
         )
     w = jnp.asarray(w, jnp.promote_types(jnp.result_type(w), jnp.float32))
-    peak = jnp.max(jnp.abs(w), axis=0) if config.column_scales else jnp.max(jnp.abs(w))
+    if config.column_scales:
+        peak = jnp.max(jnp.abs(w), axis=0)
+    elif peak is None:
+        peak = jnp.max(jnp.abs(w))
+    peak = jnp.asarray(peak, w.dtype)
     scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
     target = config.cell.encode(w / scale)
     g = config.device.programming.program(target, key)
-    return Programmed(g=g, g_programmed=g, g_target=target, scale=scale, t=jnp.zeros((), g.dtype))
+    converters = config.adc.fabricate(jax.random.fold_in(key, _CONVERTERS), target.shape[0], w.shape[1])
+    return Programmed(
+        g=g, g_programmed=g, g_target=target, scale=scale, t=jnp.zeros((), g.dtype), converters=converters
+    )
 
 
 def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float, key: Key[Array, ""]) -> Programmed:
@@ -193,7 +216,13 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
     noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
-    return Prepared(matrix=matrix, baseline=baseline, variance=variance, scale=programmed.scale)
+    return Prepared(
+        matrix=matrix,
+        baseline=baseline,
+        variance=variance,
+        scale=programmed.scale,
+        converters=programmed.converters,
+    )
 
 
 def mvm(
@@ -241,12 +270,22 @@ def read(
     q = jnp.matmul(pulses.level, matrix, precision=_HIGHEST) + prepared.baseline.reshape(slices * cols)
     if prepared.variance.shape[0]:
         q = q + _read_noise(config, prepared, pulses, key)
-    # One conversion per plane and slice, each at that plane's own full scale.
-    unit_charge = (pulses.full_scale * config.cell.g_span)[:, None]
-    q = config.adc.convert(q, unit_charge, rows)
-    total = jnp.einsum("...pc,p->...c", q, pulses.significance, precision=_HIGHEST)
+    total = _convert(config, prepared, pulses, q.reshape(*q.shape[:-1], slices, cols), key)
     drive_sum = jnp.einsum("...pr,p->...", pulses.level, pulses.significance, precision=_HIGHEST)
-    return config.cell.decode(total.reshape(*total.shape[:-1], slices, cols), drive_sum) * prepared.scale
+    return config.cell.decode(total, drive_sum) * prepared.scale
+
+
+def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:
+    """Return whether a read draws random numbers, and so needs a key.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`, here or in `jaxaimc.matrix`.
+
+    Returns:
+        Whether devices have read noise or the converter is noisy.
+    """
+    return prepared.variance.shape[-4] > 0 or config.adc.noisy
 
 
 def analog_matmul(
@@ -290,19 +329,34 @@ def _read_noise(
     # The square root has no derivative at zero, where a vector drives no row.
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
-    return sigma * _normal(key, sigma.shape, sigma.dtype)
+    return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
 
 
-def _normal(key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jnp.dtype) -> Float[Array, "..."]:
-    """Draw normals, one key for all or one per leading index."""
-    if key is None:
-        raise ValueError("Argument `key` must be a read key where devices have read noise, but is None.")
-    check_key("key", key, batched=True)
-    if key.shape != shape[:-2][: key.ndim]:
-        raise ValueError(
-            f"Argument `key` must be one key or have a shape that leads {shape[:-2]}, but has {key.shape}."
-        )
-    draw = lambda k: jax.random.normal(k, shape[key.ndim :], dtype)  # noqa: E731
-    for _ in range(key.ndim):
-        draw = jax.vmap(draw)
-    return draw(key)
+def _convert(
+    config: AnalogConfig,
+    prepared: Prepared,
+    pulses: Pulses,
+    q: Float[Array, "*batch plane slice cols"],
+    key: Key[Array, "*keys"] | None,
+) -> Float[Array, "*batch slice cols"]:
+    """Digitise and add the planes, or add them and digitise: one conversion per plane and slice, or per slice."""
+    for index in config.cell.shared:
+        first = np.arange(q.shape[-1]) // config.cols * config.cols
+        q = q.at[..., index, :].set(q[..., index, first])
+    unit_charge, significance = pulses.full_scale * config.cell.g_span, pulses.significance
+    if config.drive.accumulates:
+        q = jnp.einsum("...psc,p->...sc", q, significance, precision=_HIGHEST)[..., None, :, :]
+        unit_charge, significance = jnp.sum(unit_charge * jnp.abs(significance))[None], jnp.ones((1,), q.dtype)
+    slices = jnp.stack([jnp.asarray(factor, q.dtype) for factor in config.cell.significance])
+    weight = jnp.abs(significance[:, None] * slices)
+    readout = Readout(
+        # One conversion per plane and slice, each at that plane's own full scale.
+        unit_charge=unit_charge[:, None, None],
+        rows=prepared.matrix.shape[0],
+        tile_rows=config.rows,
+        weight=(weight / jnp.max(weight))[..., None],
+        converters=prepared.converters,
+    )
+    read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
+    codes = config.adc.convert(q, readout, read_key)
+    return jnp.einsum("...psc,p->...sc", codes, significance, precision=_HIGHEST)

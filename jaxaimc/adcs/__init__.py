@@ -1,7 +1,56 @@
 """ADCs: from the charge of a column to a digital code, with straight-through gradients."""
 
-from jaxaimc.adcs.base import ADC, IdealADC
+from jaxaimc.adcs.base import ADC, GaussianADC, IdealADC, Readout
 from jaxaimc.adcs.cco import CCO
-from jaxaimc.adcs.uniform import Floor, FullRange, Nearest, Span, Symmetric, Truncate, Uniform
+from jaxaimc.adcs.circuits import SAR, Ramp
+from jaxaimc.adcs.codes import BothEnds, Codes, Floor, MidRise, MidTread, Nearest, Rounding, Stochastic, Truncate
+from jaxaimc.adcs.noise import ChargeNoise, ConversionNoise, MacroNoise, NoNoise, StepNoise
+from jaxaimc.adcs.ranges import FullRange, Granular, MacroRange, PositiveRange, Range, Span, Symmetric
+from jaxaimc.adcs.residue import Cyclic, Pipeline
+from jaxaimc.adcs.spread import Shared, Spread
+from jaxaimc.adcs.table import Table, read_table
+from jaxaimc.adcs.uniform import Uniform
+from jaxaimc.adcs.voting import Hybrid, Mean, Mode, Vote, Voting
 
-__all__ = ["ADC", "CCO", "Floor", "FullRange", "IdealADC", "Nearest", "Span", "Symmetric", "Truncate", "Uniform"]
+__all__ = [
+    "ADC",
+    "CCO",
+    "SAR",
+    "BothEnds",
+    "ChargeNoise",
+    "Codes",
+    "ConversionNoise",
+    "Cyclic",
+    "Floor",
+    "FullRange",
+    "GaussianADC",
+    "Granular",
+    "Hybrid",
+    "IdealADC",
+    "MacroNoise",
+    "MacroRange",
+    "Mean",
+    "MidRise",
+    "MidTread",
+    "Mode",
+    "Nearest",
+    "NoNoise",
+    "Pipeline",
+    "PositiveRange",
+    "Ramp",
+    "Range",
+    "Readout",
+    "Rounding",
+    "Shared",
+    "Span",
+    "Spread",
+    "StepNoise",
+    "Stochastic",
+    "Symmetric",
+    "Table",
+    "Truncate",
+    "Uniform",
+    "Vote",
+    "Voting",
+    "read_table",
+]

@@ -1,27 +1,83 @@
-"""The protocol of converters, and the one that does nothing.
+"""The protocol of converters, and the ones that quantise nothing.
 
 Charges are given in units of one cell at full weight under a full-scale pulse, so that the ideal value is the
-dot product of normalised inputs and weights; `unit_charge` says what that unit is in coulombs.
+dot product of normalised inputs and weights.
 """
 
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from jaxtyping import Array, Float
+import jax
+from jaxtyping import Array, Float, Key
 
+from jaxaimc._checks import check_number
 from jaxaimc._component import component
+from jaxaimc._draws import normal
+
+# Axes of a charge array that are not batch axes: plane, slice, cols.
+AXES = 3
+# Where a converter needs a read key, for errors.
+NOISY = "the ADC is noisy"
+
+
+class Readout(NamedTuple):
+    """What a converter knows about the columns that it reads.
+
+    Attributes:
+        unit_charge: Charge of one fully driven cell at full weight [C], broadcastable to the charges.
+        rows: Rows in use, the largest magnitude that a charge of a one-sided cell can have without noise.
+        tile_rows: Rows of the physical tile.
+        weight: Size of each conversion's part in the result, over that of the most significant one [1],
+            broadcastable to the charges.
+        converters: What `fabricate` drew for this chip.
+    """
+
+    unit_charge: Float[Array, "..."]
+    rows: int
+    tile_rows: int
+    weight: Float[Array, "..."] | float = 1.0
+    converters: Any = ()
 
 
 class ADC(Protocol):
     """What every converter offers. A converter of your own is a component with these members."""
 
-    def convert(self, q: Float[Array, "*out"], unit_charge: Float[Array, "*#out"], rows: int) -> Float[Array, "*out"]:
+    @property
+    def noisy(self) -> bool:
+        """Whether a conversion draws random numbers, and so needs a read key."""
+        ...
+
+    @property
+    def mismatched(self) -> bool:
+        """Whether each converter of a chip differs from the others."""
+        ...
+
+    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+        """Draw what is particular to each converter of a tile.
+
+        Args:
+            key: Chip key.
+            slices: Slices per column.
+            cols: Columns.
+
+        Returns:
+            A pytree of arrays, each of shape (..., slices, cols); empty where all converters are alike.
+        """
+        ...
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
         """Return the digitised charge, in the unit of `q`.
 
         Args:
-            q: Charge in units of one fully driven cell at full weight [1].
-            unit_charge: That unit [C], broadcastable to `q`.
-            rows: Rows in use, the largest magnitude that `q` can have without noise.
+            q: Charge in units of one fully driven cell at full weight [1], shape (*batch, plane, slice, cols).
+            readout: What is known about the columns.
+            key: Read key, one or one per leading batch index.
         """
+        ...
+
+    def with_range(self, range: Any) -> "ADC":
+        """Return this converter with another range; itself where there is none to set."""
         ...
 
     def validate(self) -> None:
@@ -29,13 +85,72 @@ class ADC(Protocol):
         ...
 
 
+class Alike:
+    """Converters without mismatch: none differs from the others."""
+
+    @property
+    def mismatched(self) -> bool:
+        """No."""
+        return False
+
+    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+        """Return nothing."""
+        return ()
+
+
 @component
-class IdealADC:
+class IdealADC(Alike):
     """A converter of infinite resolution and range."""
 
-    def convert(self, q: Float[Array, "*out"], unit_charge: Float[Array, "*#out"], rows: int) -> Float[Array, "*out"]:
+    @property
+    def noisy(self) -> bool:
+        """No."""
+        return False
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
         """Return `q`."""
         return q
 
+    def with_range(self, range: Any) -> "IdealADC":
+        """Return itself: there is no range."""
+        return self
+
     def validate(self) -> None:
         """Nothing to check."""
+
+
+@component
+class GaussianADC(Alike):
+    """A converter of infinite resolution and range that adds Gaussian noise. Exact gradients.
+
+    Attributes:
+        sigma: Standard deviation of a conversion [fully driven cells].
+    """
+
+    sigma: float
+
+    @property
+    def noisy(self) -> bool:
+        """Yes."""
+        return True
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
+        """Return `q` and noise."""
+        sigma = jax.numpy.asarray(self.sigma, q.dtype)
+        return q + sigma * normal(key, q.shape, q.dtype, axes=AXES, where=NOISY)
+
+    def with_range(self, range: Any) -> "GaussianADC":
+        """Return itself: there is no range."""
+        return self
+
+    def validate(self) -> None:
+        """Check the noise.
+
+        Raises:
+            ValueError: If `sigma` is negative.
+        """
+        check_number("GaussianADC", "sigma", self.sigma, low=0.0)

@@ -1,17 +1,19 @@
 """Current-controlled oscillator: counts cycles whose rate follows the column current."""
 
 import math
+from typing import Any
 
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc._straight_through import clip, trunc_ste
+from jaxaimc.adcs.base import Alike, Readout
 from jaxaimc.units import A, GHz, uA
 
 
 @component
-class CCO:
+class CCO(Alike):
     """Oscillator-based ADC: `counts = trunc(Q f_adc / i_ref)`, 16.03 fC per count at the defaults.
 
     Source: Luquin et al. 2025 (arXiv 2506.00004). Started counts are lost, in either direction of the current.
@@ -25,8 +27,9 @@ class CCO:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> q = CCO().convert(jnp.array([10.0]), jnp.array(0.2 * 127e-9 * 25e-6), rows=512)
-        >>> round(float(q[0]), 3)
+        >>> from jaxaimc.adcs import Readout
+        >>> readout = Readout(unit_charge=jnp.array(0.2 * 127e-9 * 25e-6), rows=512, tile_rows=512)
+        >>> round(float(CCO().convert(jnp.array([10.0]), readout)[0]), 3)
         9.994
     """
 
@@ -39,11 +42,22 @@ class CCO:
         """Charge of one count [C]."""
         return self.i_ref / self.f_adc
 
-    def convert(self, q: Float[Array, "*out"], unit_charge: Float[Array, "*#out"], rows: int) -> Float[Array, "*out"]:
+    @property
+    def noisy(self) -> bool:
+        """No."""
+        return False
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
         """Return the counted charge in the unit of `q`."""
-        counts_per_unit = unit_charge / self.charge_per_count
+        counts_per_unit = readout.unit_charge / self.charge_per_count
         counts = trunc_ste(clip(q * counts_per_unit, -self.max_count, self.max_count))
         return counts / counts_per_unit
+
+    def with_range(self, range: Any) -> "CCO":
+        """Return itself: the charge per count is that of the oscillator."""
+        return self
 
     def validate(self) -> None:
         """Check frequency, current and limit.

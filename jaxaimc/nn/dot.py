@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
 from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.tile import AnalogConfig, reads_are_random
 
 AnalogMode = Literal["analog", "train", "digital", "probe"]
 
@@ -163,7 +163,7 @@ class AnalogDot(nnx.Module):
             )
         else:
             prepared = self.prepared.get_value()
-            noisy = prepared.tiles.variance.shape[1] > 0 or any(hook.needs_key for hook in self.hooks)
+            noisy = reads_are_random(config, prepared.tiles) or any(hook.needs_key for hook in self.hooks)
             key = self._next_key(required=True) if noisy else None
         y = matrix.mvm(config, prepared, inputs, key)
         call = Call(config, inputs, flat, prepared, key)

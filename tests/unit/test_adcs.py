@@ -7,14 +7,28 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from jaxaimc.adcs import CCO, Floor, FullRange, IdealADC, Nearest, Span, Symmetric, Truncate, Uniform
+from jaxaimc.adcs import (
+    CCO,
+    BothEnds,
+    Floor,
+    FullRange,
+    IdealADC,
+    MidTread,
+    Nearest,
+    Readout,
+    Span,
+    Symmetric,
+    Truncate,
+    Uniform,
+)
 
 UNIT = jnp.array(0.2 * 127e-9 * 25e-6)  # a cell of 25 uS driven for 127 ns at 200 mV: 635 fC
 ONE = Symmetric(limit=1.0)
+CODES = {False: BothEnds(), True: MidTread()}
 
 
 def convert(adc, q, rows=8):
-    return adc.convert(jnp.asarray(q, float), jnp.asarray(UNIT, float), rows)
+    return adc.convert(jnp.asarray(q, float), Readout(jnp.asarray(UNIT, float), rows, rows))
 
 
 # Uniform
@@ -22,7 +36,9 @@ def convert(adc, q, rows=8):
 
 @pytest.mark.parametrize(("has_zero", "count", "step"), [(False, 16, 2 / 15), (True, 15, 1 / 7)])
 def test_ideal_four_bit_codes(x64, has_zero, count, step):
-    codes = np.unique(np.round(convert(Uniform(bits=4, range=ONE, has_zero=has_zero), np.linspace(-3, 3, 6001)), 12))
+    codes = np.unique(
+        np.round(convert(Uniform(bits=4, range=ONE, codes=CODES[has_zero]), np.linspace(-3, 3, 6001)), 12)
+    )
     assert len(codes) == count
     np.testing.assert_allclose(np.diff(codes), step, rtol=1e-9)
     np.testing.assert_allclose(codes[[0, -1]], [-1.0, 1.0], rtol=1e-12)
@@ -35,7 +51,7 @@ def test_codes_are_fixed_points(x64, bits, dtype):
     adc = Uniform(bits=bits, range=Symmetric(limit=3.0))
     half = 2 ** (bits - 1) - 1
     codes = (3.0 / half * np.arange(-half, half + 1)).astype(dtype)
-    found = adc.convert(jnp.asarray(codes), jnp.asarray(UNIT, dtype), 8)
+    found = adc.convert(jnp.asarray(codes), Readout(jnp.asarray(UNIT, dtype), 8, 8))
     assert found.dtype == dtype
     np.testing.assert_allclose(found, codes, rtol=4 * np.finfo(dtype).eps)
     assert found[half] == 0.0
@@ -51,7 +67,7 @@ def test_error_is_at_most_half_a_step_inside_and_output_within_half_a_step_of_th
 
 @jax.jit
 def _codes(q, bits):
-    return [convert(Uniform(bits=bits, range=Symmetric(limit=5.0), has_zero=z), q) for z in (False, True)]
+    return [convert(Uniform(bits=bits, range=Symmetric(limit=5.0), codes=CODES[z]), q) for z in (False, True)]
 
 
 def _uniform(q, bits, has_zero):
@@ -59,12 +75,12 @@ def _uniform(q, bits, has_zero):
 
 
 def test_span_without_zero_uses_both_ends(x64):
-    adc = Uniform(bits=2, range=Span(low=1.0, high=4.0), has_zero=False)
+    adc = Uniform(bits=2, range=Span(low=1.0, high=4.0), codes=BothEnds())
     np.testing.assert_allclose(convert(adc, [-9.0, 1.2, 2.4, 2.6, 3.9, 99.0]), [1, 1, 2, 3, 4, 4])
 
 
 def test_full_range_follows_the_rows_in_use(x64):
-    assert FullRange().bounds(512) == (-512.0, 512.0)
+    assert FullRange().bounds(Readout(UNIT, 512, 512), 254.0) == (-512.0, 512.0)
     adc = Uniform(bits=8)
     np.testing.assert_allclose(convert(adc, [300.0], rows=100), [100.0])
     np.testing.assert_allclose(convert(adc, [0.4], rows=100), [100 / 127])
@@ -87,7 +103,7 @@ def test_real_valued_bits(x64):
 
 
 def test_gradient_is_straight_through_on_the_closed_range_and_zero_outside(x64):
-    adc = Uniform(bits=3, range=Span(low=-1.0, high=2.0), has_zero=False)
+    adc = Uniform(bits=3, range=Span(low=-1.0, high=2.0), codes=BothEnds())
     slope = jax.vmap(jax.grad(lambda q: convert(adc, q)))(jnp.array([-2.0, -1.0, 0.3, 1.9, 2.0, 2.1]))
     np.testing.assert_allclose(slope, [0, 1, 1, 1, 1, 0], atol=1e-12)
 
@@ -114,7 +130,7 @@ def test_gradient_of_the_range_is_that_of_the_rule(x64, has_zero, q):
         (ruled(low + h, high, error, saturated) - ruled(low - h, high, error, saturated)) / (2 * h),
         (ruled(low, high + h, error, saturated) - ruled(low, high - h, error, saturated)) / (2 * h),
     ]
-    found = jax.grad(lambda b: convert(Uniform(bits=4, range=Span(low=b[0], high=b[1]), has_zero=has_zero), q))(
+    found = jax.grad(lambda b: convert(Uniform(bits=4, range=Span(low=b[0], high=b[1]), codes=CODES[has_zero]), q))(
         jnp.array([low, high])
     )
     np.testing.assert_allclose(found, expected, atol=1e-8)
@@ -161,7 +177,7 @@ def test_count_limit_saturates_both_signs(x64):
 def test_each_plane_counts_at_its_own_charge(x64):
     """The unit charge broadcasts over planes: the same normalised charge is fewer counts in a shorter plane."""
     units = jnp.array([[7.0], [15.0]]) * 0.2e-9 * 25e-6
-    y = CCO().convert(jnp.full((3, 2, 4), 2.6), units, 8)
+    y = CCO().convert(jnp.full((3, 2, 4), 2.6), Readout(units, 8, 8))
     per_count = 100e-6 / 6.24e9 / np.asarray(units)
     np.testing.assert_allclose(y, np.broadcast_to(np.trunc(2.6 / per_count) * per_count, (3, 2, 4)))
 
@@ -179,14 +195,14 @@ def test_gradient_of_frequency_and_reference_current(x64):
 
 def test_ideal_returns_its_input():
     q = jnp.array([1.234567, -9e9])
-    np.testing.assert_array_equal(IdealADC().convert(q, UNIT, 4), q)
+    np.testing.assert_array_equal(IdealADC().convert(q, Readout(UNIT, 4, 4)), q)
 
 
 @pytest.mark.parametrize(
     ("adc", "message"),
     [
         (Uniform(bits=1), r"`bits` of Uniform must be in \(1, 24\] bit, but is 1 bit"),
-        (Uniform(bits=0.5, has_zero=False), r"`bits` of Uniform must be in \[1, 24\] bit, but is 500 mbit"),
+        (Uniform(bits=0.5, codes=BothEnds()), r"`bits` of Uniform must be in \[1, 24\] bit, but is 500 mbit"),
         (Uniform(bits=25), r"`bits` of Uniform must be in \(1, 24\] bit, but is 25 bit"),
         (Uniform(range=Symmetric(limit=0.0)), r"`limit` of Symmetric must be in \(0, inf\), but is 0\."),
         (Uniform(range=Symmetric(limit=np.inf)), r"`limit` of Symmetric must be in \(0, inf\), but is inf"),

@@ -1,0 +1,115 @@
+"""A converter given by measurements: what it returns, on average and in spread, for each of its codes."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._checks import check_number
+from jaxaimc._component import component
+from jaxaimc._draws import normal
+from jaxaimc.adcs.base import AXES, NOISY, Alike, Readout
+from jaxaimc.adcs.circuits import through
+from jaxaimc.adcs.ranges import FullRange, Range
+
+
+@component
+class Table(Alike):
+    """Mean and standard deviation of the code that comes out, for every code that should, from SPICE or silicon.
+
+    A charge has the nominal code that is nearest in the range (`2**bits` codes, both ends included); what comes out
+    is a normal draw with that code's mean and deviation, rounded to a code and limited to those there are. Gradient:
+    straight-through inside the range, zero outside.
+
+    Attributes:
+        mean: Mean of the code that comes out, shape (codes,).
+        std: Standard deviation of the code that comes out, shape (codes,).
+        range: Charges of the first and the last code.
+
+    Example:
+        >>> import jax
+        >>> from jaxaimc.adcs import PositiveRange, Readout
+        >>> adc = Table(mean=np.array([0.0, 1.0, 3.0, 3.0]), std=np.zeros(4), range=PositiveRange())
+        >>> adc.convert(jnp.arange(4.0)[:, None, None, None], Readout(jnp.ones(()), 3, 3), jax.random.key(0)).ravel()
+        Array([0., 1., 3., 3.], dtype=float32)
+    """
+
+    mean: Float[Array, " codes"] | Float[np.ndarray, " codes"]
+    std: Float[Array, " codes"] | Float[np.ndarray, " codes"]
+    range: Range = FullRange()
+
+    @property
+    def noisy(self) -> bool:
+        """Yes: the deviations are values, which may not be known when a function is compiled."""
+        return True
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
+        """Return the digitised charge in the unit of `q`."""
+        mean, std = jnp.asarray(self.mean, q.dtype), jnp.asarray(self.std, q.dtype)
+        last = len(mean) - 1
+
+        def decide(v: Array) -> Array:
+            nominal = jnp.round(v * last).astype(jnp.int32)
+            drawn = mean[nominal] + std[nominal] * normal(key, v.shape, v.dtype, axes=AXES, where=NOISY)
+            return jnp.clip(jnp.round(drawn), 0, last) / last
+
+        return through(q, self.range.bounds(readout, float(last)), decide)
+
+    def with_range(self, range: Range) -> "Table":
+        """Return this converter with another range."""
+        return replace(self, range=range)
+
+    def validate(self) -> None:
+        """Check the table and the range.
+
+        Raises:
+            ValueError: If the columns differ in length, have less than two codes, or hold numbers that cannot be.
+        """
+        shapes = jnp.shape(self.mean), jnp.shape(self.std)
+        if len(shapes[0]) != 1 or shapes[0][0] < 2 or shapes[0] != shapes[1]:
+            raise ValueError(
+                f"Fields `mean` and `std` of Table must have the same shape (codes,) with at least 2 codes, but have "
+                f"{shapes[0]} and {shapes[1]}."
+            )
+        check_number("Table", "mean", self.mean)
+        check_number("Table", "std", self.std, low=0.0)
+        self.range.validate()
+
+
+def read_table(path: str | Path, range: Range) -> Table:
+    """Read a table of a converter from a CSV file.
+
+    Args:
+        path: File with a header and the columns `code`, `mean` and `std`; codes count up from zero.
+        range: Charges of the first and the last code.
+
+    Returns:
+        The converter.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If a column is missing, an entry is no number, or codes are missing.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no converter table {str(path)!r}.")
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        missing = [name for name in ("code", "mean", "std") if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f"Converter table {str(path)!r} must have columns code, mean, std; missing {missing[0]}.")
+        try:
+            rows = [[float(line[name]) for name in ("code", "mean", "std")] for line in reader]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"Converter table {str(path)!r}, line {reader.line_num}: {error}.") from error
+    codes, mean, std = np.array(rows, np.float32).reshape(-1, 3).T
+    if not np.array_equal(codes, np.arange(len(codes))):
+        raise ValueError(f"Column code of converter table {str(path)!r} must count 0, 1, 2, ..., but holds {codes}.")
+    table = Table(mean=mean, std=std, range=range)
+    table.validate()
+    return table

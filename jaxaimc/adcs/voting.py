@@ -1,0 +1,162 @@
+"""Remedies of bit-serial macros: the most significant conversions done exactly, or several times.
+
+The conversions of a bit-serial macro are the products of an input plane `j` and a weight plane `i`, significant by
+`2**(i + j)`; those with the same `i + j` form a *diagonal*. Source: Zhang et al. 2024 (ASiM, arXiv 2411.11022).
+"""
+
+from dataclasses import replace
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
+
+from jaxaimc._checks import check_integer
+from jaxaimc._component import component, static
+from jaxaimc._draws import fold_in
+from jaxaimc.adcs.base import ADC, Readout
+from jaxaimc.adcs.uniform import Uniform
+
+
+@component
+class Hybrid:
+    """Another converter, with the most significant diagonals computed by exact digital logic instead.
+
+    Attributes:
+        adc: The converter of the other diagonals.
+        digital: Diagonals that are exact, from the most significant one.
+    """
+
+    adc: ADC = Uniform()
+    digital: int = static(default=3)
+
+    def __post_init__(self) -> None:
+        check_integer("Hybrid", "digital", self.digital, low=1, high=64)
+
+    @property
+    def noisy(self) -> bool:
+        """As the converter."""
+        return self.adc.noisy
+
+    @property
+    def mismatched(self) -> bool:
+        """As the converter."""
+        return self.adc.mismatched
+
+    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+        """Return what the converters have."""
+        return self.adc.fabricate(key, slices, cols)
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
+        """Return the charge itself on the top diagonals, digitised elsewhere."""
+        return jnp.where(_top(readout, self.digital), q, self.adc.convert(q, readout, key))
+
+    def with_range(self, range: Any) -> "Hybrid":
+        """Return this with the converter's range set."""
+        return replace(self, adc=self.adc.with_range(range))
+
+    def validate(self) -> None:
+        """Check the converter.
+
+        Raises:
+            ValueError: If a field of it is out of range.
+        """
+        self.adc.validate()
+
+
+class Vote(Protocol):
+    """How several conversions of one charge become one result."""
+
+    def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
+        """Return the result."""
+        ...
+
+
+@component
+class Mean:
+    """Their mean."""
+
+    def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
+        """Return the mean."""
+        return jnp.mean(samples, axis=0)
+
+
+@component
+class Mode:
+    """The most frequent one; of several that are equally frequent, the one nearest to the median."""
+
+    def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
+        """Return the mode."""
+        count = jnp.sum(samples[:, None] == samples[None], axis=1)
+        # Places in the sorted order are less than the number of samples, so they decide only between equal counts.
+        place = jnp.argsort(jnp.argsort(samples, axis=0), axis=0)
+        middle = (len(samples) - 1) / 2
+        score = count * len(samples) - jnp.abs(place - middle)
+        return jnp.take_along_axis(samples, jnp.argmax(score, axis=0)[None], axis=0)[0]
+
+
+@component
+class Voting:
+    """Another converter, used several times for the most significant diagonals, which then vote.
+
+    Attributes:
+        adc: The converter, one with noise: others would repeat themselves.
+        samples: Conversions per vote.
+        levels: Diagonals that are voted on, from the most significant one.
+        vote: How the conversions become one result.
+    """
+
+    adc: ADC = Uniform()
+    samples: int = static(default=3)
+    levels: int = static(default=3)
+    vote: Vote = Mode()
+
+    def __post_init__(self) -> None:
+        check_integer("Voting", "samples", self.samples, low=2, high=64)
+        check_integer("Voting", "levels", self.levels, low=1, high=64)
+
+    @property
+    def noisy(self) -> bool:
+        """Yes."""
+        return True
+
+    @property
+    def mismatched(self) -> bool:
+        """As the converter."""
+        return self.adc.mismatched
+
+    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+        """Return what the converters have."""
+        return self.adc.fabricate(key, slices, cols)
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
+        """Return the result of the votes on the top diagonals, a single conversion elsewhere."""
+        keys = [None if key is None else fold_in(key, index) for index in range(self.samples)]
+        samples = jnp.stack([self.adc.convert(q, readout, k) for k in keys])
+        return jnp.where(_top(readout, self.levels), self.vote.reduce(samples), samples[0])
+
+    def with_range(self, range: Any) -> "Voting":
+        """Return this with the converter's range set."""
+        return replace(self, adc=self.adc.with_range(range))
+
+    def validate(self) -> None:
+        """Check the converter.
+
+        Raises:
+            ValueError: If it has no noise, or one of its fields is out of range.
+        """
+        self.adc.validate()
+        if not self.adc.noisy:
+            raise ValueError(
+                f"Field `adc` of Voting must be one with noise, but this {type(self.adc).__name__} has none, so "
+                "that `samples` could not act."
+            )
+
+
+def _top(readout: Readout, diagonals: int) -> Bool[Array, "..."]:
+    """Return which conversions belong to the most significant diagonals."""
+    # Weights of neighbouring diagonals differ by a factor of two: the threshold lies between.
+    return jnp.asarray(readout.weight) > 2.0 ** (0.5 - diagonals)
