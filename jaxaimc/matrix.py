@@ -175,7 +175,9 @@ def _prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
     # Columns fill a tile from its first column, so a block's columns keep their parity.
     placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
     tiles = _over_tiles(lambda p: tile.prepare(config, p, placement))(programmed.tiles)
-    merged = jax.tree.map(lambda leaf: _merge_tile_columns(leaf, programmed.n_out), tiles)
+    merged = jax.tree.map(lambda leaf: _merge_tile_columns(leaf, programmed.n_out), replace(tiles, network=None))
+    # A network is solved as a whole: its tiles stay apart, along the axis that a tile of its own has for this.
+    merged = replace(merged, network=jax.tree.map(lambda leaf: leaf[:, :, 0], tiles.network))
     return Prepared(tiles=merged, n_in=programmed.n_in, n_out=programmed.n_out)
 
 

@@ -7,7 +7,7 @@ Axis names used throughout the library:
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -19,9 +19,10 @@ from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in, normal
 from jaxaimc.adcs import ADC, CCO, Readout
 from jaxaimc.cells import Cell, Differential
+from jaxaimc.describe import describe
 from jaxaimc.devices import PCM, Device
 from jaxaimc.drives import PWM, Drive, Pulses
-from jaxaimc.wires import Ladder, Placement, Wires
+from jaxaimc.wires import Ladder, NonlinearWires, Placement, Wires
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Folded into a key where conductances or currents are drawn from it as well.
@@ -72,6 +73,10 @@ class AnalogConfig:
         for part in (self.cell, self.device, self.wires, self.drive, self.adc):
             part.validate()
 
+    def describe(self) -> str:
+        """Return every component and field with its value and unit, one per line."""
+        return describe(self)
+
 
 @component
 class Programmed:
@@ -104,12 +109,17 @@ class Prepared:
         variance: Read-noise variance factors of every cell, seen at the output [1].
         scale: Weight that stands for a normalised one, per column; drift compensation acts here.
         converters: What is particular to each converter of the tile, as in `Programmed`.
+        residual: How far the wires' own check of the matrix is off, of the largest output [1].
+        network: What wires that are not linear solve at every read, with leading axes (tile, slice); None for linear
+            wires. Where it is given, `matrix` serves drift compensation alone.
     """
 
     matrix: Float[Array, "rows slice cols"]
     baseline: Float[Array, "slice cols"]
     variance: Float[Array, "term rows slice cols"]
     scale: Float[Array, " cols"]
+    residual: Float[Array, "slice cols"]
+    network: Any = None
     converters: Any = ()
 
 
@@ -204,24 +214,28 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
     span = config.cell.g_span
 
-    def one_slice(g: Array) -> tuple[Array, Array, Array]:
+    def one_slice(g: Array) -> tuple[Array, tuple[Array, Array, Array, Any]]:
         seen = config.wires.effective(g, config.cell.signs, placement)
-        return seen.matrix / span, seen.sensitivity, seen.baseline / (span * config.drive.v_read)
+        residual = jnp.broadcast_to(jnp.asarray(seen.residual, g.dtype), g.shape[-1:])
+        return seen.matrix, (seen.sensitivity, seen.baseline, residual, seen.network)
 
     if programmed.g.shape[0] == 1:
         # A batch axis of one would cost two copies of the tile in the layout of the scans.
-        matrix, sensitivity, baseline = one_slice(programmed.g[0])
-        matrix, sensitivity, baseline = matrix[:, None], sensitivity[None], baseline[None]
+        matrix, rest = one_slice(programmed.g[0])
+        matrix, rest = matrix[:, None], jax.tree.map(lambda a: a[None], rest)
     else:
-        matrix, sensitivity, baseline = jax.vmap(one_slice, out_axes=(1, 0, 0))(programmed.g)
+        matrix, rest = jax.vmap(one_slice, out_axes=(1, 0))(programmed.g)
+    sensitivity, baseline, residual, network = rest
     noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
     return Prepared(
-        matrix=matrix,
-        baseline=baseline,
+        matrix=matrix / span,
+        baseline=baseline / (span * config.drive.v_read),
         variance=variance,
         scale=programmed.scale,
         converters=programmed.converters,
+        residual=residual,
+        network=jax.tree.map(lambda a: a[None], network),
     )
 
 
@@ -266,8 +280,11 @@ def read(
 ) -> Float[Array, "*batch cols"]:
     """Read a tile with given pulses: everything between the drive and the input scale. See `mvm`."""
     rows, slices, cols = prepared.matrix.shape
-    matrix = prepared.matrix.reshape(rows, slices * cols)
-    q = jnp.matmul(pulses.level, matrix, precision=_HIGHEST) + prepared.baseline.reshape(slices * cols)
+    if prepared.network is None:
+        q = jnp.matmul(pulses.level, prepared.matrix.reshape(rows, slices * cols), precision=_HIGHEST)
+    else:
+        q = _solved_charge(config, prepared, pulses.level)
+    q = q + prepared.baseline.reshape(slices * cols)
     if prepared.variance.shape[0]:
         q = q + _read_noise(config, prepared, pulses, key)
     total = _convert(config, prepared, pulses, q.reshape(*q.shape[:-1], slices, cols), key)
@@ -317,6 +334,19 @@ def analog_matmul(
     if t is not None:
         programmed = drift(config, programmed, t, drift_key)
     return mvm(config, prepare(config, programmed), x, read_key)
+
+
+def _solved_charge(
+    config: AnalogConfig, prepared: Prepared, level: Float[Array, "*batch plane rows"]
+) -> Float[Array, "*batch plane out"]:
+    """Return the charges of wires that are not linear, in fully driven cells: one solve per vector, plane and slice."""
+    wires = cast(NonlinearWires, config.wires)
+    _, slices, cols = prepared.matrix.shape
+    one = lambda network: wires.charge(network, level, config.drive.v_read)  # noqa: E731
+    # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
+    charge = jax.vmap(jax.vmap(one))(prepared.network)
+    charge = jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*level.shape[:-1], slices, -1)[..., :cols]
+    return charge.reshape(*level.shape[:-1], slices * cols) / config.cell.g_span
 
 
 def _read_noise(

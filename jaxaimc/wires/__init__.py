@@ -1,27 +1,38 @@
 """Wires: line resistance folded into an effective conductance matrix."""
 
-from jaxaimc.wires.base import Effective, NoWires, Placement, Wires
+from jaxaimc.wires.base import Effective, NonlinearWires, NoWires, Placement, Wires
+from jaxaimc.wires.gated import Alignment, Centred, Gated, Left, Right, Staggered
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import ConjugateGradient, FixedPoint
 from jaxaimc.wires.network import Method, Outcome
+from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 
 __all__ = [
+    "Alignment",
+    "AlphaBeta",
+    "Centred",
     "ConjugateGradient",
     "Effective",
     "FixedPoint",
+    "Gated",
     "InterleavedColumns",
     "InterleavedRows",
     "Ladder",
     "Layout",
+    "Left",
     "Mesh",
     "Method",
     "NoWires",
+    "NonlinearWires",
     "OperatingPoint",
     "Outcome",
     "Placement",
     "Reading",
+    "Right",
     "Separate",
+    "Staggered",
+    "StaticFactor",
     "Wires",
 ]

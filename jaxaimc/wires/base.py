@@ -1,6 +1,6 @@
 """What wires do to a tile: fold line resistance into an effective conductance matrix."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -33,12 +33,15 @@ class Effective(NamedTuple):
         baseline: Output current with every row idle [A], shape (cols,).
         residual: How far a check by another solve is off, of the largest output [1], shape (cols,); zero where the
             matrix is exact by construction.
+        network: What wires that are not linear need at every read, their `charge`'s first argument; None for linear
+            wires, whose reads are matrix products.
     """
 
     matrix: Float[Array, "rows cols"]
     sensitivity: Float[Array, "polarity rows cols"]
     baseline: Float[Array, " cols"]
     residual: Float[Array, " cols"] | float = 0.0
+    network: Any = None
 
 
 class Wires(Protocol):
@@ -52,6 +55,26 @@ class Wires(Protocol):
 
     def validate(self) -> None:
         """Check the numeric fields."""
+        ...
+
+
+class NonlinearWires(Wires, Protocol):
+    """What wires offer whose output is not linear in the inputs: a solve per input vector.
+
+    Their `effective` sets `Effective.network`; `matrix` and `sensitivity` then serve read noise and drift compensation
+    alone.
+    """
+
+    def charge(
+        self, network: Any, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float
+    ) -> Float[Array, "*batch cols"]:
+        """Return the mean output current over the longest pulse, per volt of read voltage [S].
+
+        Args:
+            network: From `Effective.network`.
+            level: Signed pulses as a share of the longest one [1].
+            v_read: Read voltage [V].
+        """
         ...
 
 
