@@ -68,8 +68,9 @@ class Evaluate:
         named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
         given = {name: value for name, value in named.items() if value is not None}
         settings = Settings(**{**(_FULL if self.full else {}), **given})
-        config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
         task = load_task(self.task, self.data)
+        # After the task, whose package may define components that the file names.
+        config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
         model = load_model(task, self.checkpoint)
         facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint)
         folder = ResultsFolder(self.output / folder_name(task, facts), facts, ["jaxaimc", *sys.argv[1:]])

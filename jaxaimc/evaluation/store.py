@@ -181,7 +181,7 @@ def _recorded_fingerprint(record: Path) -> Any:
         raise ResultsError(f"Record {str(record)!r} is truncated or was not written by an evaluation.") from error
 
 
-def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
+def _read(path: Path, schema: Mapping[str, Any]) -> pl.DataFrame:
     if not path.exists():
         return pl.DataFrame(schema=schema)
     try:
@@ -191,7 +191,7 @@ def _read(path: Path, schema: pl.Schema) -> pl.DataFrame:
             f"Results table {str(path)!r} is truncated or not Parquet ({path.stat().st_size} bytes) and was left as it "
             f"is: move it away to start anew."
         ) from error
-    if table.schema != schema:
+    if dict(table.schema) != dict(schema):
         raise ResultsError(
             f"Results table {str(path)!r} must have the columns {', '.join(schema)}, but has "
             f"{', '.join(table.columns) or 'none'}; it was left as it is."

@@ -1,0 +1,181 @@
+"""The command line: real commands of seconds, and one clear line for everything a user can get wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from jaxaimc import cli, commands, config_files, presets, startup
+
+TESTS = Path(__file__).parent
+EVALUATE = ["evaluate", "tiny_task:task", "--examples", "20", "--chips", "2", "--times", "3600", "--resistances"]
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch):
+    """Commands set variables of the process and import from the current directory."""
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
+def _command(arguments, cwd):
+    """Run the installed command in a process of its own."""
+    code = "import sys; from jaxaimc.cli import main; main(sys.argv[1:])"
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Train the tiny task through the command line."""
+    output = tmp_path_factory.mktemp("train")
+    done = _command(["train", "tiny_task:task", "--output", str(output), "--epochs", "4"], TESTS)
+    assert done.returncode == 0, done.stderr
+    return output, done.stdout
+
+
+def test_train_writes_weights_and_says_where(trained):
+    output, text = trained
+    assert "accuracy on the test examples: 0.9" in text or "accuracy on the test examples: 1.0" in text
+    assert str(output / "model.safetensors") in "".join(text.split("\n"))
+    assert (output / "model.safetensors").is_file()
+
+
+def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
+    arguments = [*EVALUATE, "0", "50", "--checkpoint", str(trained[0] / "model.safetensors"), "--output", str(tmp_path)]
+    done = _command(arguments, TESTS)
+    assert done.returncode == 0, done.stderr
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("corners-")
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "figure.png",
+        "layers.parquet",
+        "run.json",
+        "scores.parquet",
+    ]
+    scores = pl.read_parquet(folder / "scores.parquet")
+    assert scores["examples"].unique().to_list() == [20]
+    everything = scores.filter((pl.col("study") == "effect") & (pl.col("name") == "everything"))
+    assert f"{everything['score'].mean():.4f}" in done.stdout
+    for part in ("Effects", "Everything, after a time", "1 hour", "50 ohm", "Output error of each layer", "figure.png"):
+        assert part in done.stdout
+    assert json.loads((folder / "run.json").read_text())["command"][:3] == ["jaxaimc", "evaluate", "tiny_task:task"]
+
+    # Two scenarios are lost; the same command computes these two alone.
+    finished = scores.filter(pl.col("r").ne_missing(50))
+    finished.write_parquet(folder / "scores.parquet")
+    again = _command(arguments, TESTS)
+    assert again.returncode == 0, again.stderr
+    assert [line for line in again.stdout.splitlines() if " %  " in line] == [
+        line for line in again.stdout.splitlines() if "50 ohm per segment" in line
+    ]
+    order = ["study", "name", "t", "compensated", "r", "chip"]
+    assert pl.read_parquet(folder / "scores.parquet").sort(order).equals(scores.sort(order))
+
+
+def test_config_prints_a_file_that_can_be_read(capsys):
+    cli.main(["config"])
+    assert config_files.loads(capsys.readouterr().out) == presets.tile_circuit()
+
+
+def _refused(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    captured = capsys.readouterr()
+    assert stop.value.code == 2
+    assert captured.err.startswith("Error: ")
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["config", "toaster"], "Argument `name` must be one of tile_circuit"),
+        (["evaluate", "models.vit"], "must have the form 'package.module:factory', but is 'models.vit'"),
+        (["evaluate", "no_such_package:task"], "there is no module 'no_such_package'"),
+        (["evaluate", "tiny_task:absent"], "module 'tiny_task' has no attribute 'absent'"),
+        (["evaluate", "--data", "/no/such/folder"], "Argument `data` must be an existing folder"),
+        (["evaluate", "--checkpoint", "absent.safetensors"], "There is no checkpoint 'absent.safetensors'"),
+        (["evaluate", "--config", "absent.json"], "There is no config file 'absent.json'"),
+        (["evaluate", "--examples", "0"], "Field `examples` of Settings must be at least 1, but is 0"),
+        (["evaluate", "--chips", "0"], "Field `chips` of Settings must be at least 1, but is 0"),
+        (["evaluate", "--resistances", "-1"], "Field `resistances` of Settings must hold values in [0, inf) ohm"),
+        (["evaluate", "tiny_task:task"], "Task 'corners' comes without trained weights"),
+        (["train", "tiny_task:task", "--output", "unused", "--epochs", "0"], "Field `epochs` of the recipe"),
+    ],
+)
+def test_bad_arguments(capsys, monkeypatch, tmp_path, arguments, message):
+    monkeypatch.syspath_prepend(TESTS.parent)
+    monkeypatch.chdir(tmp_path)
+    assert message in _refused(capsys, arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bad_config_value(capsys, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(TESTS.parent)
+    config = json.loads(config_files.dumps(presets.tile_circuit()))
+    config["config"]["wires"]["r"] = -0.15
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config))
+    assert "Field `r` of Ladder must be in [0, " in _refused(capsys, ["evaluate", "--config", str(path)])
+
+
+def test_bad_checkpoint_of_another_network(capsys, monkeypatch, trained):
+    monkeypatch.syspath_prepend(TESTS.parent)
+    message = _refused(capsys, ["evaluate", "--checkpoint", str(trained[0] / "model.safetensors")])
+    assert "does not fit: tensor 'blocks.0.attention" in message
+
+
+def test_bad_checkpoint_truncated(capsys, monkeypatch, trained, tmp_path):
+    monkeypatch.syspath_prepend(TESTS.parent)
+    path = tmp_path / "half.safetensors"
+    path.write_bytes((trained[0] / "model.safetensors").read_bytes()[:500])
+    message = _refused(capsys, ["evaluate", "tiny_task:task", "--checkpoint", str(path)])
+    assert "is truncated or no safetensors file (500 bytes)" in message
+
+
+def test_debug_shows_the_traceback():
+    with pytest.raises(ValueError, match="must be one of tile_circuit"):
+        cli.main(["config", "toaster", "--debug"])
+
+
+def test_interruption_says_what_is_kept(capsys, monkeypatch):
+    def interrupted(arguments):
+        raise KeyboardInterrupt("Interrupted: 3 finished rows are kept")
+
+    monkeypatch.setattr(commands, "run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["config"])
+    assert stop.value.code == 130
+    assert "3 finished rows are kept" in capsys.readouterr().err
+
+
+def test_missing_extras_are_named(capsys, monkeypatch):
+    find = cli.importlib.util.find_spec
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "tyro" else find(name))
+    message = _refused(capsys, ["config"])
+    assert "needs tyro: pip install 'jaxaimc[app]'" in message
+
+
+def test_a_users_own_flags_stay(monkeypatch):
+    monkeypatch.setattr(startup, "entry_points", lambda group: ())
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=3")
+    startup.prefer_short_compilation()
+    assert os.environ["XLA_FLAGS"] == "--xla_backend_optimization_level=3"
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=x")
+    startup.prefer_short_compilation()
+    assert os.environ["XLA_FLAGS"] == "--xla_dump_to=x --xla_backend_optimization_level=1"
+
+
+def test_accelerators_keep_their_optimisation(monkeypatch):
+    monkeypatch.setattr(startup, "entry_points", lambda group: ("cuda",))
+    monkeypatch.setenv("XLA_FLAGS", "")
+    startup.prefer_short_compilation()
+    assert os.environ["XLA_FLAGS"] == ""
