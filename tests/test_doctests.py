@@ -8,6 +8,8 @@ import pytest
 
 import jaxaimc
 
+# A whole evaluation, over a minute with every annotation checked.
+SLOW = {"jaxaimc.evaluation.run"}
 MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
 
 
@@ -15,7 +17,7 @@ def _examples(module):
     return [t for t in doctest.DocTestFinder(exclude_empty=True).find(module) if t.examples]
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", [pytest.param(m, marks=pytest.mark.slow if m in SLOW else ()) for m in MODULES])
 def test_examples(name):
     module = importlib.import_module(name)
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)

@@ -142,8 +142,8 @@ class Amplitude:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> Amplitude(bits=3).encode(jnp.array([1.0, -0.7, 0.0])).level.round(3).tolist()
-        [[1.0, -0.6669999957084656, 0.0]]
+        >>> [round(3 * float(level)) for level in Amplitude(bits=3).encode(jnp.array([1.0, -0.7, 0.0])).level[0]]
+        [3, -2, 0]
     """
 
     bits: int = static(default=8)

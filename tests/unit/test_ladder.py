@@ -128,7 +128,7 @@ def test_open_cells_and_columns():
     g[:, 2] = 0.0
     g[:, :, 3] = 0.0
     seen = solve(Ladder(r=100.0), g)
-    assert all(np.all(np.isfinite(leaf)) for leaf in seen)
+    assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(seen))
     np.testing.assert_array_equal(seen.matrix[2], 0.0)
     np.testing.assert_array_equal(seen.matrix[:, 3], 0.0)
     np.testing.assert_array_equal(seen.sensitivity[:, :, 3], 1.0)
@@ -161,7 +161,7 @@ def test_odd_columns_are_read_at_the_other_end(x64):
 
 
 def test_single_precision_is_within_its_rounding():
-    """512 rows: each sweep multiplies 512 rounded factors, so the error grows like sqrt(512) eps, not like the drop."""
+    """512 rows: the worst share is off by 2e-6 (measured) at any drop, also where 2e-5 of a cell's current is left."""
     g = conductances(512, 16, seed=1).astype(np.float32)
     worst = {}
     for r in (0.15, 1.0, 20.0):
@@ -171,7 +171,7 @@ def test_single_precision_is_within_its_rounding():
         assert single.matrix.dtype == np.float32
         assert double.matrix.dtype == np.float64
         worst[r] = np.max(np.abs(single.sensitivity / double.sensitivity - 1))
-    assert max(worst.values()) < 512 * np.finfo(np.float32).eps / 2, worst
+    assert max(worst.values()) < 4e-6, worst
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
@@ -219,7 +219,8 @@ def test_only_the_product_of_resistance_and_conductance_counts(g, r, factor):
     with jax.enable_x64(True):
         one, other = solve(Ladder(r=r), g), solve(Ladder(r=r / factor), g * factor)
     np.testing.assert_allclose(other.sensitivity, one.sensitivity, rtol=1e-12)
-    np.testing.assert_allclose(other.matrix, factor * one.matrix, rtol=1e-12)
+    # The difference of a pair may cancel, so its error is that of the devices.
+    np.testing.assert_allclose(other.matrix, factor * one.matrix, rtol=1e-12, atol=1e-12 * factor * np.max(g))
 
 
 @given(g=CELLS, r=st.floats(1e-3, 1e5), extra=st.floats(1e-9, 1e-3), data=st.data())
