@@ -30,7 +30,7 @@ from jaxaimc.task import Split, Task, load_task
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.restore import load_model
 from jaxaimc.training.scoring import evaluate
-from jaxaimc.units import day, hour, month, s, uS, year
+from jaxaimc.units import day, hour, minute, month, s, uS, year
 
 TASK = "models.vit:fashion_mnist"
 
@@ -174,7 +174,7 @@ def draw(path: Path, times: Float[np.ndarray, " time"], results: dict[str, np.nd
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, len(results), figsize=(3.6 * len(results), 3.4), sharey=True, layout="constrained")
-    marks = {"1 s": s, "1 h": hour, "1 day": day, "1 month": month, "1 year": year}
+    marks = {"1 s": s, "1 min": minute, "1 h": hour, "1 d": day, "1 mo": month, "1 y": year}
     for axis, (name, scores) in zip(np.atleast_1d(axes), results.items(), strict=True):
         axis.axhline(100 * digital, color="0.4", linestyle=":", linewidth=1, label="digital")
         for c, (label, colour) in enumerate((("no compensation", "C3"), ("global compensation", "C0"))):
@@ -183,7 +183,8 @@ def draw(path: Path, times: Float[np.ndarray, " time"], results: dict[str, np.nd
             axis.fill_between(times, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
         measured = next(memory.measured for memory in MEMORIES if memory.name == name)
         if measured < times[-1]:
-            axis.axvspan(measured, times[-1], color="0.93", zorder=0, label="beyond the measured times")
+            axis.axvspan(measured, times[-1], color="0.93", zorder=0)
+            axis.text(measured * 1.3, 20, "not measured:\nheld as it was", fontsize=8, color="0.4")
         axis.set(xscale="log", xlabel="time since programming", title=name, xlim=(times[0], times[-1]))
         axis.title.set_fontsize(9)
         axis.set_xticks(list(marks.values()), list(marks), fontsize=8)

@@ -54,16 +54,18 @@ def _check_programming(device: Device, target: Float[Array, "*cell"]) -> None:
     g = program(target, keys[0])
     _require_conductance("programming", g, target)
     _require(_same(g, program(target, keys[0])), "programming must give the same devices for the same key")
-    _require(_same(g, jax.jit(program)(target, keys[0])), "programming must give the same devices under jit")
-    each = jnp.stack([program(target, key) for key in keys])
-    many = jax.vmap(program, (None, 0))(target, keys)
+    compiled = jax.jit(program)
+    each = jnp.stack([compiled(target, key) for key in keys])
+    _require(_same(g, each[0]), "programming must give the same devices under jit")
+    many = jax.jit(jax.vmap(program, (None, 0)))(target, keys)
     _require(_same(many, each), "programming must give the same devices under vmap over keys")
 
 
 def _check_retention(device: Device, target: Float[Array, "*cell"], times: tuple[float, ...]) -> None:
     program_key, key = jax.random.split(jax.random.key(2))
     programmed = device.programming.program(target, program_key)
-    drift = device.retention.drift
+    _require_conductance("retention", device.retention.drift(programmed, target, times[-1], key), target)
+    drift = jax.jit(device.retention.drift)
     _require(_same(drift(programmed, target, 0.0, key), programmed), "retention must change nothing at time zero")
     each = jnp.stack([drift(programmed, target, t, key) for t in times])
     for t, g in zip(times, each, strict=True):
@@ -97,7 +99,7 @@ def _check_gradients(device: Device, target: Float[Array, "*cell"], t: float) ->
         return jnp.sum(g) + jnp.sum(device.read_noise.variance(g, target, t))
 
     continuous, rebuild = _split_continuous(device)
-    gradients = jax.grad(lambda leaves, target: total(rebuild(leaves), target), (0, 1))(continuous, target)
+    gradients = jax.jit(jax.grad(lambda leaves, target: total(rebuild(leaves), target), (0, 1)))(continuous, target)
     finite = all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(gradients))
     _require(finite, "derivatives by target and fields must be finite")
 

@@ -103,15 +103,18 @@ class Timeline:
 
     def at(self, t: Float[Array, ""] | float, dtype: jnp.dtype) -> Curve:
         """Return the curve at a time [s], its coefficients in precision `dtype`."""
+        if np.shape(self.times)[0] == 1:
+            return jax.tree.map(lambda leaf: leaf[0] if jnp.ndim(leaf) else leaf, self.curve)
         knots = jnp.log1p(jnp.asarray(self.times, dtype) / self.t_scale)
         where = jnp.log1p(jnp.asarray(t, dtype) / self.t_scale)
+        after = jnp.clip(jnp.searchsorted(knots, where), 1, knots.shape[0] - 1)
+        part = jnp.clip((where - knots[after - 1]) / (knots[after] - knots[after - 1]), 0.0, 1.0)
 
         def interpolate(leaf: Any) -> Any:
             if not jnp.ndim(leaf):
                 return leaf
             values = jnp.asarray(leaf, dtype)
-            flat = values.reshape(values.shape[0], -1)
-            return jax.vmap(lambda column: jnp.interp(where, knots, column), 1)(flat).reshape(values.shape[1:])
+            return (1 - part) * values[after - 1] + part * values[after]
 
         return jax.tree.map(interpolate, self.curve)
 
