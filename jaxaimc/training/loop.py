@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
@@ -14,6 +15,7 @@ from flax import nnx
 from jaxaimc import checkpoints
 from jaxaimc.task import Recipe, Split, Task
 from jaxaimc.training.attach import as_digital
+from jaxaimc.training.diagnosis import first_not_finite
 from jaxaimc.training.progress import Progress
 from jaxaimc.training.restore import weights
 from jaxaimc.training.resume import Saved, Saver
@@ -26,6 +28,7 @@ from jaxaimc.training.steps import (
     default_optimizer,
     initial_state,
     make_chunk,
+    step_keys,
 )
 
 # Steps per call: enough to hide the cost of a call, few enough for a lively progress bar.
@@ -33,7 +36,7 @@ _CHUNK = 32
 
 
 class TrainingDivergedError(FloatingPointError):
-    """The loss became NaN or infinite."""
+    """The loss or its gradient became NaN or infinite."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,6 +71,8 @@ def fit(
     objective: Objective | None = None,
     optimizer: optax.GradientTransformation | None = None,
     trainable: Any = TRAINABLE,
+    microbatches: int = 1,
+    mesh: jax.sharding.Mesh | None = None,
     scorer: Callable[[Task, Any, Split], float] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -87,6 +92,9 @@ def fit(
             `model(inputs)`.
         optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.
         trainable: NNX filter of the variables that are trained; parameters and `jaxaimc.nn.Scale` by default.
+        microbatches: Parts in which each batch is computed, one after the other, to save memory; must divide it.
+        mesh: Devices over which each batch is spread along the mesh's first axis, which must divide it; results differ
+            from those of one device by the order of sums only.
         scorer: Score of the trained network on the test examples, `(task, model, split) -> score`, such as
             `on_fresh_chips()`; None for the digital network's.
         notes: Further facts that identify the run, as JSON values; stored in the checkpoint and compared on resuming.
@@ -96,8 +104,10 @@ def fit(
         Trained network, losses, score on the test examples.
 
     Raises:
-        ValueError: If the batch is larger than the training set, or the folder holds another run.
-        TrainingDivergedError: If the loss becomes NaN or infinite; names the step. Saved states stay.
+        ValueError: If the batch is larger than the training set or cannot be divided as asked, or the folder holds
+            another run.
+        TrainingDivergedError: If the loss or its gradient becomes NaN or infinite; names the step and the first
+            parameter or layer that did. Saved states stay.
         FileNotFoundError: If the task's data are absent.
     """
     recipe = task.recipe if recipe is None else recipe
@@ -105,6 +115,11 @@ def fit(
     if recipe.batch > len(train):
         raise ValueError(
             f"Field `batch` of the recipe must be at most the {len(train)} training examples, but is {recipe.batch}."
+        )
+    parts = microbatches * (1 if mesh is None else mesh.devices.shape[0])
+    if microbatches < 1 or recipe.batch % parts:
+        raise ValueError(
+            f"Field `batch` of the recipe must be a multiple of microbatches x devices, {parts}, but is {recipe.batch}."
         )
     plan = _Plan.of(recipe, len(train))
     network, parameters, others = Network.split(
@@ -122,7 +137,10 @@ def fit(
         plan=plan,
         recipe=recipe,
         train=train,
-        chunk=make_chunk(network, optimizer, objective or _digital(task), recipe),
+        network=network,
+        objective=objective or _digital(task),
+        chunk=make_chunk(network, optimizer, objective or _digital(task), recipe, microbatches=microbatches),
+        mesh=mesh,
         progress=progress or _silent,
     )
     start = Saved(initial_state(parameters, others, optimizer), [], 0.0)
@@ -201,6 +219,9 @@ class _Run:
     plan: _Plan
     recipe: Recipe
     train: Split
+    network: Network
+    objective: Objective
+    mesh: jax.sharding.Mesh | None
     chunk: Callable[..., tuple[TrainingState, jax.Array]]
     progress: Callable[[Progress], None]
 
@@ -211,8 +232,10 @@ class _Run:
             epoch_losses = []
             for number, chosen in self._chunks(epoch):
                 steps = np.arange(number, number + self.plan.length, dtype=np.int32)
-                state, chunk_losses = self.chunk(state, steps, self.train.inputs[chosen], self.train.targets[chosen])
-                epoch_losses.append(_finite(np.asarray(chunk_losses), number))
+                batches = self._place(self.train.inputs[chosen]), self._place(self.train.targets[chosen])
+                state, chunk_losses = self.chunk(state, steps, *batches)
+                epoch_losses.append(np.asarray(chunk_losses))
+                self._check(epoch_losses[-1], number, state, *batches)
                 done = number + self.plan.length
                 examples = (done - first * self.plan.chunks * self.plan.length) * self.recipe.batch
                 rate = examples / (time.perf_counter() - started)
@@ -223,6 +246,35 @@ class _Run:
                 save(epoch + 1, saved)
         return saved
 
+    def _place(self, batches: Any) -> Any:
+        """Spread the examples of every step over the mesh."""
+        if self.mesh is None:
+            return batches
+        axes = jax.sharding.PartitionSpec(None, self.mesh.axis_names[0])
+        return jax.device_put(batches, jax.sharding.NamedSharding(self.mesh, axes))
+
+    def _check(self, losses: np.ndarray, first: int, state: TrainingState, inputs: Any, targets: Any) -> None:
+        if np.isfinite(losses).all():
+            return
+        bad = int(np.argmin(np.isfinite(losses)))
+        # The state is that before the bad step: steps from there on changed nothing.
+        augment_key, key = step_keys(self.recipe, first + bad)
+        chosen = jnp.asarray(inputs[bad])
+        if self.recipe.augment is not None:
+            chosen = self.recipe.augment(augment_key, chosen)
+        model = self.network.merge(state.parameters, state.others)
+        model.train()
+        where = first_not_finite(
+            state.parameters,
+            chosen,
+            lambda watched: self.objective(watched, chosen, jnp.asarray(targets[bad]), key, jnp.asarray(first + bad)),
+            model,
+        )
+        raise TrainingDivergedError(
+            f"The loss is {losses[bad]} at step {first + bad + 1}: {where}. Lower the learning rate or check the data; "
+            f"states saved before stay usable."
+        )
+
     def _chunks(self, epoch: int) -> Iterator[tuple[int, np.ndarray]]:
         order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self.train))
         plan, batch = self.plan, self.recipe.batch
@@ -230,13 +282,3 @@ class _Run:
             first = chunk * plan.length
             chosen = order[first * batch : (first + plan.length) * batch].reshape(plan.length, batch)
             yield epoch * plan.chunks * plan.length + first, chosen
-
-
-def _finite(losses: np.ndarray, first: int) -> np.ndarray:
-    if not np.isfinite(losses).all():
-        bad = int(np.argmin(np.isfinite(losses)))
-        raise TrainingDivergedError(
-            f"The loss is {losses[bad]} at step {first + bad + 1}: lower the learning rate or check the data. "
-            f"States saved before stay usable."
-        )
-    return losses

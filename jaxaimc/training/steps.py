@@ -87,48 +87,107 @@ def _decaying(parameters: dict[str, Array]) -> dict[str, bool]:
     return {name: x.ndim > 1 and not name.endswith(("bias", "scale")) for name, x in parameters.items()}
 
 
+def step_keys(recipe: Recipe, step: Int[Array, ""] | int) -> tuple[Key[Array, ""], Key[Array, ""]]:
+    """Return the keys of a step's augmentation and objective; they depend on the seed and the step number only."""
+    augment_key, objective_key = jax.random.split(jax.random.fold_in(jax.random.key(recipe.seed), step))
+    return augment_key, objective_key
+
+
 def make_chunk(
-    network: Network, optimizer: optax.GradientTransformation, objective: Objective, recipe: Recipe
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    objective: Objective,
+    recipe: Recipe,
+    *,
+    microbatches: int = 1,
 ) -> Callable[..., tuple[TrainingState, Float[Array, " steps"]]]:
     """Make the compiled function that does several training steps.
 
     One scan over steps is 1.4 times as fast as one call per step for a network of 100,000 parameters on two cores.
+    A step whose loss or gradient is not finite changes nothing and reports NaN, and so do all steps after it, so that
+    the state before it is there to be looked at.
 
     Args:
         network: Structure of the network.
         optimizer: Turns gradients into updates.
         objective: Loss of each example.
         recipe: Gives seed and augmentation.
+        microbatches: Parts in which a batch is computed, one after the other; their gradients are averaged.
 
     Returns:
         Function `(state, step numbers [steps], inputs [steps, batch, ...], targets [steps, batch, ...])` to the new
         state and the mean loss of each step. The randomness of a step depends on the seed and the step number only.
         The state passed in is consumed.
     """
-    run_key = jax.random.key(recipe.seed)
+    mean_loss = _mean_loss(network, objective)
 
-    def one(state: TrainingState, batch: tuple[Int[Array, ""], Num[Array, "batch ..."], Num[Array, "batch ..."]]):
+    def one(carry: tuple[TrainingState, Array], batch: tuple[Int[Array, ""], Num[Array, "b ..."], Num[Array, "b ..."]]):
+        state, sound = carry
         step, inputs, targets = batch
-        augment_key, objective_key = jax.random.split(jax.random.fold_in(run_key, step))
+        augment_key, objective_key = step_keys(recipe, step)
         if recipe.augment is not None:
             inputs = recipe.augment(augment_key, inputs)
-
-        def mean_loss(parameters: dict[str, Array]) -> tuple[Float[Array, ""], Any]:
-            model = network.merge(parameters, state.others)
-            model.train()
-            loss = objective(model, inputs, targets, objective_key, step).mean()
-            return loss, nnx.split(model, network.trainable, ...)[2]
-
-        (loss, others), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.parameters)
+        (loss, others), gradient = _accumulated(mean_loss, state, inputs, targets, objective_key, step, microbatches)
         updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
         parameters: Any = optax.apply_updates(state.parameters, updates)
-        return TrainingState(parameters, others, optimizer_state), loss
+        sound &= jnp.isfinite(loss) & jnp.isfinite(optax.tree.norm(gradient))
+        new = TrainingState(parameters, others, optimizer_state)
+        kept = jax.tree.map(lambda a, b: _select(sound, a, b), new, state)
+        return (kept, sound), jnp.where(sound, loss, jnp.nan)
 
     @jax.jit(donate_argnums=0)
     def chunk(state: TrainingState, numbers: Array, inputs: Array, targets: Array):
-        return jax.lax.scan(one, state, (numbers, inputs, targets))
+        (state, _), losses = jax.lax.scan(one, (state, jnp.array(True)), (numbers, inputs, targets))
+        return state, losses
 
     return chunk
+
+
+def _mean_loss(network: Network, objective: Objective) -> Callable[..., tuple[Float[Array, ""], Any]]:
+    def mean_loss(
+        parameters: dict[str, Array], others: Any, inputs: Array, targets: Array, key: Array, step: Array
+    ) -> tuple[Float[Array, ""], Any]:
+        model = network.merge(parameters, others)
+        model.train()
+        loss = objective(model, inputs, targets, key, step).mean()
+        return loss, nnx.split(model, network.trainable, ...)[2]
+
+    return mean_loss
+
+
+def _accumulated(
+    mean_loss: Callable[..., tuple[Float[Array, ""], Any]],
+    state: TrainingState,
+    inputs: Array,
+    targets: Array,
+    key: Key[Array, ""],
+    step: Array,
+    microbatches: int,
+) -> tuple[tuple[Float[Array, ""], Any], dict[str, Array]]:
+    """Return loss, new other variables and gradient of a batch, computed in equal parts."""
+    differentiate = jax.value_and_grad(mean_loss, has_aux=True)
+    if microbatches == 1:
+        return differentiate(state.parameters, state.others, inputs, targets, key, step)
+
+    def part(carry: tuple[Any, Array, dict[str, Array]], batch: tuple[Array, Array, Array]):
+        others, loss, gradient = carry
+        (new_loss, others), new = differentiate(state.parameters, others, *batch, step)
+        return (others, loss + new_loss, jax.tree.map(jnp.add, gradient, new)), None
+
+    inputs, targets = (a.reshape(microbatches, -1, *a.shape[1:]) for a in (inputs, targets))
+    # The loss's type is that of the network, which double precision may have changed.
+    shape = jax.eval_shape(differentiate, state.parameters, state.others, inputs[0], targets[0], key, step)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), (shape[0][0], shape[1]))
+    keys = jax.random.split(key, microbatches)
+    (others, loss, gradient), _ = jax.lax.scan(part, (state.others, *zeros), (inputs, targets, keys))
+    return (loss / microbatches, others), jax.tree.map(lambda g: g / microbatches, gradient)
+
+
+def _select(condition: Array, a: Any, b: Any) -> Any:
+    if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+        chosen = jnp.where(condition, jax.random.key_data(a), jax.random.key_data(b))
+        return jax.random.wrap_key_data(chosen, impl=jax.random.key_impl(a))
+    return jnp.where(condition, a, b)
 
 
 def initial_state(parameters: dict[str, Array], others: Any, optimizer: optax.GradientTransformation) -> TrainingState:
