@@ -163,14 +163,14 @@ class OffsetSlices:
 class BitPlanes:
     """Two's-complement bit planes, one binary cell per bit, as in an SRAM macro.
 
-    `round(w K)` with `K = 2**(bits - 1) - 1` is stored in two's complement; the top plane counts negative. A plane's
-    cell conducts `g_max` where its bit is one and `g_min` where it is zero; a charge-domain macro's unit capacitor is
-    `g_max v_read t_pulse` coulombs per read. Source: Zhang et al. 2024 (ASiM, arXiv 2411.11022).
+    `round(w K)` with `K = 2**(bits - 1) - 1` is stored in two's complement; the top plane counts negative. A cell adds
+    `g_max v_read t_pulse` coulombs to its column where its bit is one (the charge of a macro's unit capacitor), and
+    nothing where it is zero. Source: Zhang et al. 2024 (ASiM, arXiv 2411.11022). Gradient: straight-through in the
+    rounding, carried by the plane below the sign.
 
     Attributes:
         bits: Weight bits, sign included.
-        g_min: Conductance of a zero [S].
-        g_max: Conductance of a one [S].
+        g_max: Conductance that stands for a one [S].
 
     Example:
         >>> import jax.numpy as jnp
@@ -180,16 +180,20 @@ class BitPlanes:
     """
 
     bits: int = static(default=8)
-    g_min: float = 0.0
     g_max: float = 1 * uS
 
     def __post_init__(self) -> None:
         check_integer("BitPlanes", "bits", self.bits, low=2, high=16)
 
     @property
+    def g_min(self) -> float:
+        """A zero adds no charge."""
+        return 0.0
+
+    @property
     def g_span(self) -> float:
-        """Conductance change of a bit [S]."""
-        return self.g_max - self.g_min
+        """Conductance of a one [S]."""
+        return self.g_max
 
     @property
     def signs(self) -> tuple[float, ...]:
@@ -213,20 +217,19 @@ class BitPlanes:
         k = round_ste(w * (2 ** (self.bits - 1) - 1))
         sign = (k < 0).astype(k.dtype)
         planes = digits(k + 2 ** (self.bits - 1) * sign, (1,) * (self.bits - 1))
-        return (self.g_min + self.g_span * jnp.stack([*planes, sign]))[:, None]
+        return (self.g_max * jnp.stack([*planes, sign]))[:, None]
 
     def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Shift and add, and subtract what zeros conduct."""
-        total = recombine(q, self.significance)
-        return total - self.g_min / self.g_span * sum(self.significance) * drive_sum[..., None]
+        """Shift and add."""
+        return recombine(q, self.significance)
 
     def validate(self) -> None:
-        """Check the conductance window.
+        """Check the conductance.
 
         Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
+            ValueError: If `g_max` is not greater than zero.
         """
-        check_window("BitPlanes", self.g_min, self.g_max)
+        check_window("BitPlanes", 0.0, self.g_max)
 
 
 def _significance(widths: tuple[int, ...], largest: int) -> tuple[float, ...]:

@@ -47,9 +47,9 @@ ROUNDED = [
     DifferentialSlices(bits=8, widths=(7,), **WINDOW),
     OffsetSlices(bits=8, widths=(2, 2, 2, 2), **WINDOW),
     OffsetSlices(bits=8, widths=(3, 5), **WINDOW),
-    BitPlanes(bits=8, **WINDOW),
+    BitPlanes(bits=8),
     UnitColumn(cell=OffsetSlices(bits=8, **WINDOW)),
-    UnitColumn(cell=BitPlanes(bits=8, **WINDOW)),
+    UnitColumn(cell=BitPlanes(bits=8)),
 ]
 
 
