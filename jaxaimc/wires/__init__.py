@@ -7,6 +7,7 @@ from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, S
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import ConjugateGradient, FixedPoint
 from jaxaimc.wires.network import Method, Outcome
+from jaxaimc.wires.nonlinear import DeviceIV, MiloIV, NonlinearMesh, PolynomialIV
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "AlphaBeta",
     "Centred",
     "ConjugateGradient",
+    "DeviceIV",
     "Effective",
     "FixedPoint",
     "Gated",
@@ -24,11 +26,14 @@ __all__ = [
     "Left",
     "Mesh",
     "Method",
+    "MiloIV",
     "NoWires",
+    "NonlinearMesh",
     "NonlinearWires",
     "OperatingPoint",
     "Outcome",
     "Placement",
+    "PolynomialIV",
     "Reading",
     "Right",
     "Separate",
