@@ -5,6 +5,7 @@ with zeros on both ends); the columns fill one tile after the other. Every tile 
 ADC, and the digitised partial sums are added. Unused cells are open.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -22,6 +23,9 @@ from jaxaimc._draws import fold_in
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement
 
+# Charges of all tile rows together above which they are read one after the other: 32 MB of float32, past which memory
+# is mapped anew at every call.
+_MANY_CHARGES = 8 * 2**20
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -221,8 +225,13 @@ def _mvm(
         return tile.read(config, block, pulses._replace(level=level, duration=duration), read_key)
 
     level, duration = (_row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
-    y = jax.vmap(partial_sum)(prepared.tiles, level, duration, jnp.arange(tile_rows))
-    return jnp.sum(y, axis=0) * pulses.scale[..., None]
+    blocks = (prepared.tiles, level, duration, jnp.arange(tile_rows))
+    charges = level.size // rows * math.prod(prepared.tiles.matrix.shape[2:])
+    if tile_rows == 1 or charges < _MANY_CHARGES:
+        return jnp.sum(jax.vmap(partial_sum)(*blocks), axis=0) * pulses.scale[..., None]
+    zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), x.dtype)
+    y, _ = jax.lax.scan(lambda y, block: (y + partial_sum(*block), None), zeros, blocks)
+    return y * pulses.scale[..., None]
 
 
 def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepared) -> Prepared:

@@ -17,12 +17,14 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in, normal
+from jaxaimc._packing import packed_product, planes_per_product
+from jaxaimc._straight_through import round_ste
 from jaxaimc.adcs import ADC, CCO, Readout
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.describe import describe
-from jaxaimc.devices import PCM, Device
+from jaxaimc.devices import PCM, Device, NoDrift, NoProgrammingNoise
 from jaxaimc.drives import PWM, Drive, Pulses
-from jaxaimc.wires import Ladder, NonlinearWires, Placement, Wires
+from jaxaimc.wires import Ladder, NonlinearWires, NoWires, Placement, Wires
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Folded into a key where conductances or currents are drawn from it as well.
@@ -89,6 +91,7 @@ class Programmed:
         scale: Weight that stands for a normalised one, per column.
         t: Time since programming [s].
         converters: What is particular to each converter of the tile; its arrays end with the axes (slice, cols).
+        whole: Whether every device holds exactly zero or the cell's `g_span`.
     """
 
     g: Float[Array, "slice polarity rows cols"]
@@ -97,6 +100,7 @@ class Programmed:
     scale: Float[Array, " cols"]
     t: Float[Array, ""]
     converters: Any = ()
+    whole: bool = static(default=False)
 
 
 @component
@@ -112,6 +116,7 @@ class Prepared:
         residual: How far the wires' own check of the matrix is off, of the largest output [1].
         network: What wires that are not linear solve at every read, with leading axes (tile, slice); None for linear
             wires. Where it is given, `matrix` serves drift compensation alone.
+        whole: Whether `matrix` holds zeros and ones only; several planes then share one product.
     """
 
     matrix: Float[Array, "rows slice cols"]
@@ -121,6 +126,7 @@ class Prepared:
     residual: Float[Array, "slice cols"]
     network: Any = None
     converters: Any = ()
+    whole: bool = static(default=False)
 
 
 def program(
@@ -164,7 +170,13 @@ def program(
     g = config.device.programming.program(target, key)
     converters = config.adc.fabricate(jax.random.fold_in(key, _CONVERTERS), target.shape[0], w.shape[1])
     return Programmed(
-        g=g, g_programmed=g, g_target=target, scale=scale, t=jnp.zeros((), g.dtype), converters=converters
+        g=g,
+        g_programmed=g,
+        g_target=target,
+        scale=scale,
+        t=jnp.zeros((), g.dtype),
+        converters=converters,
+        whole=config.cell.binary and config.device.programming == NoProgrammingNoise(),
     )
 
 
@@ -191,7 +203,8 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
     check_key("key", key)
     t = jnp.asarray(t, programmed.g.dtype)
     g = config.device.retention.drift(programmed.g_programmed, programmed.g_target, t, key)
-    return replace(programmed, g=g, t=t)
+    whole = programmed.whole and config.device.retention == NoDrift()
+    return replace(programmed, g=g, t=t, whole=whole)
 
 
 def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement | None = None) -> Prepared:
@@ -234,6 +247,7 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         variance=variance,
         scale=programmed.scale,
         converters=programmed.converters,
+        whole=programmed.whole and config.wires == NoWires(),
         residual=residual,
         network=jax.tree.map(lambda a: a[None], network),
     )
@@ -280,14 +294,17 @@ def read(
 ) -> Float[Array, "*batch cols"]:
     """Read a tile with given pulses: everything between the drive and the input scale. See `mvm`."""
     rows, slices, cols = prepared.matrix.shape
-    if prepared.network is None:
-        q = jnp.matmul(pulses.level, prepared.matrix.reshape(rows, slices * cols), precision=_HIGHEST)
-    else:
-        q = _solved_charge(config, prepared, pulses.level)
-    q = q + prepared.baseline.reshape(slices * cols)
-    if prepared.variance.shape[0]:
-        q = q + _read_noise(config, prepared, pulses, key)
-    total = _convert(config, prepared, pulses, q.reshape(*q.shape[:-1], slices, cols), key)
+    planes = pulses.level.shape[-2]
+    together = planes_per_product(rows * config.drive.digit, pulses.level.dtype) if _packs(config, prepared) else 1
+    size = -(-planes // together)
+    parts = [slice(first, min(first + size, planes)) for first in range(0, planes, size)]
+    total = jnp.zeros((), prepared.matrix.dtype)
+    for index, (part, q) in enumerate(zip(parts, _charges(config, prepared, pulses, parts), strict=True)):
+        part_key = key if key is None or len(parts) == 1 else fold_in(key, index)
+        q = q + prepared.baseline.reshape(slices * cols)
+        if prepared.variance.shape[0]:
+            q = q + _read_noise(config, prepared, _planes(pulses, part), part_key)
+        total = total + _convert(config, prepared, pulses, part, q.reshape(*q.shape[:-1], slices, cols), part_key)
     drive_sum = jnp.einsum("...pr,p->...", pulses.level, pulses.significance, precision=_HIGHEST)
     return config.cell.decode(total, drive_sum) * prepared.scale
 
@@ -336,6 +353,39 @@ def analog_matmul(
     return mvm(config, prepare(config, programmed), x, read_key)
 
 
+def _packs(config: AnalogConfig, prepared: Prepared) -> bool:
+    """Return whether all charges are whole numbers, of which a product holds several."""
+    return prepared.whole and config.drive.digit > 0 and not config.drive.accumulates
+
+
+def _planes(pulses: Pulses, part: slice) -> Pulses:
+    """Return some of the planes."""
+    return pulses._replace(level=pulses.level[..., part, :], duration=pulses.duration[..., part, :])
+
+
+def _charges(
+    config: AnalogConfig, prepared: Prepared, pulses: Pulses, parts: list[slice]
+) -> tuple[Float[Array, "*batch plane out"], ...]:
+    """Return the charges of parts of the planes, in fully driven cells, without what idle columns add."""
+    rows, slices, cols = prepared.matrix.shape
+    if prepared.network is not None:
+        return (_solved_charge(config, prepared, pulses.level),)
+    matrix = prepared.matrix.reshape(rows, slices * cols)
+    if len(parts) == 1:
+        return (jnp.matmul(pulses.level, matrix, precision=_HIGHEST),)
+    digit = config.drive.digit
+    # The parts have equally many planes but for the last one, which is filled up.
+    size = parts[0].stop - parts[0].start
+    steps = tuple(_filled(round_ste(digit * pulses.level[..., part, :]), size) for part in parts)
+    charges = packed_product(steps, matrix, rows * digit)
+    return tuple(q[..., : part.stop - part.start, :] / digit for part, q in zip(parts, charges, strict=True))
+
+
+def _filled(planes: Float[Array, "*batch plane rows"], size: int) -> Float[Array, "*batch size rows"]:
+    """Add idle planes up to a number of planes."""
+    return jnp.pad(planes, [(0, 0)] * (planes.ndim - 2) + [(0, size - planes.shape[-2]), (0, 0)])
+
+
 def _solved_charge(
     config: AnalogConfig, prepared: Prepared, level: Float[Array, "*batch plane rows"]
 ) -> Float[Array, "*batch plane out"]:
@@ -366,10 +416,11 @@ def _convert(
     config: AnalogConfig,
     prepared: Prepared,
     pulses: Pulses,
+    part: slice,
     q: Float[Array, "*batch plane slice cols"],
     key: Key[Array, "*keys"] | None,
 ) -> Float[Array, "*batch slice cols"]:
-    """Digitise and add the planes, or add them and digitise: one conversion per plane and slice, or per slice."""
+    """Digitise and add a part of the planes, or add them and digitise: a conversion per plane and slice, or slice."""
     for index in config.cell.shared:
         first = np.arange(q.shape[-1]) // config.cols * config.cols
         q = q.at[..., index, :].set(q[..., index, first])
@@ -381,12 +432,12 @@ def _convert(
     weight = jnp.abs(significance[:, None] * slices)
     readout = Readout(
         # One conversion per plane and slice, each at that plane's own full scale.
-        unit_charge=unit_charge[:, None, None],
+        unit_charge=unit_charge[part, None, None],
         rows=prepared.matrix.shape[0],
         tile_rows=config.rows,
-        weight=(weight / jnp.max(weight))[..., None],
+        weight=(weight / jnp.max(weight))[part, :, None],
         converters=prepared.converters,
     )
     read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
     codes = config.adc.convert(q, readout, read_key)
-    return jnp.einsum("...psc,p->...sc", codes, significance, precision=_HIGHEST)
+    return jnp.einsum("...psc,p->...sc", codes, significance[part], precision=_HIGHEST)

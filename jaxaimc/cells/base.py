@@ -43,6 +43,11 @@ class Cell(Protocol):
         """Slices that are one physical column for all columns of a tile, such as a reference column."""
         ...
 
+    @property
+    def binary(self) -> bool:
+        """Whether every device holds either zero or exactly `g_span`, so that charges are whole numbers."""
+        ...
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return the target conductances [S] of weights in `[-1, 1]`."""
         ...

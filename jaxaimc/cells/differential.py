@@ -49,6 +49,11 @@ class Differential:
         """None."""
         return ()
 
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 2, rows, cols); exact gradients in `w`, `g_min` and `g_max`."""
         return one_sided(w, self.g_min, self.g_span)[None]
@@ -100,6 +105,11 @@ class TwoSided:
     def shared(self) -> tuple[int, ...]:
         """None."""
         return ()
+
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 2, rows, cols); exact gradients."""

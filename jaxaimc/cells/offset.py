@@ -43,6 +43,11 @@ class Offset:
         """None."""
         return ()
 
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 1, rows, cols); exact gradients."""
         return (self.g_min + self.g_span * (w + 1) / 2)[None, None]
@@ -106,6 +111,11 @@ class UnitColumn:
         """The unit column's slices."""
         count = len(self.cell.significance)
         return tuple(range(count, 2 * count))
+
+    @property
+    def binary(self) -> bool:
+        """As the cell."""
+        return self.cell.binary
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S] of the cell, followed by those of its zero."""

@@ -55,6 +55,11 @@ class Pairs:
         """None."""
         return ()
 
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (pair, 2, rows, cols)."""
         parts, filled = [], 0.0

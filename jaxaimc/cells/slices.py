@@ -76,6 +76,11 @@ class DifferentialSlices:
         """None."""
         return ()
 
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (slice, 2, rows, cols)."""
         k = round_ste(w * (2 ** (self.bits - 1) - 1))
@@ -137,6 +142,11 @@ class OffsetSlices:
     def shared(self) -> tuple[int, ...]:
         """None."""
         return ()
+
+    @property
+    def binary(self) -> bool:
+        """No."""
+        return False
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (slice, 1, rows, cols)."""
@@ -211,6 +221,11 @@ class BitPlanes:
     def shared(self) -> tuple[int, ...]:
         """None."""
         return ()
+
+    @property
+    def binary(self) -> bool:
+        """Yes."""
+        return True
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (bits, 1, rows, cols)."""

@@ -61,6 +61,11 @@ class Quantised:
         """Those of the cell."""
         return self.cell.shared
 
+    @property
+    def binary(self) -> bool:
+        """No: the states are multiples of a step that is not whole."""
+        return False
+
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return the states nearest to the cell's targets [S]."""
         return self._nearest(self.cell.encode(w))

@@ -49,6 +49,11 @@ class Drive(Protocol):
         """Whether the planes' charges are added, each with its significance, before one conversion for all."""
         ...
 
+    @property
+    def digit(self) -> int:
+        """Largest magnitude of a plane in whole steps: levels are whole multiples of one over it; 0 if they are not."""
+        ...
+
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the pulses of input vectors `x` (any unit)."""
         ...

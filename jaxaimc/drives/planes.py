@@ -61,6 +61,11 @@ class BitSerial:
         """Bits of each group, least significant first."""
         return equal_widths(self.signs.digit_bits(self.bits), self.group)
 
+    @property
+    def digit(self) -> int:
+        """Largest level of the DAC."""
+        return 2 ** max(self.widths) - 1
+
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the planes of pulses for input vectors `x` of shape (*batch, rows)."""
         return _encode(x, self)
@@ -112,6 +117,11 @@ class BitGroups:
                 f"Field `widths` of BitGroups must hold bits of each group, at least 1 each and 1 to 16 in all, but is "
                 f"{self.widths}."
             )
+
+    @property
+    def digit(self) -> int:
+        """Largest level of the DAC."""
+        return 2 ** max(self.widths) - 1
 
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the planes of pulses for input vectors `x` of shape (*batch, rows)."""
@@ -169,6 +179,11 @@ class Amplitude:
         """There is one plane."""
         return False
 
+    @property
+    def digit(self) -> int:
+        """Largest level of the DAC."""
+        return 2 ** max(self.widths) - 1
+
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return one plane of pulses for input vectors `x` of shape (*batch, rows)."""
         return _encode(x, self)
@@ -190,7 +205,7 @@ def _encode(x: Float[Array, "*batch rows"], drive: BitSerial | BitGroups | Ampli
     steps = 2 ** sum(drive.widths) - 1
     k, bound = quantise(x, drive.range, steps)
     planes, weight = drive.signs.planes(k, drive.widths)
-    largest = (2 ** max(drive.widths) - 1,) * len(weight)
+    largest = (drive.digit,) * len(weight)
     full, significance = as_levels(largest, weight, steps, planes.dtype)
     driven = (planes != 0).astype(planes.dtype)
     return Pulses(

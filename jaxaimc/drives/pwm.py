@@ -51,6 +51,11 @@ class PWM:
         """There is one plane."""
         return False
 
+    @property
+    def digit(self) -> int:
+        """All steps."""
+        return self.steps
+
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return one plane of pulses for input vectors `x` of shape (*batch, rows)."""
         k, bound = quantise(x, self.range, self.steps)
@@ -104,6 +109,11 @@ class SplitPWM:
     def accumulates(self) -> bool:
         """Each plane has its own conversion."""
         return False
+
+    @property
+    def digit(self) -> int:
+        """None: the planes have different numbers of steps."""
+        return 0
 
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the low and the high plane of pulses for input vectors `x` of shape (*batch, rows)."""
