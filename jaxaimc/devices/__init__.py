@@ -1,5 +1,6 @@
 """Devices: target conductance -> programmed -> drifted -> noise of one read."""
 
+from jaxaimc.devices import fit
 from jaxaimc.devices.base import (
     Device,
     DriftLaw,
@@ -100,6 +101,7 @@ __all__ = [
     "UniformProgramming",
     "WanRRAM",
     "check_device",
+    "fit",
     "independent",
     "inverse_proportional",
     "milo_current_coefficients",
