@@ -1,0 +1,178 @@
+"""Wires against the plain product: exact mesh, effective matrix, gated columns; ratios within one run.
+
+    python benchmarks/wires.py [--size 512] [--skip-splu]
+
+The unit is one GEMM: size x size, batch 128, float32, on the same cores in the same run. Every solve is certified by
+its own residual and, for the mesh, by the double-precision solve of the same circuit.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import time
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxaimc.wires import Gated, Mesh, Placement
+from jaxaimc.wires.elimination import transfer_matrix
+
+STRUCTURES = {
+    "uniform .1-25 uS, 1 ohm": (1.0, lambda rng, n: rng.uniform(0.1e-6, 25e-6, (n, n))),
+    "checkerboard 0/25 uS": (1.0, lambda rng, n: 25e-6 * ((np.arange(n)[:, None] + np.arange(n)) % 2)),
+    "half empty": (1.0, lambda rng, n: np.where(np.arange(n)[:, None] < n // 2, 25e-6, 0.0) * np.ones(n)),
+    "hot corner": (1.0, lambda rng, n: np.where((np.indices((n, n)) < n // 8).all(0), 1e-4, 1e-7)),
+    "10 % at 100 uS": (1.0, lambda rng, n: np.where(rng.random((n, n)) < 0.1, 1e-4, 1e-6)),
+    "100 uS, 5 ohm": (5.0, lambda rng, n: np.full((n, n), 1e-4)),
+}
+
+
+def seconds(f, *args, repeats):
+    jax.block_until_ready(f(*args))
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        jax.block_until_ready(f(*args))
+        times.append(time.perf_counter() - start)
+    return statistics.median(times), min(times)
+
+
+class Table:
+    """Rows of median and best time, as milliseconds and as ratios to the GEMM's own median and best."""
+
+    def __init__(self, gemm):
+        self.gemm = gemm
+
+    def row(self, name, times, note=""):
+        """Print one line."""
+        ratio = [t / g for t, g in zip(times, self.gemm, strict=True)]
+        milliseconds = "/".join(f"{1e3 * t:.2f}" for t in times)
+        print(f"{name:44s} {milliseconds:>19s} ms  {ratio[0]:8.1f}/{ratio[1]:.1f} GEMMs  {note}", flush=True)
+
+
+def peak_memory():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def exact_currents(g, v, r):
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(Mesh(r_row=r, r_col=r).read)(jnp.asarray(g), jnp.asarray(v)).current)
+
+
+def splu_seconds(g, v):
+    """Nodal equations with conductances, one factorisation, all right-hand sides at once."""
+    import scipy.sparse as sp
+    import scipy.sparse.linalg as spl
+
+    n = len(g)
+    line = sp.diags(np.r_[2.0 * np.ones(n - 1), 1.0]) - sp.eye(n, k=1) - sp.eye(n, k=-1)
+    rows = sp.kron(sp.eye(n), line)  # driven at column 0, open after the last
+    cols = sp.kron(line.tocsr()[::-1, ::-1], sp.eye(n))  # open before row 0, sensed after the last
+    load = sp.diags(g.ravel())
+    matrix = sp.bmat([[rows + load, -load], [-load, cols + load]], format="csc")
+    rhs = np.zeros((2 * n * n, len(v)))
+    rhs[np.arange(n) * n] = v.T
+    start = time.perf_counter()
+    x = spl.splu(matrix).solve(rhs)
+    return time.perf_counter() - start, x[n * n :].reshape(n, n, -1)[-1].T
+
+
+def mesh_table(table, n, skip_splu):
+    rng = np.random.default_rng(0)
+    g = STRUCTURES["uniform .1-25 uS, 1 ohm"][1](rng, n)
+    vectors = rng.uniform(0, 0.2, (10_000, n))
+    single = lambda x: jnp.asarray(x, jnp.float32)  # noqa: E731
+    mesh, g32, v32 = Mesh(), single(g), single(vectors)
+
+    read = jax.jit(mesh.read)
+    one = seconds(read, g32, v32[0], repeats=30)
+    found, exact = read(g32, v32[0]), exact_currents(g, vectors[0], 1.0)
+    error = np.max(np.abs(found.current - exact)) / np.max(exact)
+    drop = 1 - exact.sum() / (vectors[0] @ g).sum()
+    note = f"mean drop {drop:.0%}, error {error:.1e}, residual {float(found.outcome.residual):.1e}"
+    table.row("mesh, one vector", one, f"{note}, {int(found.outcome.iterations)} iterations")
+    loss = jax.jit(jax.grad(lambda g, v: jnp.sum(1e3 * mesh.read(g, v).current), (0, 1)))
+    gradient = seconds(loss, g32, v32[0], repeats=15)
+    table.row(
+        "  value and gradient in g and v", gradient, f"{gradient[0] / one[0]:.1f}/{gradient[1] / one[1]:.1f} x forward"
+    )
+
+    fold = jax.jit(lambda g: transfer_matrix(mesh.network(g)))
+    matrix = fold(g32)
+    error = np.max(np.abs(vectors[0] @ np.asarray(matrix, float) - exact)) / np.max(exact)
+    table.row("effective matrix", seconds(fold, g32, repeats=7), f"error {error:.1e}")
+    print(f"{'':44s} peak memory so far {peak_memory():.0f} MiB")
+    many = seconds(read, g32, v32[:128], repeats=5)
+    table.row("mesh, 128 vectors (matrix, certified)", many)
+    one_by_one = jax.jit(Mesh(solve_up_to=128).read)
+    table.row("mesh, 128 vectors (one by one)", seconds(one_by_one, g32, v32[:128], repeats=2))
+    product = jax.jit(lambda v, m: jnp.matmul(v, m, precision="highest"))
+    table.row("10,000 vectors through the matrix", seconds(product, v32, matrix, repeats=5), "78.1 GEMMs of work")
+    if not skip_splu:
+        direct, current = splu_seconds(g, vectors[:128])
+        table.row("scipy splu, 128 right-hand sides", (direct, direct), f"{direct / many[0]:.0f} x our 128")
+        print(f"{'':44s} agreement of splu and our double precision {np.max(np.abs(current[0] / exact - 1)):.1e}")
+
+
+def structured_table(table, n):
+    rng = np.random.default_rng(1)
+    v = rng.uniform(-0.2, 0.2, n)
+    for name, (r, make) in STRUCTURES.items():
+        g = make(rng, n)
+        mesh = Mesh(r_row=r, r_col=r)
+        read = jax.jit(mesh.read)
+        g32, v32 = jnp.asarray(g, jnp.float32), jnp.asarray(v, jnp.float32)
+        found, exact = read(g32, v32), exact_currents(g, v, r)
+        folded = v @ np.asarray(transfer_matrix(mesh.network(g32)), float)
+        scale = np.max(np.abs(exact))
+        errors = [np.max(np.abs(x - exact)) / scale for x in (found.current, folded)]
+        note = f"residual {float(found.outcome.residual):.1e}, {int(found.outcome.iterations)} iterations, "
+        note += f"error {errors[0]:.1e}, matrix {errors[1]:.1e}"
+        table.row(f"one vector: {name}", seconds(read, g32, v32, repeats=5), note)
+
+
+def gated_table(table, n):
+    rng = np.random.default_rng(2)
+    w = rng.normal(size=(n, n))
+    g = jnp.asarray(np.stack([np.maximum(w, 0), np.maximum(-w, 0)]) / np.abs(w).max() * 25e-6, jnp.float32)
+    x = rng.normal(size=(4, n))
+    level = jnp.asarray(np.round(x / np.abs(x).max(1, keepdims=True) * 127) / 127, jnp.float32)
+    exact, effect = None, 1.0
+    for steps in (127, 32, 16, 8):
+        wires = Gated(steps=steps)
+        network = wires.effective(g, (1.0, -1.0), Placement(rows=n, cols=n)).network
+        charge = jax.jit(lambda network, level: wires.charge(network, level, 0.2))  # noqa: B023
+        found = charge(network, level)
+        if exact is None:
+            exact = found
+            effect = jnp.sqrt(jnp.mean((exact - level @ (g[0] - g[1])) ** 2))
+        error = float(jnp.sqrt(jnp.mean((found - exact) ** 2)) / effect)
+        note = "exact" if steps == 127 else f"error {error:.2%} of the IR drop's effect (rms)"
+        table.row(f"gated, 8-bit PWM, {steps} steps, per vector", seconds(charge, network, level[:1], repeats=10), note)
+    print(f"{'':44s} peak memory {peak_memory():.0f} MiB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=512, help="rows and columns of the array")
+    parser.add_argument("--skip-splu", action="store_true", help="leave the sparse direct solver out")
+    options = parser.parse_args()
+    n = options.size
+    rng = np.random.default_rng(3)
+    a, b = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((128, n), (n, n)))
+    gemm = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
+    table = Table(seconds(gemm, a, b, repeats=50))
+    print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {n} x {n}; median/best of repeats")
+    table.row("GEMM", table.gemm)
+    mesh_table(table, n, options.skip_splu)
+    structured_table(table, n)
+    gated_table(table, n)
+    table.row("GEMM again", seconds(gemm, a, b, repeats=50))
+
+
+if __name__ == "__main__":
+    main()
