@@ -2,8 +2,8 @@
 
 Splitting the magnitude of an 8-bit input into its low bits and the rest replaces one pulse of up to 127 steps by two
 short ones: 7 + 15 steps at 3 low bits. A product then takes a fraction of the time, but short pulses are read with
-more noise, and the noise of the high pulse is multiplied by its significance. This study measures the accuracy that
-each split costs on a network, with read noise alone and with every effect of the circuit.
+more noise, and what the converter truncates of the high pulse is multiplied by its significance. This study measures
+the accuracy that each split costs on a network, with read noise alone and with every effect of the circuit.
 
 Run `python -m experiments.tile_circuit`; it writes tile_circuit.csv and tile_circuit.png.
 """

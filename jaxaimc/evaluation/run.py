@@ -139,10 +139,12 @@ def evaluate(
         FileNotFoundError: If the task's data or weights are missing.
 
     Example:
+        >>> from jaxaimc import AnalogConfig, adcs, devices, wires
         >>> from jaxaimc.evaluation import Settings, evaluate
         >>> from jaxaimc.task import load_task
-        >>> few = Settings(examples=8, chips=1, times=(), resistances=(), layer_examples=8)
-        >>> result = evaluate(load_task("models.vit:fashion_mnist"), settings=few)
+        >>> ideal = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.IdealADC())
+        >>> few = Settings(examples=8, chips=1, times=(), layer_examples=8)
+        >>> result = evaluate(load_task("models.vit:fashion_mnist"), ideal, settings=few)
         >>> [row["name"] for row in result.summary()][:3]
         ['digital', 'input pulses only', 'ADC only']
     """

@@ -1,0 +1,47 @@
+"""The code in the README and the guide runs as printed, and the files that they name are there."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from jaxaimc import config_files
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+
+
+def _blocks(language):
+    return [
+        # A whole evaluation of the vision transformer is most of a minute of compiling.
+        pytest.param(code, id=f"{path.name}-{number}", marks=[pytest.mark.slow] if "evaluate(" in code else [])
+        for path in DOCUMENTS
+        for number, code in enumerate(re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL))
+    ]
+
+
+@pytest.mark.parametrize("code", _blocks("python"))
+def test_python_runs(code, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    names = {"__name__": "document"}
+    exec(compile(code, "document", "exec"), names)
+    if "accuracy" in names and isinstance(names["accuracy"], float):
+        assert names["accuracy"] > 0.85
+    if "gradient" in names:
+        assert names["gradient"].wires.r != 0
+    if "task" in names and callable(names["task"]):
+        assert names["task"]().name == "shapes"
+
+
+@pytest.mark.parametrize("text", _blocks("json"))
+def test_config_can_be_read(text):
+    assert config_files.loads(text).wires.r == json.loads(text)["config"]["wires"]["r"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", path.read_text()) if not link.startswith("http")]
+    named = re.findall(r"`((?:tests|jaxaimc|experiments|benchmarks)/[\w/]+(?:\.py)?)`", path.read_text())
+    assert all((path.parent / link).exists() for link in links)
+    assert all((ROOT / name).exists() for name in named)
