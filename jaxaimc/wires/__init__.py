@@ -6,7 +6,7 @@ from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import ConjugateGradient, FixedPoint
-from jaxaimc.wires.network import Method, Outcome
+from jaxaimc.wires.network import ConvergenceError, Method, Outcome
 from jaxaimc.wires.nonlinear import DeviceIV, MiloIV, NonlinearMesh, PolynomialIV
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 
@@ -15,6 +15,7 @@ __all__ = [
     "AlphaBeta",
     "Centred",
     "ConjugateGradient",
+    "ConvergenceError",
     "DeviceIV",
     "Effective",
     "FixedPoint",

@@ -15,7 +15,7 @@ from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
 from jaxaimc.wires.lines import fold_lines
 from jaxaimc.wires.methods import ConjugateGradient
-from jaxaimc.wires.network import Method, Network, Outcome, ready
+from jaxaimc.wires.network import Method, Network, Outcome, check_converged, ready
 
 
 class Reading(NamedTuple):
@@ -124,6 +124,7 @@ class Mesh:
 
         Raises:
             ValueError: If `v` has another number of rows than `g`.
+            ConvergenceError: Outside jit, if a solve did not reach its tolerance; under jit the outcome says so.
         """
         check_trailing("v", v, g.shape[0])
         vectors = jnp.asarray(v, g.dtype).reshape(-1, g.shape[0])
@@ -141,7 +142,9 @@ class Mesh:
             return jnp.sum(g * e, axis=0), outcome
 
         found = jax.lax.map(one, vectors, batch_size=_vectors_at_once(g))
-        return Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
+        reading = Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
+        check_converged("Mesh", reading.outcome)
+        return reading
 
     def operating_point(self, g: Float[Array, "rows cols"], v: Float[Array, " rows"]) -> OperatingPoint:
         """Return all node voltages and device currents of one array for one vector of row voltages [V].
@@ -157,6 +160,7 @@ class Mesh:
         network = self.network(g)
         emf = jnp.broadcast_to(jnp.asarray(v, g.dtype)[:, None], g.shape)
         e, outcome = ready(network, self.method).device_voltages(emf)
+        check_converged("Mesh", outcome)
         current = g * e
         return OperatingPoint(emf - network.row_drops(current), network.column_voltages(current), current, outcome)
 

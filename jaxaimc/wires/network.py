@@ -63,6 +63,29 @@ class Outcome(NamedTuple):
     converged: Bool[Array, "*batch"]
 
 
+class ConvergenceError(RuntimeError):
+    """A solve ended without reaching its tolerance."""
+
+
+def check_converged(owner: str, outcome: Outcome) -> None:
+    """Refuse an outcome that is known and did not converge; under jit the flag in the result is what remains.
+
+    Args:
+        owner: Class whose solve it is, for the message.
+        outcome: The outcome.
+
+    Raises:
+        ConvergenceError: If a solve did not reach its tolerance.
+    """
+    if isinstance(outcome.converged, jax.core.Tracer) or bool(jnp.all(outcome.converged)):
+        return
+    worst, most = float(jnp.max(outcome.residual)), int(jnp.max(outcome.iterations))
+    raise ConvergenceError(
+        f"{owner} did not converge: residual {worst:.2g} of the largest current after {most} iterations. "
+        "Allow more iterations, a larger tolerance, or another method."
+    )
+
+
 class Solver(Protocol):
     """A network made ready for any number of solves."""
 

@@ -11,7 +11,7 @@ from jaxaimc._component import component, static
 from jaxaimc.units import S
 from jaxaimc.wires.base import Effective, Placement
 from jaxaimc.wires.mesh import Mesh, Reading
-from jaxaimc.wires.network import Network, Outcome, peak_column_sum, ready
+from jaxaimc.wires.network import Network, Outcome, check_converged, peak_column_sum, ready
 
 
 class DeviceIV(Protocol):
@@ -116,11 +116,16 @@ class NonlinearMesh:
 
         Returns:
             Currents and the outcome of the solves; iterations count Newton's.
+
+        Raises:
+            ConvergenceError: Outside jit, if a solve did not reach its tolerance; under jit the outcome says so.
         """
         vectors = jnp.asarray(v, g.dtype).reshape(-1, g.shape[0])
         network = self.mesh.network(g)
         found = jax.lax.map(lambda vector: self._solve(network, vector), vectors)
-        return Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
+        reading = Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
+        check_converged("NonlinearMesh", reading.outcome)
+        return reading
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement

@@ -9,6 +9,7 @@ from scipy.optimize import root
 
 from jaxaimc.wires import (
     AlphaBeta,
+    ConvergenceError,
     InterleavedColumns,
     Mesh,
     MiloIV,
@@ -90,8 +91,11 @@ def test_charge_of_a_tile_and_an_unfinished_solve(x64):
     level = jnp.asarray(v / 0.5)
     expected = wires.read(pair[0], 0.5 * level).current - wires.read(pair[1], 0.5 * level).current
     np.testing.assert_allclose(wires.charge(network, level, 0.5) * 0.5, expected, rtol=1e-9)
-    stopped = NonlinearMesh(mesh=wires.mesh, iv=wires.iv, max_iterations=1).read(pair[0], 0.5 * level)
+    hasty = NonlinearMesh(mesh=wires.mesh, iv=wires.iv, max_iterations=1)
+    stopped = jax.jit(hasty.read)(pair[0], 0.5 * level)
     assert not bool(stopped.outcome.converged)
+    with pytest.raises(ConvergenceError, match=r"NonlinearMesh did not converge: residual .* after 1 iterations"):
+        hasty.read(pair[0], 0.5 * level)
 
 
 def test_bad_signs_are_refused():
