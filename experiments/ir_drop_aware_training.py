@@ -7,19 +7,22 @@ per segment: the embedded one (columns of 49 to 128 rows in the middle of a tile
 rows). From the same digital weights, and for the same number of epochs, each is fine-tuned
 
 - with Gaussian weight noise of several strengths; the one that scores best on the test chips is taken, in its favour;
-- through the circuit at that resistance: wires, quantisers, programming and read noise, a fresh chip in every step.
+- through the circuit at that resistance: wires, quantisers, programming and read noise, a fresh chip in every step;
+- through the circuit, with a digital gain and offset per column that are trained along and start from the calibration
+  of one chip.
 
 Scores are on fresh chips with everything on. Networks that know nothing of the wires are scored a second time with a
 per-column digital gain and offset fitted to the digital outputs after programming; for a network that was trained
-through the circuit the digital outputs are no reference. Every training and every score is kept in the output folder,
-and the same command goes on from there.
+through the circuit the digital outputs are no reference, and its own gains are the same for all chips. Every training
+and every score is kept in the output folder, and the same command goes on from there.
 """
 
 import argparse
 import dataclasses
 import functools
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ from flax import nnx
 from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.task import Recipe, Task, load_task
 from jaxaimc.training import calibration, chips, fit, load_model, objectives, weight_noise, weights
+from jaxaimc.training.attach import without_chip
 from models.transformer import PatchEmbedding, Transformer
 
 Row = dict[str, Any]
@@ -62,8 +66,8 @@ class Settings:
 
 
 REDUCED = Settings(
-    resistances={"embedded": (3.0, 6.0), "wide": (1.0, 3.0)},
-    strengths=(0.02, 0.06, 0.12),
+    resistances={"embedded": (3.0, 60.0), "wide": (2.0, 12.0)},
+    strengths=(0.06, 0.15, 0.3),
     epochs=1,
     wide_epochs=6,
     seeds=1,
@@ -72,8 +76,8 @@ REDUCED = Settings(
     calibration=500,
 )
 FULL = Settings(
-    resistances={"embedded": (2.0, 3.0, 4.0, 6.0, 10.0, 20.0), "wide": (0.5, 1.0, 2.0, 3.0, 5.0, 10.0)},
-    strengths=(0.01, 0.02, 0.04, 0.08, 0.12, 0.2),
+    resistances={"embedded": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0), "wide": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
+    strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.3),
     epochs=10,
     wide_epochs=30,
     seeds=3,
@@ -112,26 +116,51 @@ def tiles(r: float) -> AnalogConfig:
     return dataclasses.replace(config, wires=dataclasses.replace(config.wires, r=r))  # type: ignore[arg-type]
 
 
-def methods(settings: Settings, r: float) -> Iterator[tuple[str, float | None, objectives.Forward]]:
-    """Yield the ways of fine-tuning: name, resistance that it knows about, forward."""
-    for strength in settings.strengths:
-        noise = weight_noise.AdditiveNoise(scale=strength)
-        yield f"Gaussian {strength:g}", None, objectives.weight_noise(noise)
-    yield "circuit", r, objectives.circuit()
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A way of fine-tuning.
+
+    Args:
+        name: Name in the table.
+        forward: How the network is seen in training.
+        r: Wire resistance that training knows about [ohm per segment], None for none.
+        gains: Whether a digital gain and offset per column are trained along.
+    """
+
+    name: str
+    forward: objectives.Forward
+    r: float | None = None
+    gains: bool = False
+
+
+def methods(settings: Settings, r: float) -> list[Method]:
+    """Return the ways of fine-tuning for a wire resistance [ohm per segment]."""
+    noises = [weight_noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
+    gaussian = [Method(f"Gaussian {noise.scale:g}", objectives.weight_noise(noise)) for noise in noises]
+    through = objectives.circuit()
+    return [*gaussian, Method("circuit", through, r), Method("circuit+gains", through, r, gains=True)]
 
 
 def fine_tuned(
-    task: Task, start: nnx.Module, forward: objectives.Forward, r: float, recipe: Recipe, folder: Path, method: str
+    task: Task, start: nnx.Module, method: Method, recipe: Recipe, folder: Path, references: list[jax.Array]
 ) -> nnx.Module:
-    """Fine-tune a network from its digital weights and return it as a digital one."""
+    """Fine-tune a network from its digital weights; analog where gains are part of it, else digital."""
+    converted = nn.convert(start, tiles(method.r or 0.0))
+    if method.gains:
+        key = jax.random.key(recipe.seed)
+        chip = calibration.calibrate_columns(nn.program(converted, key), references, key)
+        converted = without_chip(chip)
     trained = fit(
         task,
         recipe,
         directory=folder,
-        model=nn.convert(start, tiles(r)),
-        objective=objectives.objective(task.loss, forward),
-        notes={"method": method, "r": r},
+        model=converted,
+        objective=objectives.objective(task.loss, method.forward),
+        scorer=lambda task, model, split: float("nan"),  # scored below, on more than one chip
+        notes={"method": method.name, "r": method.r},
     ).model
+    if method.gains:
+        return trained
     plain = task.build(jax.random.key(0))
     nnx.update(plain, weights(trained))
     return plain
@@ -144,7 +173,7 @@ def study(settings: Settings, output: Path, networks: list[str], report: Callabl
         settings: How much.
         output: Folder of the experiment.
         networks: Which networks.
-        report: Called with every new row.
+        report: Called with the summary of every new method.
 
     Returns:
         All rows: network, r [ohm], method, seed, calibrated, chip, score.
@@ -154,50 +183,45 @@ def study(settings: Settings, output: Path, networks: list[str], report: Callabl
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
     for name in networks:
         task, start = network(name, settings, output)
-        train, test = task.split("train"), task.split("test").first(settings.examples)
-        references = [jnp.asarray(train.inputs[: settings.calibration])]
-        calibrate = functools.partial(_calibrated, references)
-        for r in settings.resistances[name]:
-            for seed in range(settings.seeds):
-                recipe = dataclasses.replace(
-                    task.recipe, epochs=settings.epochs, learning_rate=1e-3, warmup=0.1, seed=seed
-                )
-                for method, known, forward in [("digital", None, None), *methods(settings, r)]:
-                    done = [row for row in rows if _is(row, name, r, method, seed)]
-                    if done or (method == "digital" and seed):
-                        continue
-                    if forward is None:
-                        model = start
-                    else:
-                        folder = output / name / f"{method}{'' if known is None else f' {known:g} ohm'}, seed {seed}"
-                        at = known if known is not None else settings.resistances[name][0]
-                        model = fine_tuned(task, start, forward, at, recipe, folder, method)
-                    new = []
-                    for calibrated in (False, True) if known is None else (False,):
-                        scores = chips.fresh_chips(
-                            task,
-                            nn.convert(model, tiles(r)),
-                            test,
-                            chips=settings.chips,
-                            finish=calibrate if calibrated else None,
-                        )
-                        new += [
-                            {
-                                "network": name,
-                                "r": r,
-                                "method": method,
-                                "seed": seed,
-                                "calibrated": calibrated,
-                                "chip": chip,
-                                "score": float(score),
-                            }
-                            for chip, score in enumerate(scores)
-                        ]
-                    with file.open("a") as lines:
-                        lines.write("".join(json.dumps(row) + "\n" for row in new))
-                    rows += new
-                    for row in summary(new):
-                        report(row)
+        test = task.split("test").first(settings.examples)
+        references = [jnp.asarray(task.split("train").inputs[: settings.calibration])]
+
+        def scored(
+            model: nnx.Module, method: Method | None, r: float, seed: int, name: str = name, task: Task = task,
+            test: Any = test, references: list[jax.Array] = references,
+        ) -> list[Row]:  # fmt: skip
+            analog = model if method is not None and method.gains else nn.convert(model, tiles(r))
+            finishes = {False: None, True: functools.partial(_calibrated, references)}
+            if method is not None and method.r is not None:
+                del finishes[True]
+            title = "digital" if method is None else method.name
+            place = {"network": name, "r": r, "method": title, "seed": seed}
+            return [
+                {**place, "calibrated": calibrated, "chip": chip, "score": float(score)}
+                for calibrated, finish in finishes.items()
+                for chip, score in enumerate(chips.fresh_chips(task, analog, test, chips=settings.chips, finish=finish))
+            ]
+
+        for seed, r in itertools.product(range(settings.seeds), settings.resistances[name]):
+            recipe = dataclasses.replace(task.recipe, epochs=settings.epochs, learning_rate=1e-3, warmup=0.1, seed=seed)
+            for method in [*([] if seed else [None]), *methods(settings, r)]:
+                title = "digital" if method is None else method.name
+                if any(
+                    (row["network"], row["r"], row["method"], row["seed"]) == (name, r, title, seed) for row in rows
+                ):
+                    continue
+                if method is None:
+                    model = start
+                else:
+                    where = "" if method.r is None else f" {method.r:g} ohm"
+                    folder = output / name / f"{title}{where}, seed {seed}"
+                    model = fine_tuned(task, start, method, recipe, folder, references)
+                new = scored(model, method, r, seed)
+                with file.open("a") as lines:
+                    lines.write("".join(json.dumps(row) + "\n" for row in new))
+                rows += new
+                for row in summary(new):
+                    report(row)
     return rows
 
 
@@ -252,6 +276,7 @@ def figure(rows: list[Row], path: Path) -> None:
         ("Gaussian", False): ("Gaussian noise, best strength", "tab:orange", "s", "-"),
         ("Gaussian", True): ("Gaussian noise + column calibration", "tab:orange", "s", "--"),
         ("circuit", False): ("through the circuit", "tab:blue", "D", "-"),
+        ("circuit+gains", False): ("through the circuit, column gains trained", "tab:green", "^", "-"),
     }
     for axis, name in zip(axes[0], names, strict=True):
         for (kind, calibrated), (label, colour, marker, line) in curves.items():
@@ -304,10 +329,6 @@ def main() -> None:
 
 def _calibrated(references: list[jax.Array], chip: nnx.Module, key: jax.Array) -> nnx.Module:
     return calibration.calibrate_columns(chip, references, key)
-
-
-def _is(row: Row, name: str, r: float, method: str, seed: int) -> bool:
-    return (row["network"], row["r"], row["method"], row["seed"]) == (name, r, method, seed)
 
 
 if __name__ == "__main__":

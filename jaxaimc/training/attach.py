@@ -103,3 +103,22 @@ def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module])
         return node
 
     return nnx.recursive_map(visit, model)
+
+
+def without_chip(model: nnx.Module) -> nnx.Module:
+    """Take the chip off a programmed model; hooks such as column corrections stay.
+
+    Args:
+        model: Any model with analog layers. It is not changed.
+
+    Returns:
+        The model, unprogrammed.
+    """
+
+    def visit(path: tuple, node: Any) -> Any:
+        if isinstance(node, AnalogDot):
+            node.programmed = nnx.data(None)
+            node.prepared = nnx.data(None)
+        return node
+
+    return nnx.recursive_map(visit, model)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_number
 from jaxaimc.adcs import Symmetric
-from jaxaimc.drives import FixedRange
+from jaxaimc.drives import LearnedRange
 from jaxaimc.nn import AnalogDot, Hook, Scale
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.attach import attach, matching, replace_products
@@ -26,11 +26,9 @@ _SMALLEST = 1e-6
 class InputRange(Hook):
     """A learned input range: inputs are clipped to it, and it is driven at full scale.
 
-    Rule of Rasch et al. 2023 (Nature Communications 14, 5282): with `b` the range and `dL/dx` the gradient at the
-    clipped inputs, the range's gradient is
-    `b (sum_{x >= b} min(dL/dx, 0) - sum_{x <= -b} max(dL/dx, 0)) + decay b [more than `inside` of the inputs inside]`.
-    Clipped inputs widen the range where that lowers the loss, and the decay narrows it slowly while hardly anything is
-    clipped. Inputs get the exact gradient of clipping.
+    The range is a `Scale` of the layer, with the gradient that `jaxaimc.drives.LearnedRange` gives it: the rule of
+    Rasch et al. 2023 (Nature Communications 14, 5282). Clipped inputs widen the range where that lowers the loss, and
+    a decay narrows it slowly while hardly anything is clipped. It replaces whatever range the drive has.
 
     Args:
         limit: First range, in the unit of the inputs.
@@ -42,9 +40,7 @@ class InputRange(Hook):
     """
 
     def __init__(self, limit: float | Array, *, decay: float = 1e-3, inside: float = 0.95):
-        check_number("InputRange", "limit", limit, low=0.0, open_low=True)
-        check_number("InputRange", "decay", decay, low=0.0)
-        check_number("InputRange", "inside", inside, low=0.0, high=1.0)
+        LearnedRange(limit=cast(float, limit), decay=decay, inside=inside).validate()
         self.limit = Scale(jnp.asarray(limit, jnp.float32))
         self.decay = decay
         self.inside = inside
@@ -52,12 +48,11 @@ class InputRange(Hook):
     def before(
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
-        """Clip the inputs and drive the range at full scale."""
-        limit = jnp.maximum(self.limit[...], _SMALLEST).astype(inputs.dtype)
-        inputs = clip_to_range(inputs, limit, self.decay, self.inside)
+        """Give the drive the learned range."""
+        limit = cast(float, jnp.maximum(self.limit[...], _SMALLEST))
         drive: Any = config.drive
-        fixed = FixedRange(limit=cast(float, jax.lax.stop_gradient(limit)))
-        return replace(config, drive=replace(drive, range=fixed)), inputs
+        learned = LearnedRange(limit=limit, decay=self.decay, inside=self.inside)
+        return replace(config, drive=replace(drive, range=learned)), inputs
 
 
 class OutputRange(Hook):
@@ -84,40 +79,6 @@ class OutputRange(Hook):
         limit = jnp.maximum(self.limit[...], _SMALLEST)
         adc: Any = config.adc
         return replace(config, adc=replace(adc, range=Symmetric(limit=cast(float, limit)))), inputs
-
-
-@jax.custom_vjp
-def clip_to_range(
-    x: Float[Array, "*batch"], limit: Float[Array, ""], decay: float = 1e-3, inside: float = 0.95
-) -> Float[Array, "*batch"]:
-    """Clip to `[-limit, limit]` with the range gradient of Rasch et al. 2023; see `InputRange`.
-
-    Args:
-        x: Inputs.
-        limit: Range, in the unit of the inputs.
-        decay: Strength of the decay [1].
-        inside: Fraction of inputs inside the range above which it decays [1].
-
-    Returns:
-        Clipped inputs.
-    """
-    return jnp.clip(x, -limit, limit)
-
-
-def _clip_forward(x: Array, limit: Array, decay: float, inside: float) -> tuple[Array, tuple]:
-    return clip_to_range(x, limit, decay, inside), (x, limit, decay, inside)
-
-
-def _clip_backward(kept: tuple, g: Array) -> tuple:
-    x, limit, decay, inside = kept
-    above, below = x >= limit, x <= -limit
-    widen = jnp.sum(jnp.where(above, jnp.minimum(g, 0), 0)) - jnp.sum(jnp.where(below, jnp.maximum(g, 0), 0))
-    idle = jnp.mean((jnp.abs(x) < limit).astype(g.dtype)) > inside
-    by_limit = limit * widen + decay * limit * idle
-    return jnp.where(jnp.abs(x) <= limit, g, 0), by_limit.astype(limit.dtype), None, None
-
-
-clip_to_range.defvjp(_clip_forward, _clip_backward)
 
 
 class _MeanSquare(nnx.Module):

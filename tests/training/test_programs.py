@@ -1,0 +1,180 @@
+"""The training program around noisy objectives: killed and resumed, spread over devices, cut into parts, diverging."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny_task
+from flax import nnx
+
+from jaxaimc import nn, presets
+from jaxaimc.task import Split
+from jaxaimc.training import TrainingDivergedError, fit
+from jaxaimc.training.objectives import circuit, digital, many_chips, objective
+from jaxaimc.training.ranges import learn_input_ranges
+
+TASK = tiny_task.task()
+RECIPE = dataclasses.replace(TASK.recipe, epochs=2, batch=16)
+SETUP = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+import dataclasses, json, os, signal
+import jax, jax.numpy as jnp
+import tiny_task
+from jaxaimc import nn, presets
+from jaxaimc.training import fit
+from jaxaimc.training.objectives import circuit, many_chips, objective
+from jaxaimc.training.ranges import learn_input_ranges
+TASK = tiny_task.task()
+RECIPE = dataclasses.replace(TASK.recipe, epochs=2, batch=16)
+start = learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), presets.tile_circuit()), [jnp.eye(3)])
+total = objective(TASK.loss, many_chips(circuit(), 2))
+"""
+
+
+def run(program, **environment):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    return subprocess.run([sys.executable, "-c", SETUP + program], capture_output=True, text=True, env=environment)
+
+
+def start():
+    return learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), presets.tile_circuit()), [jnp.eye(3)])
+
+
+def numbers(model):
+    return jax.tree.map(np.asarray, nnx.state(model, nnx.Any(nnx.Param, nn.Scale)))
+
+
+def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_path):
+    killed = run(
+        f"def stop(progress):\n"
+        f"    if progress.step > progress.steps // 2: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"fit(TASK, RECIPE, model=start, objective=total, directory={str(tmp_path)!r}, progress=stop)\n"
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    total = objective(TASK.loss, many_chips(circuit(), 2))
+    whole = fit(TASK, RECIPE, model=start(), objective=total)
+    steps = []
+    resumed = fit(
+        TASK, RECIPE, model=start(), objective=total, directory=tmp_path, progress=lambda p: steps.append(p.step)
+    )
+    assert min(steps) > whole.steps // 2
+    jax.tree.map(np.testing.assert_array_equal, numbers(resumed.model), numbers(whole.model))
+    assert resumed.losses == whole.losses
+
+
+def test_one_device_and_eight_give_the_same_losses():
+    program = (
+        "mesh = jax.make_mesh((jax.device_count(),), ('data',))\n"
+        "losses = []\n"
+        "fit(TASK, RECIPE, model=start, objective=total, mesh=mesh, progress=lambda p: losses.append(p.loss))\n"
+        "print(json.dumps([jax.device_count(), losses]))\n"
+    )
+    curves = {}
+    for devices in (1, 8):
+        done = run(program, XLA_FLAGS=f"--xla_force_host_platform_device_count={devices}", JAX_PLATFORMS="cpu")
+        assert done.returncode == 0, done.stderr
+        found, losses = json.loads(done.stdout.splitlines()[-1])
+        assert found == devices
+        curves[devices] = losses
+    # Sums in another order move a value across a step of an ADC here and there.
+    np.testing.assert_allclose(curves[8], curves[1], rtol=2e-3)
+
+
+class Plain(nnx.Module):
+    """A network whose examples do not see each other, so that parts of a batch add up to the batch."""
+
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(3, 8, rngs=rngs)
+        self.head = nnx.Linear(8, 3, rngs=rngs)
+
+    def __call__(self, inputs):
+        return self.head(jnp.sqrt(jax.nn.relu(self.hidden(inputs)) + 1e-3))
+
+
+def plain_task(**changes):
+    recipe = dataclasses.replace(RECIPE, augment=None)
+    return dataclasses.replace(TASK, build=lambda key: Plain(nnx.Rngs(key)), recipe=recipe, **changes)
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole():
+    whole, parts = (fit(plain_task(), optimizer=optax.sgd(0.1), microbatches=number) for number in (1, 4))
+    np.testing.assert_allclose(parts.losses, whole.losses, rtol=1e-5)
+    for found, wanted in zip(*(jax.tree.leaves(numbers(report.model)) for report in (parts, whole)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ValueError, match="must be a multiple of microbatches x devices, 5, but is 16"):
+        fit(plain_task(), microbatches=5)
+
+
+def diverging(spoil, **changes):
+    """Return the error of a training whose network was spoiled."""
+    task = plain_task(**changes)
+    model = task.build(jax.random.key(0))
+    spoil(model)
+    with pytest.raises(TrainingDivergedError) as caught:
+        fit(task, model=model)
+    return str(caught.value)
+
+
+def test_divergence_names_parameter_layer_and_step():
+    def infinite(model):
+        model.head.bias[...] = jnp.full(3, jnp.inf)
+
+    assert "at step 1: parameter 'head.bias' is not finite" in diverging(infinite)
+
+    def large(model):
+        model.hidden.kernel[...] = model.hidden.kernel[...].at[:].set(3e38)
+        model.hidden.bias[...] = jnp.full(8, 3e38)
+
+    assert "at step 1: layer 'hidden' is the first whose outputs are not finite" in diverging(large)
+
+    def undefined(model):
+        model.hidden.bias[...] = model.hidden.bias[...].at[0].set(-1.0)
+
+    inputs = np.ones((640, 3), np.float32)
+    inputs[123, 1] = np.nan
+    message = diverging(undefined, split=lambda name: Split(inputs, np.zeros(640, np.int32)))
+    assert "the inputs are not finite, the first in example" in message
+
+
+def test_divergence_between_layers_and_in_the_gradient_alone():
+    class Root(Plain):
+        def __call__(self, inputs):
+            return self.head(jnp.sqrt(self.hidden(inputs)))
+
+    message = diverging(lambda model: None, build=lambda key: Root(nnx.Rngs(key)))
+    assert "at step 1: layer 'head' is the first whose inputs are not finite" in message
+
+    class Flat(Plain):
+        def __call__(self, inputs):
+            return self.head(jnp.sqrt(jax.nn.relu(self.hidden(inputs))))
+
+    message = diverging(lambda model: None, build=lambda key: Flat(nnx.Rngs(key)))
+    assert "the forward pass is finite, a gradient is not" in message
+
+
+def test_divergence_is_found_behind_analog_layers_on_many_chips():
+    class Root(Plain):
+        def __call__(self, inputs):
+            return self.head(jnp.sqrt(self.hidden(inputs)))
+
+    task = plain_task(build=lambda key: Root(nnx.Rngs(key)))
+    model = nn.convert(task.build(jax.random.key(0)), presets.tile_circuit())
+    with pytest.raises(TrainingDivergedError, match="layer 'head' is the first whose inputs are not finite"):
+        fit(task, model=model, objective=objective(task.loss, many_chips(circuit(), 2)))
+
+
+def test_the_digital_objective_ignores_the_tiles():
+    analog = fit(TASK, RECIPE, model=nn.convert(TASK.build(jax.random.key(0)), presets.tile_circuit()))
+    plain = fit(TASK, RECIPE, objective=objective(TASK.loss, digital))
+    assert analog.losses == plain.losses
+    assert analog.score == plain.score
