@@ -234,6 +234,32 @@ def _mvm(
     return y * pulses.scale[..., None]
 
 
+@jax.jit
+def charges(
+    config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, "*keys"] | None = None
+) -> Float[Array, "tile_row *batch conversion slice n_out"]:
+    """Return what the converters of all tiles get to see, in fully driven cells; see `jaxaimc.tile.charges`.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`.
+        x: Input vectors.
+        key: Read key, one or one per vector; without one there is no read noise.
+
+    Returns:
+        Charges of every conversion.
+    """
+    pulses = config.drive.encode(jnp.asarray(x, prepared.tiles.matrix.dtype))
+    tile_rows, rows = prepared.tiles.matrix.shape[:2]
+
+    def one(block: tile.Prepared, level: Array, duration: Array, index: Array) -> Array:
+        read_key = None if key is None else fold_in(key, index)
+        return tile.charges(config, block, pulses._replace(level=level, duration=duration), read_key)
+
+    level, duration = (_row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
+    return jax.vmap(one)(prepared.tiles, level, duration, jnp.arange(tile_rows))
+
+
 def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepared) -> Prepared:
     """Scale the outputs of each tile back to their size at a reference time: global drift compensation.
 

@@ -309,6 +309,28 @@ def read(
     return config.cell.decode(total, drive_sum) * prepared.scale
 
 
+def charges(
+    config: AnalogConfig, prepared: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None = None
+) -> Float[Array, "*batch conversion slice cols"]:
+    """Return what the converters of a tile get to see, for choosing their range.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`.
+        pulses: Result of the drive.
+        key: Read key; without one there is no read noise.
+
+    Returns:
+        Charges in fully driven cells, one for every conversion.
+    """
+    _, slices, cols = prepared.matrix.shape
+    everything = slice(0, pulses.level.shape[-2])
+    q = _charges(config, prepared, pulses, [everything])[0] + prepared.baseline.reshape(slices * cols)
+    if prepared.variance.shape[0] and key is not None:
+        q = q + _read_noise(config, prepared, pulses, key)
+    return _at_converters(config, pulses, q.reshape(*q.shape[:-1], slices, cols))
+
+
 def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:
     """Return whether a read draws random numbers, and so needs a key.
 
@@ -412,6 +434,18 @@ def _read_noise(
     return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
 
 
+def _at_converters(
+    config: AnalogConfig, pulses: Pulses, q: Float[Array, "*batch plane slice cols"]
+) -> Float[Array, "*batch conversion slice cols"]:
+    """Return the charges that are converted: shared columns are one for the tile, accumulated planes are one."""
+    for index in config.cell.shared:
+        first = np.arange(q.shape[-1]) // config.cols * config.cols
+        q = q.at[..., index, :].set(q[..., index, first])
+    if config.drive.accumulates:
+        q = jnp.einsum("...psc,p->...sc", q, pulses.significance, precision=_HIGHEST)[..., None, :, :]
+    return q
+
+
 def _convert(
     config: AnalogConfig,
     prepared: Prepared,
@@ -421,12 +455,9 @@ def _convert(
     key: Key[Array, "*keys"] | None,
 ) -> Float[Array, "*batch slice cols"]:
     """Digitise and add a part of the planes, or add them and digitise: a conversion per plane and slice, or slice."""
-    for index in config.cell.shared:
-        first = np.arange(q.shape[-1]) // config.cols * config.cols
-        q = q.at[..., index, :].set(q[..., index, first])
+    q = _at_converters(config, pulses, q)
     unit_charge, significance = pulses.full_scale * config.cell.g_span, pulses.significance
     if config.drive.accumulates:
-        q = jnp.einsum("...psc,p->...sc", q, significance, precision=_HIGHEST)[..., None, :, :]
         unit_charge, significance = jnp.sum(unit_charge * jnp.abs(significance))[None], jnp.ones((1,), q.dtype)
     slices = jnp.stack([jnp.asarray(factor, q.dtype) for factor in config.cell.significance])
     weight = jnp.abs(significance[:, None] * slices)
@@ -440,4 +471,5 @@ def _convert(
     )
     read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
     codes = config.adc.convert(q, readout, read_key)
-    return jnp.einsum("...psc,p->...sc", codes, significance[part], precision=_HIGHEST)
+    # A sum of products is one pass over the charges together with the conversion; a contraction would store the codes.
+    return jnp.sum(codes * significance[part, None, None], axis=-3)

@@ -1,5 +1,6 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
+from jaxaimc.nn.calibrate import calibrate
 from jaxaimc.nn.convert import Rule, convert, drift, effective, layer_errors, program, with_effective, with_read_key
 from jaxaimc.nn.dot import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey, Scale
@@ -15,6 +16,7 @@ __all__ = [
     "ReadKey",
     "Rule",
     "Scale",
+    "calibrate",
     "convert",
     "drift",
     "effective",

@@ -111,7 +111,7 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         dot.programmed = Conductance(programmed)
         dot.prepared = EffectiveMatrix(matrix.prepare(config, programmed))
 
-    return _over_analog_layers(one, model)
+    return over_analog_layers(one, model)
 
 
 def drift(
@@ -148,7 +148,7 @@ def drift(
         dot.programmed = Conductance(drifted)
         dot.prepared = EffectiveMatrix(prepared)
 
-    return _over_analog_layers(one, model)
+    return over_analog_layers(one, model)
 
 
 def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
@@ -168,7 +168,7 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
     def one(layer: Any, dot: AnalogDot) -> None:
         dot.read_key = ReadKey((dot.layer_key(key), jnp.zeros((), jnp.uint32)))
 
-    return _over_analog_layers(one, model)
+    return over_analog_layers(one, model)
 
 
 def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
@@ -190,7 +190,7 @@ def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
         found[dot.path] = dot.prepared.get_value()
 
-    _over_analog_layers(one, model)
+    over_analog_layers(one, model)
     return found
 
 
@@ -214,7 +214,7 @@ def with_effective(model: nnx.Module, matrices: dict[str, matrix.Prepared]) -> n
             raise ValueError(f"Argument `matrices` must have layer {dot.path!r}, but has {', '.join(matrices)}.")
         dot.prepared = EffectiveMatrix(remaining.pop(dot.path))
 
-    result = _over_analog_layers(one, model)
+    result = over_analog_layers(one, model)
     if remaining:
         raise ValueError(f"Argument `matrices` has layers that the model has not: {', '.join(remaining)}.")
     return result
@@ -273,7 +273,7 @@ def _check_convertible(path: str, layer: Any) -> None:
         raise ValueError(f"Layer {path!r} makes its own product by `dot_general_cls` and cannot be converted.")
 
 
-def _over_analog_layers(function: Callable[..., None], model: nnx.Module) -> nnx.Module:
+def over_analog_layers(function: Callable[..., None], model: nnx.Module) -> nnx.Module:
     """Apply `function(layer, dot)` to every analog layer of a copy of the model that shares its variables."""
     found = False
 
