@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from experiments import drift_over_time as study
@@ -16,6 +17,7 @@ from jaxaimc.task import load_task
 from jaxaimc.training.restore import load_model
 
 
+@pytest.mark.slow
 def test_sweep_is_one_call_and_equals_single_evaluations(tmp_path):
     task = load_task(study.TASK)
     model, test = load_model(task), task.split("test").first(16)
