@@ -129,8 +129,6 @@ BASE = AnalogConfig(
 FLICKER = Device(programming=PCMProgrammingNoise(), retention=PCMDrift(), read_noise=PCMFlickerNoise())
 CASES = {
     "ladder": (BASE, None),
-    "no wires": (replace(BASE, wires=NoWires()), None),
-    "counter": (replace(BASE, adc=CCO()), None),
     "counter at its limit": (replace(BASE, adc=CCO(max_count=100.0)), None),
     "everything, split": (
         replace(BASE, device=PCM(), adc=CCO(), drive=SplitPWM(t_lsb=1.3e-9, range=FIXED)),
@@ -140,7 +138,7 @@ CASES = {
         replace(BASE, device=FLICKER, adc=Uniform(bits=5.3, range=Symmetric(limit=1.9)), column_scales=False),
         3.0,
     ),
-    "pulse noise alone": (replace(BASE, device=Device(read_noise=PCMPulseNoise())), None),
+    "pulse noise without wires": (replace(BASE, wires=NoWires(), device=Device(read_noise=PCMPulseNoise())), None),
     "truncating span": (
         replace(BASE, adc=Uniform(bits=4, range=Span(low=-1.5, high=2.0), rounding=Truncate(), codes=BothEnds())),
         None,

@@ -19,7 +19,7 @@ from jaxaimc.devices import Device, PCMFlickerNoise, PCMPulseNoise
 from jaxaimc.drives import PWM, SplitPWM
 from jaxaimc.wires import Ladder, NoWires, Placement
 
-SAMPLES = 40_000
+SAMPLES = 20_000
 ROWS, COLS = 10, 3
 W = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (ROWS, COLS)).astype(np.float32))
 # Codes of 127, 64, 8, 7 and 1 steps in both signs and idle rows: every kind of split pulse, and durations from 1 ns.
