@@ -2,16 +2,18 @@
 
 An SRAM macro of 8-bit inputs, bit by bit, times 8 weight planes: 64 products and conversions for each output of a
 768 x 768 layer on tiles of 256 rows, batch 128, float32. Every line is a ratio to the plain `x @ w` that was timed in
-the same run, round after round in turn.
+the same run, round after round in turn. On a machine that others use too, `--cpu` compares processor seconds.
 """
 
 import argparse
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from benchmarks._timing import medians
@@ -66,6 +68,27 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
     }
 
 
+def processor_medians(functions: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    """Return the median processor time of each function, over all threads of this process [s].
+
+    Args:
+        functions: Functions without arguments that return JAX arrays.
+        rounds: Rounds over all functions.
+    """
+    for function in functions.values():
+        jax.block_until_ready(function())
+    times: dict[str, list[float]] = {name: [] for name in functions}
+    for _ in range(rounds):
+        for name, function in functions.items():
+            repeats = 20 if name == "plain" else 1
+            start = time.process_time()
+            for _ in range(repeats):
+                result = function()
+            jax.block_until_ready(result)
+            times[name].append((time.process_time() - start) / repeats)
+    return {name: float(np.median(values)) for name, values in times.items()}
+
+
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -73,8 +96,10 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--cpu", action="store_true", help="compare processor seconds instead of elapsed ones")
     arguments = parser.parse_args()
-    times = medians(cases(arguments.size, arguments.rows, arguments.batch), arguments.rounds)
+    measure = processor_medians if arguments.cpu else medians
+    times = measure(cases(arguments.size, arguments.rows, arguments.batch), arguments.rounds)
     plain = times.pop("plain")
     print(
         f"{arguments.size} x {arguments.size}, tiles of {arguments.rows} rows, batch {arguments.batch}, float32, ",

@@ -26,7 +26,7 @@ from jaxaimc.training.scoring import evaluate as digital_score
 GROUPS = {1: "bit-serial", 2: "2 bits at once", 4: "4 bits at once"}
 ADC_BITS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)
 # Standard deviation of a conversion [share of full scale].
-NOISES = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016)
+NOISES = (0.0005, 0.001, 0.002, 0.004, 0.008)
 
 
 def macro(group: int, bits: float, noise: float) -> AnalogConfig:
