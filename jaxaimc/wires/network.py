@@ -13,6 +13,7 @@ and resistances and regular where either is zero, which makes it the equation to
 from typing import NamedTuple, Protocol
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
