@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+TESTS ?= tests
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -21,7 +22,7 @@ demo: $(VENV)/.app
 	$(BIN)/jaxaimc evaluate
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

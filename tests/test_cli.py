@@ -97,7 +97,7 @@ def _refused(capsys, arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["config", "toaster"], "Argument `name` must be one of tile_circuit"),
+        (["config", "toaster"], "Argument `name` must be one of "),
         (["evaluate", "models.vit"], "must have the form 'package.module:factory', but is 'models.vit'"),
         (["evaluate", "no_such_package:task"], "there is no module 'no_such_package'"),
         (["evaluate", "tiny_task:absent"], "module 'tiny_task' has no attribute 'absent'"),
@@ -142,7 +142,7 @@ def test_bad_checkpoint_truncated(capsys, monkeypatch, trained, tmp_path):
 
 
 def test_debug_shows_the_traceback():
-    with pytest.raises(ValueError, match="must be one of tile_circuit"):
+    with pytest.raises(ValueError, match="Argument `name` must be one of .*tile_circuit"):
         cli.main(["config", "toaster", "--debug"])
 
 

@@ -10,7 +10,7 @@ from jaxaimc.training.calibration import calibrate_columns
 from jaxaimc.training.chips import fresh_chips
 from jaxaimc.training.loop import Report, TrainingDivergedError, fit
 from jaxaimc.training.progress import Progress, progress_bar
-from jaxaimc.training.restore import load_model, weights
+from jaxaimc.training.restore import load_model, weights, with_scales
 from jaxaimc.training.scoring import evaluate
 
 __all__ = [
@@ -31,4 +31,5 @@ __all__ = [
     "weight_limits",
     "weight_noise",
     "weights",
+    "with_scales",
 ]

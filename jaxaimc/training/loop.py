@@ -17,7 +17,7 @@ from jaxaimc.task import Recipe, Split, Task
 from jaxaimc.training.attach import as_digital
 from jaxaimc.training.diagnosis import first_not_finite
 from jaxaimc.training.progress import Progress
-from jaxaimc.training.restore import weights
+from jaxaimc.training.restore import scales, weights
 from jaxaimc.training.resume import Saved, Saver
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.training.steps import (
@@ -86,7 +86,8 @@ def fit(
     Args:
         task: Network, data, loss and score.
         recipe: Epochs, batch, learning rate and so on; None for the task's own.
-        directory: Folder for the saved states and, at the end, `model.safetensors`; None to save nothing.
+        directory: Folder for the saved states and, at the end, `model.safetensors` with the digital network and, where
+            there are some, `scales.safetensors` with the numbers beside analog layers; None to save nothing.
         model: Network to start from, which stays as it is; None for an untrained one.
         objective: Loss of each example, `(model, inputs, targets, key, step) -> [batch]`; None for the task's loss of
             `model(inputs)`.
@@ -165,6 +166,8 @@ def fit(
             "steps": plan.steps,
         }
         checkpoints.save(checkpoint, weights(trained), facts)
+        if jax.tree.leaves(scales(trained)):
+            checkpoints.save(checkpoint.with_name("scales.safetensors"), scales(trained), facts)
     return Report(
         model=trained,
         losses=tuple(end.losses),

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaimc import checkpoints
+from jaxaimc import checkpoints, nn
 from jaxaimc.task import Task
 
 
@@ -23,6 +23,37 @@ def weights(model: nnx.Module) -> Any:
         Its state, restricted to `nnx.Param` and `nnx.BatchStat`.
     """
     return nnx.state(model, nnx.Any(nnx.Param, nnx.BatchStat))
+
+
+def scales(model: nnx.Module) -> Any:
+    """Return the trained numbers beside a network's analog layers: ranges, column gains and offsets.
+
+    Args:
+        model: Network.
+
+    Returns:
+        Its state, restricted to `jaxaimc.nn.Scale`; empty for a digital network.
+    """
+    return nnx.state(model, nn.Scale)
+
+
+def with_scales(model: nnx.Module, path: str | Path) -> nnx.Module:
+    """Fill the numbers beside a network's analog layers from the `scales.safetensors` that `fit` wrote.
+
+    Args:
+        model: Network with the hooks that it was trained with. It is not changed.
+        path: The file.
+
+    Returns:
+        The network with these numbers.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file does not fit the network's hooks.
+    """
+    filled = nnx.clone(model)
+    nnx.update(filled, checkpoints.load(path, scales(filled)))
+    return filled
 
 
 def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:

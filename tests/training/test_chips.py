@@ -33,7 +33,7 @@ def trained():
 
 
 def test_calibration_undoes_gain_and_offset_of_every_column():
-    config = AnalogConfig(device=IdealDevice(), adc=IdealADC(), wires=Ladder(r=0.0), drive=PWM(bits=14))
+    config = AnalogConfig(device=IdealDevice(), adc=IdealADC(), wires=Ladder(r=0.0, v_adc=0.4), drive=PWM(bits=14))
     layer = nnx.Linear(5, 3, rngs=nnx.Rngs(0))
     chip = nn.program(nn.convert(layer, config), KEY)
     dot = next(analog_dots(chip))
@@ -85,7 +85,8 @@ def test_calibration_brings_back_the_score_on_every_fresh_chip(trained):
     calibrated = fresh_chips(TASK, model, test, chips=3, finish=lambda c, k: calibrate_columns(c, references, k))
     assert plain.max() < 0.8
     assert calibrated.min() > 0.9
-    np.testing.assert_array_equal(plain, fresh_chips(TASK, model, test, chips=3, batch=37))
+    # A charge on the edge between two codes may fall on either side, and with it a few of the answers.
+    np.testing.assert_allclose(plain, fresh_chips(TASK, model, test, chips=3, batch=37), atol=0.04)
     assert len(set(fresh_chips(TASK, model, test, chips=4, seed=1)) | set(plain)) > 1
     assert on_fresh_chips(chips=3)(TASK, model, test) == pytest.approx(plain.mean())
     assert not any(module.prepared for module in analog_dots(model))

@@ -103,7 +103,8 @@ class Plain(nnx.Module):
 
 def plain_task(**changes):
     recipe = dataclasses.replace(RECIPE, augment=None)
-    return dataclasses.replace(TASK, build=lambda key: Plain(nnx.Rngs(key)), recipe=recipe, **changes)
+    changes = {"build": lambda key: Plain(nnx.Rngs(key)), **changes}
+    return dataclasses.replace(TASK, recipe=recipe, **changes)
 
 
 def test_a_batch_in_parts_gives_the_gradient_of_the_whole():

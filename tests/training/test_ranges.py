@@ -8,11 +8,11 @@ import pytest
 import tiny_task
 from flax import nnx
 
-from jaxaimc import AnalogConfig, nn
+from jaxaimc import AnalogConfig, checkpoints, nn
 from jaxaimc.adcs import IdealADC, Symmetric, Uniform
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
-from jaxaimc.training import evaluate, fit
+from jaxaimc.training import evaluate, fit, weights, with_scales
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.objectives import circuit, objective
 from jaxaimc.training.output_noise import OutputNoise, with_output_noise
@@ -102,11 +102,12 @@ def test_fit_trains_the_ranges_and_a_checkpoint_stays_digital(tmp_path):
     assert report.losses[-1] < report.losses[0]
     assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(start)} == before
     plain = TASK.build(jax.random.key(0))
-    from jaxaimc import checkpoints
-    from jaxaimc.training import weights
-
     nnx.update(plain, checkpoints.load(report.checkpoint, weights(plain)))
     assert evaluate(TASK, plain, TASK.split("test")) == report.score
+    filled = with_scales(start, tmp_path / "scales.safetensors")
+    assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(filled)} == after
+    with pytest.raises(checkpoints.CheckpointError, match="does not fit"):
+        with_scales(nn.convert(plain, IDEAL), tmp_path / "scales.safetensors")
 
 
 def test_output_noise_is_relative_to_the_outputs():
