@@ -142,7 +142,7 @@ def test_bad_checkpoint_truncated(capsys, monkeypatch, trained, tmp_path):
 
 
 def test_debug_shows_the_traceback():
-    with pytest.raises(ValueError, match="Argument `name` must be one of .*tile_circuit"):
+    with pytest.raises(ValueError, match=r"Argument `name` must be one of .*tile_circuit"):
         cli.main(["config", "toaster", "--debug"])
 
 
