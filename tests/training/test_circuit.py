@@ -69,7 +69,10 @@ WIRES = {
 }
 
 
-@pytest.mark.parametrize("name", WIRES)
+# The meshes compile for minutes in double precision.
+@pytest.mark.parametrize(
+    "name", ["ladder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mesh", "surrogate"))]
+)
 def test_loss_gradient_of_the_whole_network_equals_finite_differences(name, x64):
     config = presets.tile_circuit()
     config = replace(config, wires=WIRES[name], drive=SmoothPulses(), adc=IdealADC(), rows=16, cols=16)
