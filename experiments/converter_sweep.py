@@ -107,7 +107,9 @@ def draw(rows: list[dict[str, Any]], examples: int, path: Path) -> None:
         axis.grid(alpha=0.3)
     axes[0].set(xlabel="ADC resolution [bit]", ylabel="accuracy [%]", title="without noise")
     axes[1].set(xlabel="noise of a conversion [% of full scale]", title="10-bit ADC", xscale="log")
-    axes[0].legend(loc="lower right", fontsize=8)
+    axes[1].set_xticks([100 * noise for noise in NOISES], [f"{100 * noise:g}" for noise in NOISES])
+    axes[1].minorticks_off()
+    axes[1].legend(loc="upper right", fontsize=8)
     title = "Fashion-MNIST transformer on a 64-row SRAM macro, 8-bit weights and inputs"
     figure.suptitle(f"{title}, {examples} images", fontsize=10)
     figure.savefig(path, dpi=150)
