@@ -76,7 +76,7 @@ def save(path: str | Path, parameters: Any, metadata: Mapping[str, Any] | None =
     """
     path = Path(path)
     header = {_KEY: json.dumps({"format_version": FORMAT_VERSION, **(metadata or {})}, sort_keys=True)}
-    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in names(parameters).items()}
+    tensors = {name: np.asarray(leaf, order="C") for name, leaf in names(parameters).items()}
     content = safetensors.numpy.save(tensors, metadata=header)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

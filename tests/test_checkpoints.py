@@ -38,6 +38,14 @@ def test_numbers_are_cast_to_the_wanted_precision(tmp_path):
         checkpoints.load(tmp_path / "half", {"w": jnp.ones(2, jnp.int32)})
 
 
+def test_single_numbers_and_transposed_arrays_keep_their_shape(tmp_path):
+    values = {"limit": jnp.float32(2.5), "w": np.arange(6.0, dtype=np.float32).reshape(2, 3).T}
+    checkpoints.save(tmp_path / "c", values)
+    loaded = checkpoints.load(tmp_path / "c", values)
+    jax.tree.map(np.testing.assert_array_equal, loaded, values)
+    assert loaded["limit"].shape == ()
+
+
 def test_a_kernel_named_value_keeps_its_name():
     assert list(checkpoints.names({"attention": {"value": jnp.ones(1)}})) == ["attention.value"]
     with pytest.raises(ValueError, match=r"distinct paths, but has 'a\.b' twice"):

@@ -9,15 +9,28 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array
 
+from jaxaimc.nn import AnalogDot
+
+
+class _WatchedAnalog(AnalogDot):
+    """An analog product that reports. It is one itself, because forwards look for those to program them."""
+
+    record: "_Recorder"
+
+    def __call__(self, x: Array, *arguments: Any, **named: Any) -> Array:
+        y = super().__call__(x, *arguments, **named)
+        self.record(self.path, jnp.isfinite(x).all(), jnp.isfinite(y).all())
+        return y
+
 
 class _Watched(nnx.Module):
     """A product that reports, in calling order, whether its inputs and outputs are finite."""
 
-    def __init__(self, inner: Any, path: str, seen: dict[int, tuple[str, bool, bool]]):
+    def __init__(self, inner: Any, path: str, record: "_Recorder"):
         self.inner = nnx.data(inner) if isinstance(inner, nnx.Module) else inner
         self.path = path
         # Not an attribute that NNX would look into: shared by all products and all copies of the model.
-        self.record = _Recorder(seen)
+        self.record = record
 
     def __call__(self, x: Array, *arguments: Any, **named: Any) -> Array:
         y = self.inner(x, *arguments, **named)
@@ -61,11 +74,16 @@ def first_not_finite(parameters: dict[str, Array], inputs: Array, compute: Any, 
         example = int(np.argmin(np.isfinite(np.asarray(inputs)).reshape(len(inputs), -1).all(axis=1)))
         return f"the inputs are not finite, the first in example {example} of the batch"
     seen: dict[int, tuple[str, bool, bool]] = {}
+    record = _Recorder(seen)
 
     def watch(path: tuple, node: Any) -> Any:
         if isinstance(node, (nnx.Linear, nnx.LinearGeneral)):
-            name = "/".join(str(part) for part in path)
-            node.dot_general = nnx.data(_Watched(node.dot_general, name, seen))
+            if isinstance(node.dot_general, AnalogDot):
+                node.dot_general.__class__ = _WatchedAnalog
+                node.dot_general.record = record
+            else:
+                name = "/".join(str(part) for part in path)
+                node.dot_general = nnx.data(_Watched(node.dot_general, name, record))
         return node
 
     losses = compute(nnx.recursive_map(watch, model))

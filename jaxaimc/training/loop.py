@@ -141,7 +141,7 @@ def fit(
         network=network,
         objective=objective or _digital(task),
         chunk=make_chunk(network, optimizer, objective or _digital(task), recipe, microbatches=microbatches),
-        mesh=mesh,
+        mesh=None if mesh is None else _automatic(mesh),
         progress=progress or _silent,
     )
     start = Saved(initial_state(parameters, others, optimizer), [], 0.0)
@@ -189,6 +189,11 @@ def _digital(task: Task) -> Objective:
 
 def _digital_score(task: Task, model: nnx.Module, split: Split) -> float:
     return evaluate(task, as_digital(model), split)
+
+
+def _automatic(mesh: jax.sharding.Mesh) -> jax.sharding.Mesh:
+    """Return the mesh with axes whose use the compiler chooses: the model's code knows nothing of devices."""
+    return jax.sharding.Mesh(mesh.devices, mesh.axis_names, (jax.sharding.AxisType.Auto,) * len(mesh.axis_names))
 
 
 def _silent(progress: Progress) -> None:

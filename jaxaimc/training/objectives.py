@@ -107,7 +107,8 @@ def many_chips(forward: Forward, chips: int) -> Forward:
     """Run several chips in one step, each on its part of the batch.
 
     The loss then averages over chips, which makes gradients less noisy, at hardly more cost: every example is
-    still computed once.
+    still computed once. Batch normalisation sees the examples of one chip at a time; its running statistics take the
+    mean over chips.
 
     Args:
         forward: What runs on each chip.
@@ -127,14 +128,24 @@ def many_chips(forward: Forward, chips: int) -> Forward:
             raise ValueError(f"Argument `chips` must divide the batch of {len(inputs)}, but is {chips}.")
         graph, state = nnx.split(model)
 
-        def one(inputs: Array, key: Key[Array, ""]) -> Array:
-            return forward(nnx.merge(graph, state, copy=True), inputs, key, step)
+        def one(inputs: Array, key: Key[Array, ""], chip: Int[Array, ""]) -> tuple[Array, Any]:
+            copy = nnx.merge(graph, state, copy=True)
+            # Chips work on different examples: dropout draws on each anew.
+            nnx.update(copy, jax.tree.map(lambda k: jax.random.fold_in(k, chip), nnx.state(copy, nnx.RngKey)))
+            outputs = forward(copy, inputs, key, step)
+            return outputs, nnx.state(copy, nnx.Any(nnx.BatchStat, nnx.RngCount))
 
         parts = inputs.reshape(chips, -1, *inputs.shape[1:])
-        outputs = jax.vmap(one)(parts, jax.random.split(key, chips))
+        outputs, changed = jax.vmap(one)(parts, jax.random.split(key, chips), jnp.arange(chips))
+        nnx.update(model, jax.tree.map(_merged, changed))
         return outputs.reshape(-1, *outputs.shape[2:])
 
     return spread
+
+
+def _merged(values: Array) -> Array:
+    """Return one value for all chips: the mean of running statistics, the common count of random numbers."""
+    return jnp.mean(values, axis=0) if jnp.issubdtype(values.dtype, jnp.inexact) else values[0]
 
 
 def objective(loss: Loss, forward: Forward) -> Objective:

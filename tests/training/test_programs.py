@@ -40,11 +40,6 @@ start = learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), presets.til
 total = objective(TASK.loss, many_chips(circuit(), 2))
 """
 
-# Training through the circuit is still being built: several chips over a mesh of devices fails, the others have not
-# been seen to pass. They run, and report when they do.
-unfinished = pytest.mark.xfail(reason="training through the circuit is unfinished", strict=False)
-
-
 def run(program, **environment):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     return subprocess.run([sys.executable, "-c", SETUP + program], capture_output=True, text=True, env=environment)
@@ -58,7 +53,6 @@ def numbers(model):
     return jax.tree.map(np.asarray, nnx.state(model, nnx.Any(nnx.Param, nn.Scale)))
 
 
-@unfinished
 def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_path):
     killed = run(
         f"def stop(progress):\n"
@@ -77,7 +71,6 @@ def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_pa
     assert resumed.losses == whole.losses
 
 
-@unfinished
 def test_one_device_and_eight_give_the_same_losses():
     program = (
         "mesh = jax.make_mesh((jax.device_count(),), ('data',))\n"
@@ -153,7 +146,6 @@ def test_divergence_names_parameter_layer_and_step():
     assert "the inputs are not finite, the first in example" in message
 
 
-@unfinished
 def test_divergence_between_layers_and_in_the_gradient_alone():
     class Root(Plain):
         def __call__(self, inputs):
@@ -164,13 +156,12 @@ def test_divergence_between_layers_and_in_the_gradient_alone():
 
     class Flat(Plain):
         def __call__(self, inputs):
-            return self.head(jnp.sqrt(jax.nn.relu(self.hidden(inputs))))
+            return self.head(jnp.sqrt(0.0 * self.hidden(inputs)))
 
     message = diverging(lambda model: None, build=lambda key: Flat(nnx.Rngs(key)))
     assert "the forward pass is finite, a gradient is not" in message
 
 
-@unfinished
 def test_divergence_is_found_behind_analog_layers_on_many_chips():
     class Root(Plain):
         def __call__(self, inputs):
