@@ -40,6 +40,7 @@ start = learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), presets.til
 total = objective(TASK.loss, many_chips(circuit(), 2))
 """
 
+
 def run(program, **environment):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
     return subprocess.run([sys.executable, "-c", SETUP + program], capture_output=True, text=True, env=environment)
