@@ -18,7 +18,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import devices, nn
@@ -66,11 +65,10 @@ MEMORIES = (
 )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(jax.jit, static_argnums=0)
 def sweep(
     score: Any,
-    graph: Any,
-    state: Any,
+    blank: nn.Blank,
     keys: tuple[Key[Array, " chip"], Key[Array, " chip"]],
     times: Float[Array, " time"],
     inputs: Array,
@@ -80,8 +78,7 @@ def sweep(
 
     Args:
         score: Scores of examples from outputs and targets.
-        graph: Structure of the converted network.
-        state: Its state.
+        blank: The converted network.
         keys: Chip keys and read keys.
         times: Times since programming [s].
         inputs: Examples, in blocks `[block, example, ...]` that are computed one after the other.
@@ -92,13 +89,13 @@ def sweep(
     """
 
     def one(chip_key: Key[Array, ""], read_key: Key[Array, ""]) -> Float[Array, "time correction"]:
-        chip = nn.program(nnx.merge(graph, state, copy=True), chip_key)
+        chip = nn.program(blank.model(), chip_key)
 
         def mean_score(matrices: Any) -> Array:
             def block(examples: tuple[Array, Array, Array]) -> Array:
                 images, labels, index = examples
-                model = nn.with_effective(nnx.merge(graph, state, copy=True), matrices)
-                return jnp.mean(score(nn.with_read_key(model, jax.random.fold_in(read_key, index))(images), labels))
+                model = blank.on_chip(matrices, jax.random.fold_in(read_key, index))
+                return jnp.mean(score(model(images), labels))
 
             return jnp.mean(jax.lax.map(block, (inputs, targets, jnp.arange(len(inputs)))))
 
@@ -113,7 +110,7 @@ def sweep(
 
 def run(
     task: Task,
-    model: nnx.Module,
+    model: nn.Module,
     memory: Memory,
     times: Float[np.ndarray, " time"],
     chips: int,
@@ -136,11 +133,11 @@ def run(
     Returns:
         Mean score of each chip at each time, without and with compensation.
     """
-    graph, state = nnx.split(nn.convert(model, memory.config()))
+    blank = nn.Blank.of(nn.convert(model, memory.config()))
     whole = len(test) // block * block
     inputs, targets = (jnp.asarray(a[:whole]).reshape(-1, block, *a.shape[1:]) for a in (test.inputs, test.targets))
     keys = chip_keys(seed, chips)
-    return np.asarray(sweep(task.score, graph, state, keys, jnp.asarray(times, jnp.float32), inputs, targets))
+    return np.asarray(sweep(task.score, blank, keys, jnp.asarray(times, jnp.float32), inputs, targets))
 
 
 def write_table(path: Path, times: Float[np.ndarray, " time"], results: dict[str, np.ndarray]) -> None:

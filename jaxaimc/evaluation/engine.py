@@ -8,7 +8,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix, nn
@@ -22,7 +21,7 @@ Chips = dict[str, matrix.Prepared]
 
 
 def program_chips(
-    model: nnx.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool
+    model: nn.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool
 ) -> Chips:
     """Program chips with a network and fold their wires in.
 
@@ -49,7 +48,7 @@ def program_chips(
 
 def scores(
     task: Task,
-    model: nnx.Module,
+    model: nn.Module,
     config: AnalogConfig,
     chips: Chips,
     read_keys: Key[Array, " chip"],
@@ -72,18 +71,18 @@ def scores(
     Yields:
         Scores of the next examples on every chip.
     """
-    graph, state = nnx.split(nn.convert(model, _as_read(config)))
+    blank = nn.Blank.of(nn.convert(model, _as_read(config)))
     batch = min(batch, len(split))
     for start in range(0, len(split), batch):
         # The last batch is moved back to full size, so that one compilation serves all; what it repeats is left out.
         first = min(start, len(split) - batch)
         inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
         keys = _example_keys(read_keys, jnp.arange(first, first + batch))
-        yield np.asarray(_scores(task.score, graph, state, chips, keys, inputs, targets))[:, start - first :]
+        yield np.asarray(_scores(task.score, blank, chips, keys, inputs, targets))[:, start - first :]
 
 
 def layer_errors(
-    model: nnx.Module, config: AnalogConfig, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any
+    model: nn.Module, config: AnalogConfig, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any
 ) -> dict[str, Float[np.ndarray, " chip"]]:
     """Return the relative output error of every layer, each seeing the digital network's inputs.
 
@@ -97,10 +96,9 @@ def layer_errors(
     Returns:
         Root mean square of the output error over that of the ideal output, per chip, by layer path.
     """
-    probe = nnx.view(nn.convert(model, _as_read(config)), analog_mode="probe")
-    graph, state = nnx.split(probe)
+    probe = nn.Blank.of(nn.convert(model, _as_read(config)), mode="probe")
     keys = _example_keys(read_keys, jnp.arange(len(inputs)))
-    errors = _layer_errors(graph, state, chips, keys, jnp.asarray(inputs))
+    errors = _layer_errors(probe, chips, keys, jnp.asarray(inputs))
     return {path: np.asarray(error) for path, error in errors.items()}
 
 
@@ -129,19 +127,18 @@ def _example_keys(read_keys: Key[Array, " chip"], index: Array) -> Key[Array, "c
     return jax.vmap(lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, index))(read_keys)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _scores(score: Any, graph: Any, state: Any, chips: Chips, keys: Array, inputs: Array, targets: Array) -> Array:
+@functools.partial(jax.jit, static_argnums=0)
+def _scores(score: Any, blank: nn.Blank, chips: Chips, keys: Array, inputs: Array, targets: Array) -> Array:
     def one(chip: Chips, read_key: Array) -> Array:
-        analog = nn.with_read_key(nn.with_effective(nnx.merge(graph, state, copy=True), chip), read_key)
-        return score(analog(inputs), targets)
+        return score(blank.on_chip(chip, read_key)(inputs), targets)
 
     return jax.vmap(one)(chips, keys)
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _layer_errors(graph: Any, state: Any, chips: Chips, keys: Array, inputs: Array) -> dict[str, Array]:
+@jax.jit
+def _layer_errors(blank: nn.Blank, chips: Chips, keys: Array, inputs: Array) -> dict[str, Array]:
     def one(chip: Chips, read_key: Array) -> dict[str, Array]:
-        analog = nn.with_read_key(nn.with_effective(nnx.merge(graph, state, copy=True), chip), read_key)
+        analog = blank.on_chip(chip, read_key)
         analog(inputs)
         return nn.layer_errors(analog)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from flax import nnx
 
+from jaxaimc import nn
 from jaxaimc.evaluation import engine
 from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
 from jaxaimc.presets import tile_circuit
@@ -113,7 +113,7 @@ def evaluate(
     task: Task,
     config: AnalogConfig | None = None,
     *,
-    model: nnx.Module | None = None,
+    model: nn.Module | None = None,
     settings: Settings | None = None,
     store: Store | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -172,7 +172,7 @@ def evaluate(
 
 
 def _run(
-    scenario: Scenario, task: Task, model: nnx.Module, settings: Settings, test: Split, report: "_Reporter"
+    scenario: Scenario, task: Task, model: nn.Module, settings: Settings, test: Split, report: "_Reporter"
 ) -> tuple[list[Row], list[Row]]:
     """Compute one scenario."""
     report.start(scenario.name)
