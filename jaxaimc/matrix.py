@@ -21,7 +21,7 @@ from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in
 from jaxaimc.tile import AnalogConfig
-from jaxaimc.wires import Placement
+from jaxaimc.wires import Placement, check_residual
 
 # Charges of all tile rows together above which they are read one after the other: 32 MB of float32, past which memory
 # is mapped anew at every call.
@@ -168,9 +168,12 @@ def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
 
     Raises:
         ValueError: If a field of `config` is out of range.
+        ConvergenceError: Outside jit, if the wires miss their own check; under jit `tiles.residual` says so.
     """
     config.validate()
-    return _prepare(config, programmed)
+    prepared = _prepare(config, programmed)
+    check_residual("the matrix", prepared.tiles.residual)
+    return prepared
 
 
 @jax.jit

@@ -24,7 +24,7 @@ from jaxaimc.cells import Cell, Differential
 from jaxaimc.describe import describe
 from jaxaimc.devices import PCM, Device, NoDrift, NoProgrammingNoise
 from jaxaimc.drives import PWM, Drive, Pulses
-from jaxaimc.wires import Ladder, NonlinearWires, NoWires, Placement, Wires
+from jaxaimc.wires import Ladder, NonlinearWires, NoWires, Placement, Wires, check_residual
 
 _HIGHEST = jax.lax.Precision.HIGHEST
 # Folded into a key where conductances or currents are drawn from it as well.
@@ -220,6 +220,7 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
 
     Raises:
         ValueError: If a field of `config` is out of range.
+        ConvergenceError: Outside jit, if the wires miss their own check; under jit `residual` says so.
     """
     config.validate()
     rows = programmed.g.shape[-2]
@@ -239,6 +240,7 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
     else:
         matrix, rest = jax.vmap(one_slice, out_axes=(1, 0))(programmed.g)
     sensitivity, baseline, residual, network = rest
+    check_residual("the tile", residual)
     noise = config.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
     return Prepared(

@@ -10,8 +10,9 @@ import pytest
 import tiny_task
 from rich.console import Console
 
-from jaxaimc import AnalogConfig, wires
+from jaxaimc import AnalogConfig, devices, wires
 from jaxaimc.evaluation import Settings, evaluate, figure, report, summarise
+from jaxaimc.evaluation.run import Memory
 from jaxaimc.evaluation.scenarios import effects, resistances
 from jaxaimc.evaluation.screen import Screen
 from jaxaimc.evaluation.store import ResultsError, ResultsFolder, describe, fingerprint, folder_name
@@ -329,6 +330,22 @@ def test_bad_settings(field, value, message):
 def test_bad_config_is_refused_before_anything_runs(task, model):
     with pytest.raises(ValueError, match="Field `r` of Ladder"):
         evaluate(task, AnalogConfig(wires=wires.Ladder(r=-1.0)), model=model)
+
+
+def test_wires_that_miss_their_check_end_the_run_and_keep_what_is_done(task, model, tmp_path):
+    hasty = wires.Mesh(r_row=1e6, r_col=1e6, method=wires.ConjugateGradient(max_iterations=1))
+    store = Memory()
+    with pytest.raises(wires.ConvergenceError, match="wires of layer 'hidden' miss their own check"):
+        evaluate(task, AnalogConfig(wires=hasty), model=model, settings=SETTINGS, store=store)
+    assert [row["name"] for row in store.scores()][:3] == ["digital", "input pulses only", "ADC only"]
+
+
+def test_outputs_that_are_not_numbers_are_not_scored(task, model):
+    hasty = wires.NonlinearMesh(mesh=wires.Mesh(r_row=50.0, r_col=50.0), max_iterations=1)
+    config = AnalogConfig(device=devices.IdealDevice(), wires=hasty, rows=16, cols=16)
+    settings = dataclasses.replace(SETTINGS, examples=4, batch=4, chips=1, times=(), resistances=())
+    with pytest.raises(FloatingPointError, match="outputs for example 0 on chip 0 are not finite"):
+        evaluate(task, config, model=model, settings=settings)
 
 
 def test_bad_weights_name_the_argument(task, model):

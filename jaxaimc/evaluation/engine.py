@@ -15,7 +15,7 @@ from jaxaimc.compensation import GlobalCompensation
 from jaxaimc.devices import Device
 from jaxaimc.task import Split, Task
 from jaxaimc.tile import AnalogConfig
-from jaxaimc.wires import NoWires
+from jaxaimc.wires import NoWires, check_residual
 
 Chips = dict[str, matrix.Prepared]
 
@@ -34,6 +34,9 @@ def program_chips(
 
     Returns:
         Effective matrices by layer, every array with a leading chip axis.
+
+    Raises:
+        ConvergenceError: If the wires of a layer miss their own check on some chip.
     """
     analog = nn.convert(model, config)
 
@@ -43,7 +46,10 @@ def program_chips(
             chip = nn.drift(chip, t, key, GlobalCompensation() if compensated else None)
         return nn.effective(chip)
 
-    return jax.vmap(one)(keys)
+    chips = jax.vmap(one)(keys)
+    for path, prepared in chips.items():
+        check_residual(f"layer {path!r}", prepared.tiles.residual)
+    return chips
 
 
 def scores(
@@ -70,6 +76,10 @@ def scores(
 
     Yields:
         Scores of the next examples on every chip.
+
+    Raises:
+        FloatingPointError: If the network's outputs are not finite, for example because a solve of wires that are not
+            linear did not converge.
     """
     blank = nn.Blank.of(nn.convert(model, _as_read(config)))
     batch = min(batch, len(split))
@@ -78,7 +88,14 @@ def scores(
         first = min(start, len(split) - batch)
         inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
         keys = _example_keys(read_keys, jnp.arange(first, first + batch))
-        yield np.asarray(_scores(task.score, blank, chips, keys, inputs, targets))[:, start - first :]
+        found = np.asarray(_scores(task.score, blank, chips, keys, inputs, targets))[:, start - first :]
+        if not np.isfinite(found).all():
+            chip, example = np.argwhere(~np.isfinite(found))[0]
+            raise FloatingPointError(
+                f"The network's outputs for example {start + example} on chip {chip} are not finite: a weight is not, "
+                "or a solve of the wires did not converge."
+            )
+        yield found
 
 
 def layer_errors(
@@ -130,7 +147,10 @@ def _example_keys(read_keys: Key[Array, " chip"], index: Array) -> Key[Array, "c
 @functools.partial(jax.jit, static_argnums=0)
 def _scores(score: Any, blank: nn.Blank, chips: Chips, keys: Array, inputs: Array, targets: Array) -> Array:
     def one(chip: Chips, read_key: Array) -> Array:
-        return score(blank.on_chip(chip, read_key)(inputs), targets)
+        outputs = blank.on_chip(chip, read_key)(inputs)
+        # A score such as the accuracy would hide outputs that are not numbers.
+        finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+        return jnp.where(finite, score(outputs, targets), jnp.nan)
 
     return jax.vmap(one)(chips, keys)
 

@@ -5,6 +5,7 @@ with `jaxaimc.wires`. They are plain string functions of NumPy arrays; nothing h
 """
 
 from jaxaimc.spice.ladder import ladder_dc, ladder_pwm
+from jaxaimc.spice.mesh import mesh_dc
 from jaxaimc.spice.ngspice import SpiceError, run, version
 
-__all__ = ["SpiceError", "ladder_dc", "ladder_pwm", "run", "version"]
+__all__ = ["SpiceError", "ladder_dc", "ladder_pwm", "mesh_dc", "run", "version"]

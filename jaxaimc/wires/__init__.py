@@ -5,14 +5,15 @@ from jaxaimc.wires.gated import Alignment, Centred, Gated, Left, Right, Staggere
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
-from jaxaimc.wires.methods import ConjugateGradient, FixedPoint
-from jaxaimc.wires.network import ConvergenceError, Method, Outcome
+from jaxaimc.wires.methods import Automatic, ConjugateGradient, FixedPoint
+from jaxaimc.wires.network import ConvergenceError, Method, Outcome, check_residual
 from jaxaimc.wires.nonlinear import DeviceIV, MiloIV, NonlinearMesh, PolynomialIV
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 
 __all__ = [
     "Alignment",
     "AlphaBeta",
+    "Automatic",
     "Centred",
     "ConjugateGradient",
     "ConvergenceError",
@@ -41,4 +42,5 @@ __all__ = [
     "Staggered",
     "StaticFactor",
     "Wires",
+    "check_residual",
 ]

@@ -14,7 +14,7 @@ from jaxaimc.wires.base import Effective, Placement, signed_sum
 from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
 from jaxaimc.wires.lines import fold_lines
-from jaxaimc.wires.methods import ConjugateGradient
+from jaxaimc.wires.methods import Automatic
 from jaxaimc.wires.network import Method, Network, Outcome, check_converged, ready
 
 
@@ -63,7 +63,7 @@ class Mesh:
         r_row_terminal: Contact between a row line and its driver [ohm].
         r_col_terminal: Contact between a column line and its sense circuit [ohm].
         layout: How the polarities of a cell lie on physical arrays.
-        method: How single vectors are solved.
+        method: How single vectors are solved; by default chosen by the size of the drop.
         solve_up_to: Number of vectors up to which `read` solves each; for more it folds the array into its effective
             matrix first.
 
@@ -83,7 +83,7 @@ class Mesh:
     r_row_terminal: float = 0.0 * ohm
     r_col_terminal: float = 0.0 * ohm
     layout: Layout = Separate()
-    method: Method = ConjugateGradient()
+    method: Method = Automatic()
     solve_up_to: int = static(default=32)
 
     def __post_init__(self) -> None:

@@ -50,6 +50,10 @@ class Network(NamedTuple):
         return self.column_voltages(current) + self.row_drops(current)
 
 
+# An error of a thousandth of the largest output is that of an ideal 10-bit converter.
+LARGEST_RESIDUAL = 1e-3
+
+
 class Outcome(NamedTuple):
     """How a solve went.
 
@@ -85,6 +89,27 @@ def check_converged(owner: str, outcome: Outcome) -> None:
         f"{owner} did not converge: residual {worst:.2g} of the largest current after {most} iterations. "
         "Allow more iterations, a larger tolerance, or another method."
     )
+
+
+def check_residual(owner: str, residual: Float[Array, "..."]) -> None:
+    """Refuse effective matrices that are known and miss their own check; under jit the residual is what remains.
+
+    Args:
+        owner: What was prepared, for the message.
+        residual: How far the check is off, of the largest output [1].
+
+    Raises:
+        ConvergenceError: If it is larger than `LARGEST_RESIDUAL`, or not a number.
+    """
+    if isinstance(residual, jax.core.Tracer):
+        return
+    worst = float(jnp.max(residual)) if residual.size else 0.0
+    if not worst <= LARGEST_RESIDUAL:
+        raise ConvergenceError(
+            f"The wires of {owner} miss their own check by {worst:.2g} of the largest output; allowed is "
+            f"{LARGEST_RESIDUAL:g}. Give the wires' method more iterations, or use double precision "
+            "(`jax.enable_x64`) where devices conduct far better than lines."
+        )
 
 
 class Solver(Protocol):

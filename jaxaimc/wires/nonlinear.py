@@ -144,11 +144,15 @@ class NonlinearMesh:
     def charge(
         self, network: ArraysOfTile, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float
     ) -> Float[Array, "*batch cols"]:
-        """Return the output current per volt of read voltage [S], rows driven at `level v_read`."""
+        """Return the output current per volt of read voltage [S], rows driven at `level v_read`.
+
+        A vector whose solve did not converge has NaN for outputs: under jit nothing else would be seen of it.
+        """
 
         def one(vector: Array) -> Array:
             drives = self.mesh.layout.drive(vector * v_read, self.signs)
-            current, _ = jax.vmap(self._solve)(network.circuits, drives)
+            current, outcome = jax.vmap(self._solve)(network.circuits, drives)
+            current = jnp.where(outcome.converged[:, None], current, jnp.nan)
             return self.mesh.layout.combine(current, self.signs) / v_read
 
         current = jax.lax.map(one, level.reshape(-1, level.shape[-1]))
@@ -193,6 +197,7 @@ class NonlinearMesh:
         e, residual, iterations = jax.tree.map(fixed, jax.lax.while_loop(unfinished, newton, start))
         # One more step, the only one that derivatives see: at the solution it changes nothing but carries them all.
         linear = ready(still._replace(g=slope(e)), self.mesh.method)
-        step, _ = linear.device_voltages(violation(network, self.iv, emf, e))
+        step, last = linear.device_voltages(violation(network, self.iv, emf, e))
         current = self.iv.current(g, e + step)
-        return jnp.sum(current, axis=0), Outcome(residual, iterations, residual <= enough)
+        # A linear solve that gave up makes small steps as well: both have to have converged.
+        return jnp.sum(current, axis=0), Outcome(residual, iterations, (residual <= enough) & last.converged)

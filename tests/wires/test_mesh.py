@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from jax.test_util import check_grads
 from wires import nodal
 
+from jaxaimc import AnalogConfig, matrix, tile
+from jaxaimc.devices import IdealDevice
 from jaxaimc.wires import (
+    Automatic,
     ConjugateGradient,
+    ConvergenceError,
     FixedPoint,
     InterleavedColumns,
     InterleavedRows,
@@ -22,8 +26,8 @@ from jaxaimc.wires import (
 )
 from jaxaimc.wires.elimination import transfer_matrix
 
-METHODS = [ConjugateGradient(), FixedPoint(max_iterations=2000)]
-IDS = ["cg", "fixed_point"]
+METHODS = [ConjugateGradient(), FixedPoint(max_iterations=2000), Automatic()]
+IDS = ["cg", "fixed_point", "automatic"]
 
 
 def transfer(mesh, g):
@@ -276,6 +280,30 @@ def test_an_unfinished_solve_says_so():
         outcome = jax.jit(Mesh(r_row=10.0, r_col=10.0, method=method).read)(g, v).outcome
         assert not bool(outcome.converged)
         assert float(outcome.residual) > 1e-4
+
+
+@pytest.mark.parametrize(("r", "chosen"), [(0.0, FixedPoint()), (1e-3, FixedPoint()), (1.0, ConjugateGradient())])
+def test_the_method_is_chosen_by_the_size_of_the_drop(r, chosen):
+    g, v = (jnp.asarray(a, jnp.float32) for a in rows_and_columns(32, 24))
+    reading = Mesh(r_row=r, r_col=r).read(g, v)
+    wanted, other = (
+        Mesh(r_row=r, r_col=r, method=method).read(g, v)
+        for method in (chosen, ConjugateGradient() if chosen == FixedPoint() else FixedPoint())
+    )
+    np.testing.assert_array_equal(reading.current, wanted.current)
+    assert int(reading.outcome.iterations) == int(wanted.outcome.iterations) != int(other.outcome.iterations)
+
+
+def test_a_tile_whose_wires_miss_their_check_is_refused():
+    wires = Mesh(r_row=3e4, r_col=3e4, method=ConjugateGradient(max_iterations=1))
+    config = AnalogConfig(device=IdealDevice(), wires=wires, rows=32, cols=32)
+    w = jax.random.normal(jax.random.key(0), (32, 8))
+    programmed = tile.program(config, w, jax.random.key(1))
+    with pytest.raises(ConvergenceError, match=r"wires of the tile miss their own check by .* allowed is 0.001"):
+        tile.prepare(config, programmed)
+    with pytest.raises(ConvergenceError, match="wires of the matrix miss their own check"):
+        matrix.prepare(config, matrix.program(config, w, jax.random.key(1)))
+    assert float(jnp.max(jax.jit(tile.prepare)(config, programmed).residual)) > 1e-3
 
 
 @pytest.mark.parametrize("field", ["r_row", "r_col", "r_driver", "r_sense", "r_row_terminal", "r_col_terminal"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxaimc import spice
-from jaxaimc.spice.mesh import mesh_dc
+from jaxaimc.spice import mesh_dc
 from jaxaimc.wires import Gated, Mesh, NonlinearMesh, Placement, PolynomialIV
 
 pytestmark = [

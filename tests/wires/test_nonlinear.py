@@ -94,6 +94,7 @@ def test_charge_of_a_tile_and_an_unfinished_solve(x64):
     hasty = NonlinearMesh(mesh=wires.mesh, iv=wires.iv, max_iterations=1)
     stopped = jax.jit(hasty.read)(pair[0], 0.5 * level)
     assert not bool(stopped.outcome.converged)
+    assert np.isnan(jax.jit(hasty.charge)(network, level, 0.5)).all()
     with pytest.raises(ConvergenceError, match=r"NonlinearMesh did not converge: residual .* after 1 iterations"):
         hasty.read(pair[0], 0.5 * level)
 
