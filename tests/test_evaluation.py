@@ -127,6 +127,13 @@ def test_wires_without_a_segment_resistance_are_not_swept():
     assert list(resistances(AnalogConfig(), (), 10)) == []
 
 
+def test_rows_and_columns_of_a_mesh_are_swept_alike():
+    mesh = wires.Mesh(r_driver=7.0)
+    for circuit, expected in ((mesh, lambda w: w), (wires.NonlinearMesh(mesh=mesh), lambda w: w.mesh)):
+        swept = [s.config.wires for s in resistances(AnalogConfig(wires=circuit), (2.0,), 10) if s.config is not None]
+        assert [expected(w) for w in swept] == 2 * [dataclasses.replace(mesh, r_row=2.0, r_col=2.0)]
+
+
 def test_each_effect_acts_alone():
     alone = {scenario.name: scenario.config for scenario in effects(AnalogConfig())}
     whole = AnalogConfig()
@@ -335,7 +342,7 @@ def test_bad_config_is_refused_before_anything_runs(task, model):
 def test_wires_that_miss_their_check_end_the_run_and_keep_what_is_done(task, model, tmp_path):
     hasty = wires.Mesh(r_row=1e6, r_col=1e6, method=wires.ConjugateGradient(max_iterations=1))
     store = Memory()
-    with pytest.raises(wires.ConvergenceError, match="wires of layer 'hidden' miss their own check"):
+    with pytest.raises(wires.ConvergenceError, match="wires of .* miss their own check"):
         evaluate(task, AnalogConfig(wires=hasty), model=model, settings=SETTINGS, store=store)
     assert [row["name"] for row in store.scores()][:3] == ["digital", "input pulses only", "ADC only"]
 
@@ -346,6 +353,9 @@ def test_outputs_that_are_not_numbers_are_not_scored(task, model):
     settings = dataclasses.replace(SETTINGS, examples=4, batch=4, chips=1, times=(), resistances=())
     with pytest.raises(FloatingPointError, match="outputs for example 0 on chip 0 are not finite"):
         evaluate(task, config, model=model, settings=settings)
+    solved = dataclasses.replace(hasty, max_iterations=30)
+    evaluation = evaluate(task, dataclasses.replace(config, wires=solved), model=model, settings=settings)
+    assert all(np.isfinite(row["score"]) for row in evaluation.scores)
 
 
 def test_bad_weights_name_the_argument(task, model):

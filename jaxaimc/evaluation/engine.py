@@ -81,7 +81,7 @@ def scores(
         FloatingPointError: If the network's outputs are not finite, for example because a solve of wires that are not
             linear did not converge.
     """
-    blank = nn.Blank.of(nn.convert(model, _as_read(config)))
+    blank = nn.Blank.of(nn.convert(model, _as_read(config, chips)))
     batch = min(batch, len(split))
     for start in range(0, len(split), batch):
         # The last batch is moved back to full size, so that one compilation serves all; what it repeats is left out.
@@ -113,7 +113,7 @@ def layer_errors(
     Returns:
         Root mean square of the output error over that of the ideal output, per chip, by layer path.
     """
-    probe = nn.Blank.of(nn.convert(model, _as_read(config)), mode="probe")
+    probe = nn.Blank.of(nn.convert(model, _as_read(config, chips)), mode="probe")
     keys = _example_keys(read_keys, jnp.arange(len(inputs)))
     errors = _layer_errors(probe, chips, keys, jnp.asarray(inputs))
     return {path: np.asarray(error) for path, error in errors.items()}
@@ -135,9 +135,11 @@ def chip_keys(seed: int, chips: int) -> tuple[Key[Array, " chip"], Key[Array, " 
     return fold(families[0], index), fold(families[1], index)
 
 
-def _as_read(config: AnalogConfig) -> AnalogConfig:
+def _as_read(config: AnalogConfig, chips: Chips) -> AnalogConfig:
     """Keep what acts in a read only: configs that differ in what is folded in before share one compilation."""
-    return replace(config, device=Device(read_noise=config.device.read_noise), wires=NoWires())
+    solved = any(prepared.tiles.network is not None for prepared in chips.values())
+    wires = config.wires if solved else NoWires()
+    return replace(config, device=Device(read_noise=config.device.read_noise), wires=wires)
 
 
 def _example_keys(read_keys: Key[Array, " chip"], index: Array) -> Key[Array, "chip batch"]:

@@ -3,13 +3,13 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import Device, IdealDevice
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.units import day, format_duration, hour, month, s, year
-from jaxaimc.wires import NoWires
+from jaxaimc.wires import NoWires, Wires
 
 # From a perfect wire to well past the point where small networks fail [ohm per segment].
 RESISTANCES = (0.0, 0.15, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0)
@@ -25,7 +25,7 @@ class Settings:
         chips: Chips that are programmed.
         batch: Examples computed at once on each chip.
         times: Times since programming at which drifted chips are read [s].
-        resistances: Wire resistances of the sweep [ohm]; used where the wires have a segment resistance `r`.
+        resistances: Wire resistances of the sweep [ohm]; rows and columns alike in a mesh.
         sweep_examples: Test examples of the sweep, at most `examples`.
         layer_examples: Examples of the per-layer errors, at most `examples`.
         seed: Seed of chips and reads.
@@ -139,17 +139,17 @@ def resistances(config: AnalogConfig, values: tuple[float, ...], examples: int) 
         examples: Test examples.
 
     Yields:
-        Scenarios of the study `"resistance"`; none without values, or where the wires have no segment resistance.
+        Scenarios of the study `"resistance"`, in a mesh with rows and columns alike; none without values, or where the
+        wires have no segment resistance.
     """
-    unchanged: Any = config.wires
-    if not values or "r" not in {field.name for field in dataclasses.fields(unchanged)}:
+    if not values or _with_resistance(config.wires, 0.0) is None:
         return
     yield Scenario(study="resistance", name="digital", config=None, random=False, examples=examples)
     ideal = replace(config, device=IdealDevice(), adc=IdealADC())
     for base, name, random in ((ideal, "IR drop only", False), (config, "everything", True)):
         for r in values:
             # A float, whatever the config held, so that all values share one compilation.
-            wires = replace(unchanged, r=float(r))
+            wires = cast(Wires, _with_resistance(config.wires, float(r)))
             yield Scenario(
                 study="resistance",
                 name=name,
@@ -158,3 +158,12 @@ def resistances(config: AnalogConfig, values: tuple[float, ...], examples: int) 
                 r=float(r),
                 examples=examples,
             )
+
+
+def _with_resistance(wires: Any, r: float) -> Any:
+    """Return the wires with another segment resistance [ohm], or None where they have none."""
+    names = {field.name for field in dataclasses.fields(wires)}
+    if "mesh" in names:
+        return replace(wires, mesh=_with_resistance(wires.mesh, r))
+    segments = names & {"r", "r_row", "r_col"}
+    return replace(wires, **dict.fromkeys(segments, r)) if segments else None

@@ -68,7 +68,7 @@ class Outcome(NamedTuple):
     converged: Bool[Array, "*batch"]
 
 
-class ConvergenceError(RuntimeError):
+class ConvergenceError(FloatingPointError):
     """A solve ended without reaching its tolerance."""
 
 
