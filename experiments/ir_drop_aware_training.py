@@ -2,42 +2,46 @@
 
 Run it with `python -m experiments.ir_drop_aware_training`.
 
-Two vision transformers on Fashion-MNIST are put on 512-row tiles whose wires are much worse than the published 0.15 ohm
-per segment: the embedded one (columns of 49 to 128 rows in the middle of a tile) and a wide one (columns of 196 to 512
-rows). From the same digital weights, and for the same number of epochs, each is fine-tuned
+Networks are put on 512-row tiles whose wires are worse than the published 0.15 ohm per segment: the embedded vision
+transformer (columns of 49 to 128 rows in the middle of a tile), a wide one (columns of 196 to 512 rows), and a text
+encoder on Banking77 (`--networks text --data FOLDER`). From the same digital weights, and for the same number of steps,
+each is fine-tuned
 
-- with Gaussian weight noise of several strengths; the one that scores best on the test chips is taken, in its favour;
+- with Gaussian weight noise of several strengths; for every resistance and treatment the one that scores best on the
+  test chips is taken, in its favour;
 - through the circuit at that resistance: wires, quantisers, programming and read noise, a fresh chip in every step;
 - through the circuit, with a digital gain and offset per column that are trained along and start from the calibration
-  of one chip.
+  of one chip; they are the same for all chips.
 
 Scores are on fresh chips with everything on. Networks that know nothing of the wires are scored a second time with a
-per-column digital gain and offset fitted to the digital outputs after programming; for a network that was trained
-through the circuit the digital outputs are no reference, and its own gains are the same for all chips. Every training
-and every score is kept in the output folder, and the same command goes on from there.
+per-column digital gain and offset fitted to the digital outputs of each chip after programming; for a network that was
+trained through the circuit the digital outputs are no reference. Idle cells are held at the read voltage in training;
+scores with open idle cells (`wires.Gated`) are on fewer images, because those cost a solve per vector.
+
+Every training and every score is kept in the output folder, and the same command goes on from there.
 """
 
 import argparse
 import dataclasses
 import functools
-import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from jaxaimc import AnalogConfig, nn, presets
-from jaxaimc.task import Recipe, Task, load_task
-from jaxaimc.training import calibration, chips, fit, load_model, objectives, weight_noise, weights
-from jaxaimc.training.attach import without_chip
+from experiments import _ir_drop_report as report
+from jaxaimc import AnalogConfig, nn, presets, startup
+from jaxaimc.task import Split, Task, load_task
+from jaxaimc.training import calibration, chips, evaluate, fit, load_model, objectives, weight_noise, weights
+from jaxaimc.training.attach import analog_dots, without_chip
+from jaxaimc.wires import Gated
 from models.transformer import PatchEmbedding, Transformer
 
-Row = dict[str, Any]
+Record = report.Record
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,43 +51,63 @@ class Settings:
     Args:
         resistances: Wire resistances of each network [ohm per segment].
         strengths: Gaussian noise strengths, relative to a column's largest weight.
-        epochs: Epochs of every fine-tuning.
+        steps: Steps of every fine-tuning.
         wide_epochs: Epochs of the wide network's digital training.
+        text_epochs: Epochs of the text encoder's digital training.
         seeds: Seeds of every fine-tuning.
         chips: Fresh chips of every score.
         examples: Test examples of every score.
         calibration: Training examples that the per-column calibration reads.
+        open_resistances: Wire resistances at which idle cells are open as well [ohm per segment].
+        open_chips: Fresh chips of a score with open idle cells.
+        open_examples: Test examples of a score with open idle cells.
     """
 
     resistances: dict[str, tuple[float, ...]]
     strengths: tuple[float, ...]
-    epochs: int
+    steps: int
     wide_epochs: int
+    text_epochs: int
     seeds: int
     chips: int
     examples: int
     calibration: int
+    open_resistances: dict[str, tuple[float, ...]]
+    open_chips: int
+    open_examples: int
 
 
 REDUCED = Settings(
-    resistances={"embedded": (3.0, 60.0), "wide": (2.0, 12.0)},
-    strengths=(0.06, 0.15, 0.3),
-    epochs=1,
+    resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 8.0, 16.0, 40.0), "text": (3.0, 80.0)},
+    strengths=(0.04, 0.1, 0.2),
+    steps=234,
     wide_epochs=6,
-    seeds=1,
+    text_epochs=20,
+    seeds=2,
     chips=4,
     examples=2000,
     calibration=500,
+    open_resistances={"embedded": (3.0, 80.0), "wide": (16.0,), "text": ()},
+    open_chips=2,
+    open_examples=100,
 )
 FULL = Settings(
-    resistances={"embedded": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0), "wide": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)},
+    resistances={
+        "embedded": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
+        "wide": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0),
+        "text": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
+    },
     strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.3),
-    epochs=10,
+    steps=2340,
     wide_epochs=30,
+    text_epochs=40,
     seeds=3,
     chips=16,
     examples=10_000,
     calibration=2000,
+    open_resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 8.0, 16.0), "text": (3.0, 20.0, 80.0)},
+    open_chips=4,
+    open_examples=1000,
 )
 
 
@@ -94,20 +118,25 @@ def wide_network(key: jax.Array) -> Transformer:
     return Transformer(patches, length=4, width=256, layers=2, heads=4, hidden=512, classes=10, rngs=rngs)
 
 
-def network(name: str, settings: Settings, output: Path) -> tuple[Task, nnx.Module]:
+def network(name: str, settings: Settings, output: Path, data: Path | None = None) -> tuple[Task, nnx.Module]:
     """Return the task of a network and its digitally trained weights.
 
     Args:
-        name: `"embedded"` or `"wide"`; the latter is trained here.
+        name: `"embedded"`, `"wide"` or `"text"`; the last two are trained here.
         settings: How long.
         output: Folder of the experiment.
+        data: Folder with Banking77, for the text encoder.
     """
+    if name == "text":
+        task = load_task("models.text:banking77", data)
+        recipe = dataclasses.replace(task.recipe, epochs=settings.text_epochs)
+        return task, fit(task, recipe, directory=output / "text" / "digital").model
     task = load_task("models.vit:fashion_mnist")
     if name == "embedded":
         return task, load_model(task)
     task = dataclasses.replace(task, name="fashion_mnist_wide", build=wide_network, default_checkpoint=None)
     recipe = dataclasses.replace(task.recipe, epochs=settings.wide_epochs, learning_rate=1e-3)
-    return task, fit(task, recipe, directory=output / "wide").model
+    return task, fit(task, recipe, directory=output / "wide" / "digital").model
 
 
 def tiles(r: float) -> AnalogConfig:
@@ -116,19 +145,28 @@ def tiles(r: float) -> AnalogConfig:
     return dataclasses.replace(config, wires=dataclasses.replace(config.wires, r=r))  # type: ignore[arg-type]
 
 
+def with_open_idle_cells(model: nnx.Module, r: float) -> nnx.Module:
+    """Return an analog model whose idle cells are disconnected; corrections and ranges stay."""
+    config = dataclasses.replace(tiles(r), wires=Gated(r=r))
+    changed = nnx.clone(model)
+    for dot in analog_dots(changed):
+        dot.config.set_value(config)
+    return changed
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """A way of fine-tuning.
 
     Args:
         name: Name in the table.
-        forward: How the network is seen in training.
+        forward: How the network is seen in training; None for the digital weights as they are.
         r: Wire resistance that training knows about [ohm per segment], None for none.
         gains: Whether a digital gain and offset per column are trained along.
     """
 
     name: str
-    forward: objectives.Forward
+    forward: objectives.Forward | None
     r: float | None = None
     gains: bool = False
 
@@ -138,197 +176,187 @@ def methods(settings: Settings, r: float) -> list[Method]:
     noises = [weight_noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
     gaussian = [Method(f"Gaussian {noise.scale:g}", objectives.weight_noise(noise)) for noise in noises]
     through = objectives.circuit()
-    return [*gaussian, Method("circuit", through, r), Method("circuit+gains", through, r, gains=True)]
-
-
-def fine_tuned(
-    task: Task, start: nnx.Module, method: Method, recipe: Recipe, folder: Path, references: list[jax.Array]
-) -> nnx.Module:
-    """Fine-tune a network from its digital weights; analog where gains are part of it, else digital."""
-    converted = nn.convert(start, tiles(method.r or 0.0))
-    if method.gains:
-        key = jax.random.key(recipe.seed)
-        chip = calibration.calibrate_columns(nn.program(converted, key), references, key)
-        converted = without_chip(chip)
-    trained = fit(
-        task,
-        recipe,
-        directory=folder,
-        model=converted,
-        objective=objectives.objective(task.loss, method.forward),
-        scorer=lambda task, model, split: float("nan"),  # scored below, on more than one chip
-        notes={"method": method.name, "r": method.r},
-    ).model
-    if method.gains:
-        return trained
-    plain = task.build(jax.random.key(0))
-    nnx.update(plain, weights(trained))
-    return plain
-
-
-def study(settings: Settings, output: Path, networks: list[str], report: Callable[[Row], None]) -> list[Row]:
-    """Compute all rows that the output folder does not hold yet.
-
-    Args:
-        settings: How much.
-        output: Folder of the experiment.
-        networks: Which networks.
-        report: Called with the summary of every new method.
-
-    Returns:
-        All rows: network, r [ohm], method, seed, calibrated, chip, score.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    file = output / "scores.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.is_file() else []
-    for name in networks:
-        task, start = network(name, settings, output)
-        test = task.split("test").first(settings.examples)
-        references = [jnp.asarray(task.split("train").inputs[: settings.calibration])]
-
-        def scored(
-            model: nnx.Module, method: Method | None, r: float, seed: int, name: str = name, task: Task = task,
-            test: Any = test, references: list[jax.Array] = references,
-        ) -> list[Row]:  # fmt: skip
-            analog = model if method is not None and method.gains else nn.convert(model, tiles(r))
-            finishes = {False: None, True: functools.partial(_calibrated, references)}
-            if method is not None and method.r is not None:
-                del finishes[True]
-            title = "digital" if method is None else method.name
-            place = {"network": name, "r": r, "method": title, "seed": seed}
-            return [
-                {**place, "calibrated": calibrated, "chip": chip, "score": float(score)}
-                for calibrated, finish in finishes.items()
-                for chip, score in enumerate(chips.fresh_chips(task, analog, test, chips=settings.chips, finish=finish))
-            ]
-
-        for seed, r in itertools.product(range(settings.seeds), settings.resistances[name]):
-            recipe = dataclasses.replace(task.recipe, epochs=settings.epochs, learning_rate=1e-3, warmup=0.1, seed=seed)
-            for method in [*([] if seed else [None]), *methods(settings, r)]:
-                title = "digital" if method is None else method.name
-                if any(
-                    (row["network"], row["r"], row["method"], row["seed"]) == (name, r, title, seed) for row in rows
-                ):
-                    continue
-                if method is None:
-                    model = start
-                else:
-                    where = "" if method.r is None else f" {method.r:g} ohm"
-                    folder = output / name / f"{title}{where}, seed {seed}"
-                    model = fine_tuned(task, start, method, recipe, folder, references)
-                new = scored(model, method, r, seed)
-                with file.open("a") as lines:
-                    lines.write("".join(json.dumps(row) + "\n" for row in new))
-                rows += new
-                for row in summary(new):
-                    report(row)
-    return rows
-
-
-def summary(rows: list[Row]) -> list[Row]:
-    """Return mean, standard deviation over chips and seeds, and number of chips of every method."""
-    groups: dict[tuple, list[float]] = {}
-    for row in rows:
-        groups.setdefault((row["network"], row["r"], row["method"], row["calibrated"]), []).append(row["score"])
     return [
-        {
-            "network": name,
-            "r": r,
-            "method": method,
-            "calibrated": calibrated,
-            "mean": float(np.mean(scores)),
-            "std": float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0,
-            "scores": len(scores),
-        }
-        for (name, r, method, calibrated), scores in groups.items()
+        Method("digital", None),
+        *gaussian,
+        Method("circuit", through, r),
+        Method("circuit+gains", through, r, gains=True),
     ]
 
 
-def best(rows: list[Row]) -> list[Row]:
-    """Keep of the Gaussian strengths the best one for every network, resistance and calibration."""
-    kept: dict[tuple, Row] = {}
-    for row in rows:
-        kind = row["method"].split()[0]
-        place = (row["network"], row["r"], row["calibrated"], kind)
-        if place not in kept or row["mean"] > kept[place]["mean"]:
-            kept[place] = row
-    return sorted(kept.values(), key=lambda row: (row["network"], row["r"], row["calibrated"]))
+def shortened(task: Task, steps: int) -> tuple[Task, int]:
+    """Return a task and the epochs that make about `steps` steps; fewer than an epoch take the first examples."""
+    per_epoch = len(task.split("train")) // task.recipe.batch
+    if steps >= per_epoch:
+        return task, round(steps / per_epoch)
+
+    def split(name: str) -> Split:
+        whole = task.split(name)
+        return whole.first(steps * task.recipe.batch) if name == "train" else whole
+
+    return dataclasses.replace(task, split=split), 1
 
 
-def show(row: Row) -> str:
-    """Return a row of the table."""
-    after = "per-column calibration" if row["calibrated"] else "as programmed"
-    return (
-        f"{row['network']:9s} {row['r']:5g} ohm  {row['method']:14s} {after:23s} "
-        f"{100 * row['mean']:6.2f} ± {100 * row['std']:.2f} %  ({row['scores']} chips)"
-    )
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One network: its digital weights, its fine-tunings and their scores.
+
+    Args:
+        settings: How much.
+        name: Name of the network.
+        task: Its task.
+        start: Its digital weights.
+        output: Folder of the experiment.
+    """
+
+    settings: Settings
+    name: str
+    task: Task
+    start: nnx.Module
+    output: Path
+
+    @functools.cached_property
+    def references(self) -> list[jax.Array]:
+        """Inputs that the per-column calibration reads."""
+        return [jnp.asarray(self.task.split("train").inputs[: self.settings.calibration])]
+
+    def calibrated(self, chip: nnx.Module, key: jax.Array) -> nnx.Module:
+        """Return a chip with a gain and an offset per column, fitted to the digital outputs."""
+        return calibration.calibrate_columns(chip, self.references, key)
+
+    def fine_tuned(self, method: Method, r: float, seed: int) -> nnx.Module:
+        """Return the network after fine-tuning, analog at a wire resistance `r` [ohm per segment]."""
+        if method.forward is None:
+            return nn.convert(self.start, tiles(r))
+        converted = nn.convert(self.start, tiles(method.r or 0.0))
+        if method.gains:
+            key = jax.random.key(seed)
+            converted = without_chip(self.calibrated(nn.program(converted, key), key))
+        task, epochs = shortened(self.task, self.settings.steps)
+        where = "" if method.r is None else f" {method.r:g} ohm"
+        trained = fit(
+            task,
+            dataclasses.replace(task.recipe, epochs=epochs, learning_rate=1e-3, warmup=0.1, seed=seed),
+            directory=self.output / self.name / f"{method.name}{where}, seed {seed}",
+            model=converted,
+            objective=objectives.objective(task.loss, method.forward),
+            scorer=lambda task, model, split: float("nan"),  # scored below, on more than one chip
+            notes={"method": method.name, "r": method.r},
+        ).model
+        if method.gains:
+            return trained
+        plain = self.task.build(jax.random.key(0))
+        nnx.update(plain, weights(trained))
+        return nn.convert(plain, tiles(r))
+
+    def score(self, method: Method, r: float, seed: int, idle: str, *, calibrated: bool) -> list[float]:
+        """Return the accuracy on every fresh chip."""
+        model = self.fine_tuned(method, r, seed)
+        opened = idle == "open"
+        if opened:
+            model = with_open_idle_cells(model, r)
+        settings = self.settings
+        found = chips.fresh_chips(
+            self.task,
+            model,
+            self.task.split("test").first(settings.open_examples if opened else settings.examples),
+            chips=settings.open_chips if opened else settings.chips,
+            finish=self.calibrated if calibrated else None,
+        )
+        return [float(score) for score in found]
+
+    def held(self) -> Iterator[tuple[Method, float, int, bool]]:
+        """Yield what is scored with held idle cells: method, resistance, seed, whether calibrated."""
+        for seed in range(self.settings.seeds):
+            for r in self.settings.resistances[self.name]:
+                for method in methods(self.settings, r):
+                    if method.forward is None and seed:
+                        continue
+                    yield method, r, seed, False
+                    if method.r is None:
+                        yield method, r, seed, True
+
+    def opened(self, records: list[Record]) -> Iterator[tuple[Method, float, int, bool]]:
+        """Yield what is scored with open idle cells: of the Gaussian strengths the best with held ones, one seed."""
+        best = {
+            (row["r"], row["method"], row["calibrated"]) for row in report.best(records) if row["network"] == self.name
+        }
+        for r in self.settings.open_resistances[self.name]:
+            for method in methods(self.settings, r):
+                for calibrated in (False, True):
+                    if (r, method.name, calibrated) in best:
+                        yield method, r, 0, calibrated
+
+    def run(self, log: "Log") -> None:
+        """Compute all scores that are not there yet."""
+        place = {"network": self.name, "r": 0.0, "idle": "none", "method": "software", "seed": 0, "calibrated": False}
+        test = self.task.split("test").first(self.settings.examples)
+        log.add(place, lambda: [evaluate(self.task, self.start, test)])
+        for idle in ("held", "open"):
+            for method, r, seed, calibrated in self.held() if idle == "held" else self.opened(log.records):
+                place = {"network": self.name, "r": r, "idle": idle, "method": method.name, "seed": seed}
+                compute = functools.partial(self.score, method, r, seed, idle, calibrated=calibrated)
+                log.add({**place, "calibrated": calibrated}, compute)
 
 
-def figure(rows: list[Row], path: Path) -> None:
-    """Draw accuracy over wire resistance, one panel per network."""
-    import matplotlib.pyplot as plt
+class Log:
+    """All scores, one line of JSON each; a line that a killed run left half written is dropped.
 
-    names = list(dict.fromkeys(row["network"] for row in rows))
-    figure, axes = plt.subplots(1, len(names), figsize=(5.2 * len(names), 4.2), squeeze=False)
-    curves = {
-        ("digital", False): ("digital training", "0.4", "o", "-"),
-        ("digital", True): ("digital training + column calibration", "0.4", "o", "--"),
-        ("Gaussian", False): ("Gaussian noise, best strength", "tab:orange", "s", "-"),
-        ("Gaussian", True): ("Gaussian noise + column calibration", "tab:orange", "s", "--"),
-        ("circuit", False): ("through the circuit", "tab:blue", "D", "-"),
-        ("circuit+gains", False): ("through the circuit, column gains trained", "tab:green", "^", "-"),
-    }
-    for axis, name in zip(axes[0], names, strict=True):
-        for (kind, calibrated), (label, colour, marker, line) in curves.items():
-            points = sorted(
-                (row["r"], 100 * row["mean"], 100 * row["std"])
-                for row in rows
-                if (row["network"], row["calibrated"], row["method"].split()[0]) == (name, calibrated, kind)
-            )
-            if points:
-                r, mean, std = zip(*points, strict=True)
-                axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
-        axis.set_xscale("log")
-        ticks = sorted({row["r"] for row in rows if row["network"] == name})
-        axis.set_xticks(ticks, [f"{r:g}" for r in ticks])
-        axis.minorticks_off()
-        axis.set_title(f"{name} network")
-        axis.set_xlabel("wire resistance [ohm per segment]")
-        axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("accuracy on fresh chips [%]")
-    axes[0, 0].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        text = path.read_text() if path.is_file() else ""
+        self.records: list[Record] = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+        path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
+
+    def add(self, place: Record, compute: Callable[[], list[float]]) -> None:
+        """Compute, write and print a score unless it is there."""
+        if any(all(record[name] == value for name, value in place.items()) for record in self.records):
+            return
+        record = {**place, "scores": compute()}
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+        self.records.append(record)
+        print(report.show(report.summary([record])[0]), flush=True)
 
 
 def main() -> None:
     """Compute, print the table and draw the figure."""
+    startup.prefer_short_compilation()
     parser = argparse.ArgumentParser(
         description="Does training on the real circuit close what Gaussian noise leaves open?"
     )
     parser.add_argument("--output", type=Path, default=Path("results/ir_drop_aware_training"))
     parser.add_argument("--full", action="store_true", help="all resistances, strengths, seeds and test examples")
-    parser.add_argument("--networks", nargs="+", choices=("embedded", "wide"), default=["embedded", "wide"])
-    parser.add_argument("--seeds", type=int, help="seeds of every fine-tuning")
-    parser.add_argument("--epochs", type=int, help="epochs of every fine-tuning")
-    parser.add_argument("--wide-epochs", type=int, help="epochs of the wide network's digital training")
+    parser.add_argument("--networks", nargs="+", choices=("embedded", "wide", "text"), default=["embedded", "wide"])
+    parser.add_argument("--data", type=Path, help="folder with Banking77, for the text encoder")
     parser.add_argument("--resistances", type=float, nargs="+", help="wire resistances [ohm per segment]")
+    parser.add_argument("--open-resistances", type=float, nargs="*", help="those with open idle cells as well [ohm]")
+    parser.add_argument("--strengths", type=float, nargs="+", help="Gaussian noise strengths")
+    numbers = ("steps", "wide_epochs", "text_epochs", "seeds", "chips", "examples", "open_chips", "open_examples")
+    for name in numbers:
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     arguments = parser.parse_args()
-    given = {name: getattr(arguments, name) for name in ("seeds", "epochs", "wide_epochs") if getattr(arguments, name)}
-    if arguments.resistances:
-        given["resistances"] = dict.fromkeys(arguments.networks, tuple(arguments.resistances))
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in numbers if getattr(arguments, name)}
+    for name in ("resistances", "open_resistances"):
+        if getattr(arguments, name) is not None:
+            given[name] = dict.fromkeys(arguments.networks, tuple(getattr(arguments, name)))
+    if arguments.strengths:
+        given["strengths"] = tuple(arguments.strengths)
     settings = dataclasses.replace(FULL if arguments.full else REDUCED, **given)
-    rows = study(settings, arguments.output, arguments.networks, lambda row: print(show(row), flush=True))
-    chosen = best(summary(rows))
-    table = "\n".join(show(row) for row in chosen)
-    (arguments.output / "table.txt").write_text(table + "\n")
-    figure(chosen, arguments.output / "figure.png")
-    print(f"\n{table}\n\nTable and figure: {arguments.output}")
-
-
-def _calibrated(references: list[jax.Array], chip: nnx.Module, key: jax.Array) -> nnx.Module:
-    return calibration.calibrate_columns(chip, references, key)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    log = Log(arguments.output / "scores.jsonl")
+    for name in arguments.networks:
+        Study(settings, name, *network(name, settings, arguments.output, arguments.data), arguments.output).run(log)
+    chosen = report.best(log.records)
+    report.write_table(chosen, arguments.output / "table.csv")
+    report.figure(chosen, arguments.output / "figure.png")
+    print("\n" + "\n".join(report.show(row) for row in chosen))
+    print("\n" + "\n".join(report.verdicts(chosen)))
+    print(f"\nTable and figure: {arguments.output}")
 
 
 if __name__ == "__main__":

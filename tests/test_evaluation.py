@@ -342,7 +342,7 @@ def test_bad_config_is_refused_before_anything_runs(task, model):
 def test_wires_that_miss_their_check_end_the_run_and_keep_what_is_done(task, model, tmp_path):
     hasty = wires.Mesh(r_row=1e6, r_col=1e6, method=wires.ConjugateGradient(max_iterations=1))
     store = Memory()
-    with pytest.raises(wires.ConvergenceError, match="wires of .* miss their own check"):
+    with pytest.raises(wires.ConvergenceError, match=r"wires of .* miss their own check"):
         evaluate(task, AnalogConfig(wires=hasty), model=model, settings=SETTINGS, store=store)
     assert [row["name"] for row in store.scores()][:3] == ["digital", "input pulses only", "ADC only"]
 
