@@ -78,7 +78,7 @@ class Settings:
 
 
 REDUCED = Settings(
-    resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 8.0, 16.0, 40.0), "text": (3.0, 80.0)},
+    resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0)},
     strengths=(0.04, 0.1, 0.2),
     steps=234,
     wide_epochs=6,
