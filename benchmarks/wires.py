@@ -1,15 +1,18 @@
 """Wires against the plain product: exact mesh, effective matrix, gated columns; ratios within one run.
 
-    python benchmarks/wires.py [--size 512] [--skip-splu]
+    python -m benchmarks.wires [--size 512] [--skip-splu]
 
-The unit is one GEMM: size x size, batch 128, float32, on the same cores in the same run. Every solve is certified by
-its own residual and, for the mesh, by the double-precision solve of the same circuit.
+The unit is one GEMM: size x size, batch 128, float32, in the same run; on all cores, and on one core, because the scans
+of the line solves run on one core only. Every solve is certified by its own residual and, for the mesh, by the
+double-precision solve of the same circuit.
 """
 
 import argparse
 import os
 import resource
 import statistics
+import subprocess
+import sys
 import time
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -41,17 +44,37 @@ def seconds(f, *args, repeats):
     return statistics.median(times), min(times)
 
 
+def gemm_seconds(n):
+    """Time the unit: median and best."""
+    rng = np.random.default_rng(3)
+    a, b = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((128, n), (n, n)))
+    return seconds(jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest")), a, b, repeats=50)
+
+
+def gemm_seconds_on_one_core(n):
+    """Time the unit in a process that has one core: XLA takes the cores it finds when it starts."""
+    program = (
+        f"import os; os.sched_setaffinity(0, {{{min(os.sched_getaffinity(0))}}}); "
+        f"from benchmarks.wires import gemm_seconds; print(*gemm_seconds({n}))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return tuple(float(x) for x in done.stdout.split()[-2:])
+
+
 class Table:
     """Rows of median and best time, as milliseconds and as ratios to the GEMM's own median and best."""
 
-    def __init__(self, gemm):
+    def __init__(self, gemm, one_core):
         self.gemm = gemm
+        self.one_core = one_core
 
     def row(self, name, times, note=""):
         """Print one line."""
-        ratio = [t / g for t, g in zip(times, self.gemm, strict=True)]
+        on_all, on_one = (
+            "/".join(f"{t / g:.1f}" for t, g in zip(times, unit, strict=True)) for unit in (self.gemm, self.one_core)
+        )
         milliseconds = "/".join(f"{1e3 * t:.2f}" for t in times)
-        print(f"{name:44s} {milliseconds:>19s} ms  {ratio[0]:8.1f}/{ratio[1]:.1f} GEMMs  {note}", flush=True)
+        print(f"{name:44s} {milliseconds:>19s} ms  {on_all:>15s} GEMMs  {on_one:>15s} on one core  {note}", flush=True)
 
 
 def peak_memory():
@@ -162,16 +185,13 @@ def main():
     parser.add_argument("--skip-splu", action="store_true", help="leave the sparse direct solver out")
     options = parser.parse_args()
     n = options.size
-    rng = np.random.default_rng(3)
-    a, b = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((128, n), (n, n)))
-    gemm = jax.jit(lambda a, b: jnp.matmul(a, b, precision="highest"))
-    table = Table(seconds(gemm, a, b, repeats=50))
+    table = Table(gemm_seconds(n), gemm_seconds_on_one_core(n))
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {n} x {n}; median/best of repeats")
     table.row("GEMM", table.gemm)
     mesh_table(table, n, options.skip_splu)
     structured_table(table, n)
     gated_table(table, n)
-    table.row("GEMM again", seconds(gemm, a, b, repeats=50))
+    table.row("GEMM again", gemm_seconds(n))
 
 
 if __name__ == "__main__":

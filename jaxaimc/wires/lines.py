@@ -19,31 +19,51 @@ class Lines(NamedTuple):
 
     Attributes:
         divider: Share of a node's Norton current that passes on toward the terminal [1], shape (nodes, lines).
-        resistance: Resistance of each node's Norton equivalent and the next segment in parallel [ohm].
+        segment: Resistance of the segment on each node's near side [ohm].
         near_end_first: Whether the terminal is before the first node, not after the last.
     """
 
     divider: Float[Array, "nodes lines"]
-    resistance: Float[Array, "nodes lines"]
+    segment: Float[Array, "nodes 1"]
     near_end_first: bool
 
     def voltages(self, current: Float[Array, "nodes lines"]) -> Float[Array, "nodes lines"]:
         """Return the node voltages [V] for currents injected into the nodes [A]."""
+
+        def unfold(voltage: Array, node: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            norton, divider, segment = node
+            voltage = divider * (voltage + segment * norton)
+            return voltage, voltage
+
+        nodes = (self._folded(current), self.divider, self.segment)
+        return jax.lax.scan(unfold, jnp.zeros_like(current[0]), nodes, reverse=not self.near_end_first)[1]
+
+    def voltages_and_power(
+        self, current: Float[Array, "nodes lines"]
+    ) -> tuple[Float[Array, "nodes lines"], Float[Array, ""]]:
+        """Return the node voltages [V] and the sum of currents times voltages [W], in one pass over the nodes."""
+
+        def unfold(state: tuple[Array, Array], node: tuple[Array, ...]) -> tuple[tuple[Array, Array], Array]:
+            voltage, power = state
+            norton, divider, segment, injected = node
+            voltage = divider * (voltage + segment * norton)
+            return (voltage, power + injected * voltage), voltage
+
+        nodes = (self._folded(current), self.divider, self.segment, current)
+        zero = jnp.zeros_like(current[0])
+        (_, power), voltage = jax.lax.scan(unfold, (zero, zero), nodes, reverse=not self.near_end_first)
+        return voltage, jnp.sum(power)
+
+    def _folded(self, current: Float[Array, "nodes lines"]) -> Float[Array, "nodes lines"]:
+        """Return at each node the Norton current [A] of it and all that is beyond."""
 
         def fold(passed: Array, node: tuple[Array, Array]) -> tuple[Array, Array]:
             injected, divider = node
             norton = injected + passed
             return divider * norton, norton
 
-        def unfold(voltage: Array, node: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-            norton, divider, resistance = node
-            voltage = divider * voltage + resistance * norton
-            return voltage, voltage
-
         zero = jnp.zeros_like(current[0])
-        _, norton = jax.lax.scan(fold, zero, (current, self.divider), reverse=self.near_end_first)
-        nodes = (norton, self.divider, self.resistance)
-        return jax.lax.scan(unfold, zero, nodes, reverse=not self.near_end_first)[1]
+        return jax.lax.scan(fold, zero, (current, self.divider), reverse=self.near_end_first)[1]
 
     def profile(self) -> Float[Array, "nodes lines"]:
         """Return the node voltages for one volt at the terminal [1]."""
@@ -83,7 +103,7 @@ def fold_lines(
         return total * divider, divider
 
     _, divider = jax.lax.scan(fold, jnp.zeros_like(load[0]), (load, segment), reverse=near_end_first)
-    return Lines(divider=divider, resistance=segment * divider, near_end_first=near_end_first)
+    return Lines(divider=divider, segment=segment, near_end_first=near_end_first)
 
 
 def voltage_drop(

@@ -95,15 +95,14 @@ class _SchurSolver(NamedTuple):
     def solve(self, emf: Float[Array, "rows cols"]) -> tuple[Float[Array, "rows cols"], Outcome]:
         g = self.g
         b = g * (emf - self._row_voltages(g * emf))
-        z = self.cols.voltages(b)
-        first = _dot(b, z)
+        z, first = self.cols.voltages_and_power(b)
 
         def advance(s: _Search) -> _Search:
             applied = s.direction_current - g * self._row_voltages(g * s.direction_voltage)
+            # Summed over the difference: its two parts, which other passes could sum, cancel where rows drop much.
             step = s.energy / _dot(s.direction_voltage, applied)
             residual = s.residual - step * applied
-            z = self.cols.voltages(residual)
-            energy = _dot(residual, z)
+            z, energy = self.cols.voltages_and_power(residual)
             ratio = energy / s.energy
             return _Search(
                 current=s.current + step * s.direction_current,
@@ -240,11 +239,10 @@ class Automatic:
     def prepare(self, network: Network) -> "_ChosenSolver":
         """Estimate the drop, and fold the lines where they are needed."""
         tolerance = _reachable(self.tolerance, network.g.dtype)
-        drop = jnp.max(network.drops(network.g))
-        small = drop <= tolerance ** (1 / _FEW_ITERATIONS)
+        small = network.largest_drop() <= tolerance ** (1 / _FEW_ITERATIONS)
 
         def folded(network: Network) -> list[tuple[Array, Array]]:
-            return [(lines.divider, lines.resistance) for lines in _fold(network)]
+            return [(lines.divider, lines.segment) for lines in _fold(network)]
 
         def unused(network: Network) -> list[tuple[Array, Array]]:
             return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(folded, network))

@@ -49,6 +49,17 @@ class Network(NamedTuple):
         """Return the voltage that device currents [A] cost each device, in both lines [V]."""
         return self.column_voltages(current) + self.row_drops(current)
 
+    def largest_drop(self) -> Float[Array, ""]:
+        """Return a bound on the drop at any device over the read voltage, were no voltage lost [1].
+
+        The worst column's farthest node and the worst row's: no device loses more, and what all lose together bounds
+        the factor by which the fixed-point iteration converges.
+        """
+        rows, cols = self.g.shape
+        to_sense = self.r_col_end + self.r_col * jnp.arange(rows - 1, -1, -1, dtype=self.g.dtype)
+        to_driver = self.r_row_end + self.r_row * jnp.arange(cols, dtype=self.g.dtype)
+        return jnp.max(to_sense @ self.g) + jnp.max(self.g @ to_driver)
+
 
 # An error of a thousandth of the largest output is that of an ideal 10-bit converter.
 LARGEST_RESIDUAL = 1e-3
