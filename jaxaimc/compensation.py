@@ -1,21 +1,18 @@
-"""Digital and analog corrections of a chip whose conductances have changed since it was programmed.
+"""Digital corrections of a chip whose conductances have changed since it was programmed.
 
 Drift compensation multiplies the digital scales, after the converters, by the ratio of a reference response to that of
-today. It restores the size of the outputs, not the part of them that fell between two codes; recalibrating the
-converters' range to today's charges does that.
+today. It restores the size of the outputs, not the part of them that fell between two codes; choosing the converters'
+range for today's charges (`jaxaimc.calibration`) does that.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float
 
 from jaxaimc import matrix
-from jaxaimc._checks import check_number
 from jaxaimc._component import component, static
-from jaxaimc.adcs import IdealADC, Symmetric
 from jaxaimc.tile import AnalogConfig
 
 # What `jaxaimc.nn.drift` takes: config, the matrix now and the devices that it was prepared from; the corrected matrix.
@@ -85,61 +82,6 @@ class ColumnCompensation:
         # A column that does not answer at all is left alone.
         factor = jnp.where(now > 0, then / jnp.where(now > 0, now, 1.0), 1.0)
         return replace(prepared, tiles=replace(prepared.tiles, scale=prepared.tiles.scale * factor))
-
-
-def recalibrate_adc(
-    config: AnalogConfig,
-    prepared: matrix.Prepared,
-    x: Float[Array, "*batch n_in"],
-    limits: Float[Array, " candidate"],
-    key: Key[Array, ""] | None = None,
-) -> AnalogConfig:
-    """Choose the symmetric converter range that answers typical inputs best, for the conductances of today.
-
-    The range is the candidate with the least mean squared difference to a converter of infinite resolution and
-    range under the same reads, so that clipping is traded against step size. Called again after drift it follows the
-    shrinking charges. The choice is a minimum over candidates and has no gradient; the range it returns is a leaf that
-    can be refined by one.
-
-    Args:
-        config: The tile; its converter must have a field `range`.
-        prepared: The matrix now.
-        x: Typical inputs.
-        limits: Candidate ranges [fully driven cells], greater than zero, such as
-            `jnp.geomspace(1, config.rows, 50)`.
-        key: Read key, needed where devices have read noise.
-
-    Returns:
-        `config` with `adc.range = Symmetric(limit=...)`.
-
-    Raises:
-        ValueError: If the converter has no range or a candidate is not greater than zero.
-
-    Example:
-        >>> import jax, jax.numpy as jnp
-        >>> from jaxaimc import AnalogConfig, adcs, devices, matrix
-        >>> config = AnalogConfig(device=devices.IdealDevice(), adc=adcs.Uniform(bits=6.0))
-        >>> w, x = (jax.random.normal(jax.random.key(i), (64, 64)) for i in range(2))
-        >>> prepared = matrix.prepare(config, matrix.program(config, w, jax.random.key(2)))
-        >>> float(recalibrate_adc(config, prepared, x, jnp.array([1.0, 8.0, 64.0])).adc.range.limit)
-        8.0
-    """
-    check_number("recalibrate_adc", "limits", limits, low=0.0, open_low=True)
-    if not hasattr(config.adc, "range"):
-        raise ValueError(
-            f"Field `adc` of AnalogConfig must be a converter with a field `range`, but is {type(config.adc).__name__}."
-        )
-
-    def with_limit(limit: Array | float) -> AnalogConfig:
-        return replace(config, adc=replace(config.adc, range=Symmetric(limit=limit)))  # pyright: ignore
-
-    ideal = matrix.mvm(replace(config, adc=IdealADC()), prepared, x, key)
-
-    def error(limit: Float[Array, ""]) -> Float[Array, ""]:
-        return jnp.mean(jnp.square(matrix.mvm(with_limit(limit), prepared, x, key) - ideal))
-
-    limits = jnp.asarray(limits, ideal.dtype)
-    return with_limit(limits[jnp.argmin(jax.lax.map(error, limits))])
 
 
 def _reference(programmed: matrix.Programmed, *, exact: bool) -> matrix.Programmed:

@@ -23,7 +23,7 @@ from jaxaimc.devices.curves import (
     Saturating,
     Tabulated,
 )
-from jaxaimc.devices.generic import independent, inverse_proportional, proportional
+from jaxaimc.devices.generic import independent, inverse_proportional, proportional, uniform_read_noise
 from jaxaimc.devices.hermes import HermesPairPCM, HermesSinglePCM
 from jaxaimc.devices.laws import FlickerNoise, NormalProgramming, NormalReadNoise, PowerLawDrift, UniformProgramming
 from jaxaimc.devices.pcm import (
@@ -107,6 +107,7 @@ __all__ = [
     "milo_current_coefficients",
     "proportional",
     "read_csv",
+    "uniform_read_noise",
     "with_stuck",
     "write_csv",
 ]

@@ -1,7 +1,8 @@
 """Device noise by its dependence on the state alone, for studies that are not about one technology.
 
-`NormalProgramming`, `UniformProgramming` and `NormalReadNoise` take one of these curves; amplitudes are fractions of
-`g_max`. Xiao et al. 2022 (arXiv 2109.01262) compare networks under them.
+`NormalProgramming`, `UniformProgramming` and `NormalReadNoise` take one of these curves, and `uniform_read_noise` takes
+one as its half width; amplitudes are fractions of `g_max`. Xiao et al. 2022 (arXiv 2109.01262) compare networks under
+them.
 
 Example:
     >>> from jaxaimc.devices import Device, NormalProgramming, NormalReadNoise
@@ -11,7 +12,9 @@ Example:
     ... ).validate()
 """
 
-from jaxaimc.devices.curves import Inverse, Polynomial
+from jaxaimc.devices.curves import Curve, Inverse, Polynomial
+from jaxaimc.devices.laws import NormalReadNoise
+from jaxaimc.units import uS
 
 
 def independent(amplitude: float) -> Polynomial:
@@ -49,3 +52,25 @@ def inverse_proportional(amplitude: float, smallest: float) -> Inverse:
         Curve over `r = g / g_max`.
     """
     return Inverse(factor=amplitude, low=smallest)
+
+
+def uniform_read_noise(half_width: Curve, g_max: float = 25 * uS) -> NormalReadNoise:
+    """Return read noise that is uniform within `half_width g_max` of the conductance now.
+
+    Noise is drawn once per output, as a normal with the variance of the sum over all devices. For uniform noise of `n`
+    equal devices that sum has an excess kurtosis of `-1.2 / n` instead of zero, which is all that is lost.
+
+    Args:
+        half_width: Half the width of the distribution over the state [`g_max`].
+        g_max: Conductance scale [S].
+
+    Returns:
+        Read noise with a standard deviation of the half width over the square root of three.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> noise = uniform_read_noise(independent(0.03), g_max=100e-6)
+        >>> round(float(jnp.sqrt(noise.variance(jnp.array(5e-5), jnp.array(5e-5), 0.0))[0]) * 1e6, 3)
+        1.732
+    """
+    return NormalReadNoise(spread=half_width, g_max=g_max, scale=3**-0.5)

@@ -9,14 +9,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
 from jaxaimc._checks import check_number
-from jaxaimc.adcs import Span, Symmetric
+from jaxaimc.calibration import Percentile, RangeRule, has_range
 from jaxaimc.drives import FixedRange
+from jaxaimc.matrix import Prepared
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
 from jaxaimc.nn.dot import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import DeviceParam
 from jaxaimc.tile import AnalogConfig
+
+_PERCENTILE = Percentile()
 
 
 def calibrate(
@@ -24,31 +26,34 @@ def calibrate(
     inputs: Any,
     key: Key[Array, ""],
     *,
-    percentile: float = 99.98,
-    input_ranges: bool = True,
-    adc_ranges: bool = True,
+    input_percentile: float | None = 99.98,
+    adc_rule: RangeRule | None = _PERCENTILE,
 ) -> nnx.Module:
     """Choose the input range and the converters' range of every analog layer from what they see on data.
 
     The network is called once, not jitted, with the digital activations, so that no layer's choice depends on
     another's. A layer's input range is a percentile of the magnitudes of its inputs. With that range set, the charges
-    that its converters would get from a chip of its own are profiled with read noise, and each slice's range is their
-    percentile: symmetric where charges have both signs, else from zero. The percentile of 99.98 is that of Xiao et
-    al. 2022 (arXiv 2109.01262). Converters without a range (`CCO`) keep what they have.
+    that its converters get from the model's chip are profiled with read noise, and the rule chooses from them.
+    Converters without a range (`CCO`) keep what they have.
+
+    A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t, key), inputs, read_key,
+    input_percentile=None)`.
 
     Args:
-        model: Result of `convert`. It is not changed; the result shares its parameters and its chip, if it has one.
-        inputs: Examples as the model takes them.
-        key: Programs the chip whose charges are profiled, and reads it.
-        percentile: Percentage of values that lie within a range, in (50, 100].
-        input_ranges: Whether input ranges are chosen.
-        adc_ranges: Whether the converters' ranges are chosen.
+        model: Result of `convert`, `program` or `drift`. It is not changed; the result shares its parameters and its
+            chip. Without a chip, one is programmed to be profiled and then forgotten.
+        inputs: Examples as the model takes them, a few dozen: all charges of a layer are held in memory.
+        key: Read key; programs the chip where the model has none.
+        input_percentile: Percentage of input magnitudes that lie within a layer's range, in (50, 100]; None leaves
+            the input ranges as they are.
+        adc_rule: How converter ranges are chosen, such as `jaxaimc.calibration.Percentile()` (99.98 %, the rule of
+            Xiao et al. 2022, arXiv 2109.01262) or `LeastError()`; None leaves them as they are.
 
     Returns:
         The model with the chosen ranges in the configs of its layers.
 
     Raises:
-        ValueError: If the model has no analog layer, a layer is not reached by the inputs, or `percentile` is out of
+        ValueError: If the model has no analog layer, a layer is not reached by the inputs, or a percentile is out of
             range.
 
     Example:
@@ -60,69 +65,62 @@ def calibrate(
         >>> type(config.drive.range).__name__, config.adc.range.limit.shape
         ('FixedRange', (1, 1))
     """
-    check_number("calibrate", "percentile", percentile, low=50.0, high=100.0, open_low=True)
+    if input_percentile is not None:
+        check_number("calibrate", "input_percentile", input_percentile, low=50.0, high=100.0, open_low=True)
     chip_key, read_key = jax.random.split(key)
-    chosen: dict[str, AnalogConfig] = {}
+    seen: dict[str, _Seen] = {}
 
     def watch(layer: Any, dot: AnalogDot) -> None:
         dot.analog_mode = "analog"
-        dot.hooks = nnx.List([_Choice(dot.path, chosen, percentile / 100, inputs=input_ranges, adc=adc_ranges)])
+        dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, _Seen()))])
 
-    watched = over_analog_layers(watch, program(model, chip_key))
+    watched = over_analog_layers(watch, model if _is_programmed(model) else program(model, chip_key))
     with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
 
     def set_ranges(layer: Any, dot: AnalogDot) -> None:
-        if dot.path not in chosen:
+        found = seen[dot.path]
+        if found.prepared is None:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
-        dot.config = DeviceParam(chosen[dot.path])
+        config = dot.config.get_value()
+        x = jnp.concatenate(found.inputs)
+        if input_percentile is not None:
+            config = _with_input_range(config, x, input_percentile)
+        if adc_rule is not None and has_range(config.adc):
+            config = adc_rule(config, found.prepared, x, dot.layer_key(read_key))
+        dot.config = DeviceParam(config)
 
     return over_analog_layers(set_ranges, model)
 
 
-class _Ranges:
-    """Where a hook leaves the config that it chose, and how it chooses; opaque to Flax."""
+class _Seen:
+    """Where a hook leaves what its layer saw in all its calls; opaque to Flax."""
 
-    def __init__(self, path: str, chosen: dict[str, AnalogConfig], share: float, *, inputs: bool, adc: bool):
-        self.path, self.chosen, self.share, self.inputs, self.adc = path, chosen, share, inputs, adc
-        self.peak = self.low = self.high = np.zeros(())
+    def __init__(self) -> None:
+        self.inputs: list[Float[Array, "vector n_in"]] = []
+        self.prepared: Prepared | None = None
 
 
-class _Choice(Hook):
-    """Looks at a layer's inputs and charges, and passes on the exact product."""
+class _Watch(Hook):
+    """Keeps a layer's inputs and passes on the exact product."""
 
     needs_key = True
 
-    def __init__(self, path: str, chosen: dict[str, AnalogConfig], share: float, *, inputs: bool, adc: bool):
-        self.ranges = _Ranges(path, chosen, share, inputs=inputs, adc=adc)
+    def __init__(self, seen: _Seen):
+        self.seen = seen
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
-        """Choose the ranges. A layer that is called several times gets what its widest call needs."""
-        ranges, config = self.ranges, call.config
-        if ranges.inputs:
-            ranges.peak = np.maximum(ranges.peak, _quantile(jnp.abs(call.inputs), ranges.share))
-            limit = jnp.asarray(ranges.peak if ranges.peak > 0 else 1.0, jnp.float32)
-            config = replace(config, drive=config.drive.with_range(FixedRange(limit=limit)))  # pyright: ignore
-        if ranges.adc:
-            config = replace(config, adc=config.adc.with_range(self._adc_range(config, call)))
-        ranges.chosen[ranges.path] = config
+        self.seen.inputs.append(call.inputs.reshape(-1, call.inputs.shape[-1]))
+        self.seen.prepared = call.prepared
         return jnp.matmul(call.inputs, call.kernel, precision=jax.lax.Precision.HIGHEST)
 
-    def _adc_range(self, config: AnalogConfig, call: Call) -> Symmetric | Span:
-        ranges = self.ranges
-        charges = matrix.charges(config, call.prepared, call.inputs, call.key)
-        per_slice = np.moveaxis(np.asarray(charges), -2, 0)
-        per_slice = per_slice.reshape(len(per_slice), -1)
-        ranges.low = np.minimum(ranges.low, _quantile(per_slice, 1 - ranges.share, axis=-1))
-        ranges.high = np.maximum(ranges.high, _quantile(per_slice, ranges.share, axis=-1))
-        limit = np.maximum(-ranges.low, ranges.high)
-        # A slice that never carries a charge may have any range.
-        limit = np.where(limit > 0, limit, 1.0)
-        high = jnp.asarray(limit[:, None], jnp.float32)
-        # Rounding may leave the charge of a weight of minus one in an offset cell a hair below zero.
-        if np.any(ranges.low < -1e-3 * limit):
-            return Symmetric(limit=high)  # pyright: ignore[reportArgumentType]
-        return Span(low=jnp.zeros_like(high), high=high)  # pyright: ignore[reportArgumentType]
+
+def _is_programmed(model: nnx.Module) -> bool:
+    dots = [module for _, module in nnx.iter_modules(model) if isinstance(module, AnalogDot)]
+    return bool(dots) and all(dot.prepared is not None for dot in dots)
 
 
-def _quantile(values: Any, share: float, axis: int | None = None) -> np.ndarray:
-    return np.asarray(np.quantile(np.asarray(values, np.float32), share, axis=axis))
+def _with_input_range(config: AnalogConfig, x: Float[Array, "vector n_in"], percentile: float) -> AnalogConfig:
+    peak = np.percentile(np.abs(np.asarray(x, np.float32)), percentile)
+    # A layer that sees nothing but zeros may have any range.
+    limit: Any = jnp.asarray(peak if peak > 0 else 1.0, jnp.float32)
+    return replace(config, drive=config.drive.with_range(FixedRange(limit=limit)))  # pyright: ignore[reportArgumentType]

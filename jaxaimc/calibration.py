@@ -1,0 +1,168 @@
+"""Ranges of converters from the charges that they get: after programming, and again when devices have drifted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import matrix
+from jaxaimc._checks import check_integer, check_number
+from jaxaimc._component import component, static
+from jaxaimc.adcs import ADC, IdealADC, Span, Symmetric
+from jaxaimc.tile import AnalogConfig
+
+# Config, matrix now, typical inputs and read key to the config with the converter's range chosen.
+RangeRule = Callable[[AnalogConfig, matrix.Prepared, Array, Any], AnalogConfig]
+
+
+@component
+class _Probe:
+    """Stands for any range, to see whether a converter takes one."""
+
+    mark: Any
+
+
+@component
+class Percentile:
+    """Converter ranges that hold a percentage of the charges, for each slice its own.
+
+    A range is about zero where charges have both signs, else it begins there. The default is the rule of Xiao et al.
+    2022 (arXiv 2109.01262). All charges are held in memory: a few dozen typical inputs do.
+
+    Attributes:
+        percentile: Percentage of the charges that lie within the range, in (50, 100].
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxaimc import AnalogConfig, adcs, devices, matrix, wires
+        >>> config = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.Uniform(bits=6))
+        >>> prepared = matrix.prepare(config, matrix.program(config, jnp.eye(4), jax.random.key(0)))
+        >>> Percentile(percentile=100.0)(config, prepared, jnp.eye(4)).adc.range.high.tolist()
+        [[1.0]]
+    """
+
+    percentile: float = 99.98
+
+    def __call__(
+        self,
+        config: AnalogConfig,
+        prepared: matrix.Prepared,
+        x: Float[Array, "*batch n_in"],
+        key: Key[Array, ""] | None = None,
+    ) -> AnalogConfig:
+        """Return `config` with the converter's range chosen; not to be called under jit.
+
+        Args:
+            config: The tile.
+            prepared: The matrix, fresh or drifted.
+            x: Typical inputs.
+            key: Read key, with which the charges have read noise; without one they have none.
+
+        Returns:
+            `config` whose converter has a `Symmetric` or a `Span` with a limit for each slice, shape (slice, 1).
+
+        Raises:
+            ValueError: If the converter has no range, or `percentile` is out of range.
+        """
+        check_number("Percentile", "percentile", self.percentile, low=50.0, high=100.0, open_low=True)
+        _check_has_range(config.adc)
+        found = _charge_range(config, prepared, x, key, self.percentile)
+        return replace(config, adc=config.adc.with_range(found))
+
+
+@component
+class LeastError:
+    """Converter ranges that answer typical inputs best: clipping is traded against the size of a step.
+
+    Candidates are parts of the largest charges, the same part for all slices. The choice has the least mean squared
+    difference to a converter of infinite resolution and range under the same reads. It is a minimum over candidates
+    and has no gradient; the range that it returns is a leaf that can be refined by one.
+
+    Attributes:
+        candidates: Number of ranges that are tried.
+        smallest: Smallest range that is tried [share of the largest charge].
+
+    Example:
+        >>> import jax
+        >>> from jaxaimc import AnalogConfig, adcs, devices, matrix
+        >>> config = AnalogConfig(device=devices.IdealDevice(), adc=adcs.Uniform(bits=4))
+        >>> w, x = (jax.random.normal(jax.random.key(i), (64, 64)) for i in range(2))
+        >>> prepared = matrix.prepare(config, matrix.program(config, w, jax.random.key(2)))
+        >>> all_of_it, best = (rule(config, prepared, x).adc.range.limit for rule in (Percentile(), LeastError()))
+        >>> 0.5 < float(best[0, 0] / all_of_it[0, 0]) < 0.9
+        True
+    """
+
+    candidates: int = static(default=32)
+    smallest: float = 1 / 32
+
+    def __post_init__(self) -> None:
+        check_integer("LeastError", "candidates", self.candidates, low=2, high=10_000)
+
+    def __call__(
+        self,
+        config: AnalogConfig,
+        prepared: matrix.Prepared,
+        x: Float[Array, "*batch n_in"],
+        key: Key[Array, ""] | None = None,
+    ) -> AnalogConfig:
+        """Return `config` with the converter's range chosen; see `Percentile`.
+
+        The key is needed where devices or the converter are noisy.
+
+        Raises:
+            ValueError: If the converter has no range, or `smallest` is not in (0, 1].
+        """
+        check_number("LeastError", "smallest", self.smallest, low=0.0, high=1.0, open_low=True)
+        _check_has_range(config.adc)
+        largest = _charge_range(config, prepared, x, key, 100.0)
+        ideal = matrix.mvm(replace(config, adc=IdealADC()), prepared, x, key)
+
+        def shrunk(part: Float[Array, ""]) -> AnalogConfig:
+            return replace(config, adc=config.adc.with_range(jax.tree.map(lambda limit: part * limit, largest)))
+
+        def error(part: Float[Array, ""]) -> Float[Array, ""]:
+            return jnp.mean(jnp.square(matrix.mvm(shrunk(part), prepared, x, key) - ideal))
+
+        parts = jnp.geomspace(self.smallest, 1.0, self.candidates, dtype=ideal.dtype)
+        return shrunk(parts[jnp.argmin(jax.lax.map(error, parts))])
+
+
+def has_range(adc: ADC) -> bool:
+    """Return whether a converter has a range that can be set; an oscillator that counts has none.
+
+    Args:
+        adc: The converter.
+    """
+    mark = object()
+    return any(leaf is mark for leaf in jax.tree.leaves(adc.with_range(_Probe(mark=mark))))
+
+
+def _check_has_range(adc: ADC) -> None:
+    if not has_range(adc):
+        raise ValueError(
+            f"Field `adc` of AnalogConfig must be a converter with a range, but {type(adc).__name__} has none."
+        )
+
+
+def _charge_range(
+    config: AnalogConfig,
+    prepared: matrix.Prepared,
+    x: Float[Array, "*batch n_in"],
+    key: Key[Array, ""] | None,
+    percentile: float,
+) -> Symmetric | Span:
+    charges = np.moveaxis(np.asarray(matrix.charges(config, prepared, x, key), np.float32), -2, 0)
+    charges = charges.reshape(len(charges), -1)
+    low, high = np.percentile(charges, [100 - percentile, percentile], axis=1)
+    limit = np.maximum(-low, high)
+    # A slice that never carries a charge may have any range.
+    limit = np.where(limit > 0, limit, 1.0)
+    reach: Any = jnp.asarray(limit[:, None], jnp.float32)
+    zero: Any = jnp.zeros_like(reach)
+    # Rounding may leave the charge of a weight of minus one in an offset cell a hair below zero.
+    return Symmetric(limit=reach) if np.any(low < -1e-3 * limit) else Span(low=zero, high=reach)
