@@ -2,6 +2,8 @@
 
 import math
 
+import jax.numpy as jnp
+
 from jaxaimc.adcs import (
     CCO,
     BothEnds,
@@ -212,11 +214,15 @@ def asim(
     Returns:
         The config.
 
+    Raises:
+        ValueError: If `signs` drives with both polarities: the converter counts from zero.
+
     Example:
         >>> from jaxaimc import presets
         >>> presets.asim(weight_bits=4, adc_bits=6).adc.bits
         6
     """
+    _check_macro_signs("asim", signs)
     return AnalogConfig(
         cell=BitPlanes(bits=weight_bits),
         device=IdealDevice(),
@@ -236,43 +242,69 @@ def collapsed_asim(
     adc_bits: float = 8.0,
     rows: int = 256,
     cols: int = 256,
+    group: int = 1,
+    signs: Signs = _UNSIGNED,
     fixed: float = 0.0,
 ) -> AnalogConfig:
     """A stand-in for `asim` with one product and one draw instead of one per pair of planes, for training.
 
     As long as nothing clips, the independent errors of all conversions add up to one that is very nearly Gaussian:
     each has the variance of the noise and of the rounding, `fixed^2 + (1 / (2**adc_bits - 1))^2 / 12` of full scale,
-    and conversion `(i, j)` counts `4**(i + j)`, so `sigma = rows sqrt(variance (4**W - 1) / 3 (4**X - 1) / 3)` in
-    integer units and for each tile (our derivation). Weights and inputs are quantised as in `asim`. The rounding is
-    uniform only where noise or many different sums make it so: without noise and with `rows = 2**adc_bits - 1`, `asim`
-    is exact and this is not.
+    and counts with the square of its plane's and its slice's significance. Bit by bit that is `sigma = rows
+    sqrt(variance (4**W - 1) / 3 (4**X - 1) / 3)` in integer units and for each tile (our derivation). Weights and
+    inputs are quantised as in `asim`. The rounding is uniform only where noise or many different sums make it so:
+    without noise and with `rows = 2**adc_bits - 1`, `asim` is exact and this is not. Noise that depends on the signal
+    does not collapse, since its variance differs from plane to plane.
 
     Args:
         weight_bits: Weight bits, sign included.
-        input_bits: Input bits, sign included; inputs are driven by sign and magnitude in one cycle.
+        input_bits: Input bits, sign included if there is one.
         adc_bits: Resolution of the converter that is stood in for [bit].
         rows: Rows of the macro.
         cols: Columns of the macro.
+        group: Input bits that the macro drives at once.
+        signs: How the macro drives negative inputs; here they are driven in one cycle, with the opposite polarity.
         fixed: Noise of a conversion [share of full scale].
 
     Returns:
         The config.
 
+    Raises:
+        ValueError: As `asim`.
+
     Example:
         >>> from jaxaimc import presets
-        >>> round(float(presets.collapsed_asim(fixed=0.001).adc.sigma), 3)
+        >>> from jaxaimc.drives import TwosComplement
+        >>> round(float(presets.collapsed_asim(signs=TwosComplement(), fixed=0.001).adc.sigma), 3)
         0.524
     """
+    _check_macro_signs("collapsed_asim", signs)
+    serial = BitSerial(bits=input_bits, group=group, signs=signs)
+    serial.validate()
     variance = fixed**2 + (1 / (2**adc_bits - 1)) ** 2 / 12
-    planes = (4**weight_bits - 1) / 3 * (4**input_bits - 1) / 3
-    largest = (2 ** (weight_bits - 1) - 1) * (2 ** (input_bits - 1) - 1)
+    one_cycle = BitGroups(
+        widths=(signs.digit_bits(input_bits),),
+        signs=signs if signs == Unsigned() else Polarity(),
+        range=AbsoluteMaximum(),
+    )
+    _, weights = signs.planes(jnp.zeros(1), serial.widths)
+    planes = [serial.digit * weight / one_cycle.digit for weight in weights]
+    slices = BitPlanes(bits=weight_bits).significance
     return AnalogConfig(
         cell=Quantised(cell=Differential(), states=2 ** (weight_bits - 1)),
         device=IdealDevice(),
         wires=NoWires(),
-        drive=Amplitude(bits=input_bits, range=AbsoluteMaximum()),
-        adc=GaussianADC(sigma=rows * math.sqrt(variance * planes) / largest),
+        drive=one_cycle,
+        adc=GaussianADC(sigma=rows * math.sqrt(variance) * math.hypot(*planes) * math.hypot(*slices)),
         rows=rows,
         cols=cols,
         column_scales=False,
     )
+
+
+def _check_macro_signs(owner: str, signs: Signs) -> None:
+    if signs == Polarity():
+        raise ValueError(
+            f"Argument `signs` of {owner} must be Unsigned, TwosComplement or TwoPasses, whose charges are never "
+            "negative, as the converter's range begins at zero, but is Polarity."
+        )

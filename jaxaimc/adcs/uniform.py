@@ -59,9 +59,10 @@ class Uniform(Alike):
         low, high = self.range.bounds(readout, steps)
         grid = self.codes.grid(low, high, steps)
         if self.noise.noisy:
-            q = clip(q, low, high)
             draw = normal(key, q.shape, q.dtype, axes=AXES, where=NOISY)
-            q = q + jnp.asarray(self.noise.sigma(q, low, high, grid.step), q.dtype) * draw
+            # A charge beyond the range is noisy too, but the noise knows charges within it only.
+            sigma = self.noise.sigma(clip(q, low, high), low, high, grid.step)
+            q = q + jnp.asarray(sigma, q.dtype) * draw
             key = None if key is None else fold_in(key, 1)
         inside = clip(q, grid.bottom, grid.top)
         y = grid.origin + grid.step * self.rounding.round((inside - grid.origin) / grid.step, key)

@@ -1,5 +1,6 @@
 """Several differential pairs per weight."""
 
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -78,10 +79,17 @@ class Pairs:
         """Check factors and conductance window.
 
         Raises:
-            ValueError: If a factor is not greater than zero, there is none, or the window is empty.
+            ValueError: If a factor is not greater than zero or less than the one before, there is none, or the window
+                is empty.
         """
         if not len(self.factors):
             raise ValueError("Field `factors` of Pairs must hold at least one factor, but is empty.")
         for factor in self.factors:
             check_number("Pairs", "factors", factor, low=0.0, open_low=True)
+        known = [float(factor) for factor in self.factors if not isinstance(factor, jax.core.Tracer)]
+        if known != sorted(known):
+            raise ValueError(
+                "Field `factors` of Pairs must begin with the least significant pair and not fall, but is "
+                f"{tuple(known)}."
+            )
         check_window("Pairs", self.g_min, self.g_max)

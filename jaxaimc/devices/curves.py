@@ -36,7 +36,7 @@ class Polynomial:
     """`c_0 + c_1 r + c_2 r^2 + ...`, with `r` clamped to `[low, high]`.
 
     Attributes:
-        coefficients: `c_0, c_1, ...`, constant first; in a `Timeline` an array of shape (time, coefficient).
+        coefficients: Coefficients of `r`, the constant first; in a `Timeline` an array of shape (time, coefficient).
         low: Smallest state of the fit [1].
         high: Largest state of the fit [1].
 

@@ -5,7 +5,9 @@ to 25 uS. A device of another `g_max` is scaled with it, as the publications do.
 """
 
 import jax
+import jax.core
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
@@ -161,7 +163,7 @@ class FlickerNoise:
         amplitude: Amplitude over the state; negative values count as zero.
         t_read: Duration of a read [s].
         g_max: Conductance scale of the fit [S].
-        full_scale: `g_max` in the unit of the fit; acts where the amplitude is not proportional.
+        full_scale: `g_max` in the unit of the fit; one where the amplitude is proportional, where it could not act.
         scale: Factor on the spread.
         proportional: Whether the amplitude is a fraction of the conductance, or a conductance.
     """
@@ -190,9 +192,15 @@ class FlickerNoise:
         """Check scales, read time and curve.
 
         Raises:
-            ValueError: If a field is out of its range.
+            ValueError: If a field is out of its range, or `full_scale` is set where it could not act.
         """
         _check_scales(self)
+        known = not isinstance(self.full_scale, jax.core.Tracer)
+        if self.proportional and known and np.any(np.asarray(self.full_scale) != 1):
+            raise ValueError(
+                f"Field `full_scale` of {type(self).__name__} must be 1 where `proportional` is true, because a "
+                f"fraction of the conductance has no unit to convert, but is {self.full_scale}."
+            )
         check_number(type(self).__name__, "t_read", self.t_read, "s", low=0.0, open_low=True)
         self.amplitude.validate()
 

@@ -27,7 +27,7 @@ class PCMProgrammingNoise(NormalProgramming):
     Attributes:
         spread: The polynomial [uS for 25 uS].
         g_max: Conductance scale of the fit [S].
-        full_scale: 25, the published `g_max` in uS.
+        full_scale: The published `g_max` in uS.
         scale: Factor on the published spread.
     """
 
@@ -44,7 +44,7 @@ class PCMJoshiProgrammingNoise(NormalProgramming):
     Attributes:
         spread: The polynomial in `r = g / 25 uS` [uS for 25 uS].
         g_max: Conductance scale of the fit [S].
-        full_scale: 25, the published `g_max` in uS.
+        full_scale: The published `g_max` in uS.
         scale: Factor on the published spread.
     """
 
@@ -83,7 +83,7 @@ class PCMFlickerNoise(FlickerNoise):
         amplitude: `Q` over the state [1].
         t_read: Duration of a read [s].
         g_max: Conductance scale of the fit [S].
-        full_scale: Without effect here: the amplitude is proportional.
+        full_scale: One; the amplitude is proportional and has no unit.
         scale: Factor on the published spread.
         proportional: True, `Q` is a fraction of the conductance.
     """

@@ -78,9 +78,10 @@ class BitSerial:
         """Check pulse, voltage and range.
 
         Raises:
-            ValueError: If one is out of its range.
+            ValueError: If one is out of its range, or `group` is more than the bits there are to drive.
         """
         _validate("BitSerial", self)
+        check_integer("BitSerial", "group", self.group, low=1, high=self.signs.digit_bits(self.bits))
 
 
 @component
