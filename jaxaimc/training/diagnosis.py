@@ -1,7 +1,7 @@
 """Where a loss stopped being finite: which parameter, input or layer came first."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -78,12 +78,13 @@ def first_not_finite(parameters: dict[str, Array], inputs: Array, compute: Any, 
 
     def watch(path: tuple, node: Any) -> Any:
         if isinstance(node, (nnx.Linear, nnx.LinearGeneral)):
-            if isinstance(node.dot_general, AnalogDot):
-                node.dot_general.__class__ = _WatchedAnalog
-                node.dot_general.record = record
+            dot: Any = node.dot_general
+            if isinstance(dot, AnalogDot):
+                dot.__class__ = _WatchedAnalog
+                cast(Any, dot).record = record
             else:
                 name = "/".join(str(part) for part in path)
-                node.dot_general = nnx.data(_Watched(node.dot_general, name, record))
+                node.dot_general = nnx.data(_Watched(dot, name, record))
         return node
 
     losses = compute(nnx.recursive_map(watch, model))

@@ -1,4 +1,4 @@
-"""The digital training program."""
+"""The training program."""
 
 import dataclasses
 import time
@@ -16,6 +16,7 @@ from jaxaimc import checkpoints
 from jaxaimc.task import Recipe, Split, Task
 from jaxaimc.training.attach import as_digital
 from jaxaimc.training.diagnosis import first_not_finite
+from jaxaimc.training.precision import widened, with_digital_dtype
 from jaxaimc.training.progress import Progress
 from jaxaimc.training.restore import scales, weights
 from jaxaimc.training.resume import Saved, Saver
@@ -73,6 +74,7 @@ def fit(
     trainable: Any = TRAINABLE,
     microbatches: int = 1,
     mesh: jax.sharding.Mesh | None = None,
+    digital_dtype: Any = None,
     scorer: Callable[[Task, Any, Split], float] | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Callable[[Progress], None] | None = None,
@@ -96,6 +98,8 @@ def fit(
         microbatches: Parts in which each batch is computed, one after the other, to save memory; must divide it.
         mesh: Devices over which each batch is spread along the mesh's first axis, which must divide it; results differ
             from those of one device by the order of sums only.
+        digital_dtype: Floating type in which the digital part computes while it is trained, such as `jnp.bfloat16`, see
+            `jaxaimc.training.precision`; None for the network's own. The trained network is scored in its own.
         scorer: Score of the trained network on the test examples, `(task, model, split) -> score`, such as
             `on_fresh_chips()`; None for the digital network's.
         notes: Further facts that identify the run, as JSON values; stored in the checkpoint and compared on resuming.
@@ -106,12 +110,14 @@ def fit(
 
     Raises:
         ValueError: If the batch is larger than the training set or cannot be divided as asked, or the folder holds
-            another run.
+            another run, or `digital_dtype` is no floating type.
         TrainingDivergedError: If the loss or its gradient becomes NaN or infinite; names the step and the first
             parameter or layer that did. Saved states stay.
         FileNotFoundError: If the task's data are absent.
     """
     recipe = task.recipe if recipe is None else recipe
+    if digital_dtype is not None:
+        notes = {**(notes or {}), "digital_dtype": jnp.dtype(digital_dtype).name}
     train, test = task.split("train"), task.split("test")
     if recipe.batch > len(train):
         raise ValueError(
@@ -134,13 +140,18 @@ def fit(
         "examples": len(train),
     }
     optimizer = default_optimizer(recipe, plan.steps) if optimizer is None else optimizer
+    objective = objective or _digital(task)
+    learner = network
+    if digital_dtype is not None:
+        whole = network.merge(parameters, others)
+        learner = Network.split(with_digital_dtype(whole, digital_dtype), trainable)[0]
     run = _Run(
         plan=plan,
         recipe=recipe,
         train=train,
-        network=network,
-        objective=objective or _digital(task),
-        chunk=make_chunk(network, optimizer, objective or _digital(task), recipe, microbatches=microbatches),
+        network=learner,
+        objective=objective,
+        chunk=make_chunk(learner, optimizer, objective, recipe, microbatches=microbatches),
         mesh=None if mesh is None else _automatic(mesh),
         progress=progress or _silent,
     )
@@ -182,7 +193,7 @@ def fit(
 def _digital(task: Task) -> Objective:
     def objective(model: Any, inputs: Any, targets: Any, key: Any, step: Any) -> Any:
         del key, step  # the digital forward pass is deterministic
-        return task.loss(as_digital(model)(inputs), targets)
+        return task.loss(widened(as_digital(model)(inputs)), targets)
 
     return objective
 

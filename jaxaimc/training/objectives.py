@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, Key
 from jaxaimc import nn
 from jaxaimc.training.attach import as_digital, in_mode
 from jaxaimc.training.output_noise import with_mean_field_noise
+from jaxaimc.training.precision import widened
 from jaxaimc.training.random import fast_key
 from jaxaimc.training.steps import Objective
 from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
@@ -162,7 +163,7 @@ def objective(loss: Loss, forward: Forward) -> Objective:
     def total(
         model: nnx.Module, inputs: Array, targets: Array, key: Key[Array, ""], step: Int[Array, ""]
     ) -> Float[Array, " batch"]:
-        return loss(forward(model, inputs, key, step), targets)
+        return loss(widened(forward(model, inputs, key, step)), targets)
 
     return total
 
@@ -200,7 +201,7 @@ def distillation(
         taught: Any = nnx.merge(graph, state, copy=True)
         taught.eval()
         wanted = jax.nn.log_softmax(jax.lax.stop_gradient(taught(inputs)) / temperature)
-        outputs = forward(model, inputs, key, step)
+        outputs = widened(forward(model, inputs, key, step))
         found = jax.nn.log_softmax(outputs / temperature)
         divergence = jnp.sum(jnp.exp(wanted) * (wanted - found), axis=-1)
         return (1 - weight) * loss(outputs, targets) + weight * temperature**2 * divergence

@@ -19,6 +19,7 @@ from flax import nnx
 from jaxaimc import nn, presets
 from jaxaimc.task import Split
 from jaxaimc.training import TrainingDivergedError, fit
+from jaxaimc.training.attach import as_digital, attach
 from jaxaimc.training.objectives import circuit, digital, many_chips, objective
 from jaxaimc.training.ranges import learn_input_ranges
 
@@ -172,6 +173,51 @@ def test_divergence_is_found_behind_analog_layers_on_many_chips():
     model = nn.convert(task.build(jax.random.key(0)), presets.tile_circuit())
     with pytest.raises(TrainingDivergedError, match="layer 'head' is the first whose inputs are not finite"):
         fit(task, model=model, objective=objective(task.loss, many_chips(circuit(), 2)))
+
+
+class Seen(nn.Hook):
+    """Records the types around an analog product when it is traced."""
+
+    types = []  # noqa: RUF012
+
+    def after(self, call, outputs):
+        self.types.append((call.inputs.dtype, call.kernel.dtype, outputs.dtype))
+        return outputs
+
+
+def test_only_the_digital_part_computes_in_a_shorter_type():
+    seen = []
+
+    class Normed(Plain):
+        def __init__(self, rngs):
+            super().__init__(rngs)
+            self.norm = nnx.LayerNorm(8, rngs=rngs)
+
+        def __call__(self, inputs):
+            hidden = self.norm(self.hidden(inputs))
+            seen.append(hidden.dtype)
+            return self.head(jax.nn.relu(hidden))
+
+    task = plain_task(build=lambda key: Normed(nnx.Rngs(key)))
+    model = attach(nn.convert(task.build(jax.random.key(0)), presets.tile_circuit()), lambda dot: Seen())
+    total = objective(task.loss, circuit())
+    short, plain = (fit(task, model=model, objective=total, digital_dtype=dtype) for dtype in (jnp.bfloat16, None))
+    assert {dtype.name for dtype in seen} == {"bfloat16", "float32"}
+    # The drive takes what the digital part made; conductances and charges stay in single precision.
+    assert {tuple(d.name for d in types) for types in Seen.types} == {("float32", "float32", "float32")}
+    np.testing.assert_allclose(short.losses, plain.losses, rtol=0.02)
+    assert short.losses != plain.losses
+    assert {leaf.dtype for leaf in jax.tree.leaves(numbers(short.model))} == {np.dtype("float32")}
+    seen.clear()
+    as_digital(short.model)(jnp.ones((2, 3)))
+    assert seen == [jnp.float32]
+    digital_only = fit(task, digital_dtype=jnp.bfloat16)
+    np.testing.assert_allclose(digital_only.losses, fit(task).losses, rtol=0.02)
+
+
+def test_bad_types_are_refused():
+    with pytest.raises(ValueError, match="must be a floating type, but is int32"):
+        fit(TASK, digital_dtype=jnp.int32)
 
 
 def test_the_digital_objective_ignores_the_tiles():
