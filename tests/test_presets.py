@@ -1,14 +1,22 @@
 """Published systems: the values of their papers, and that they can be written, read and run."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import analog_matmul, config_files, presets
+from jaxaimc import analog_matmul, config_files, matrix, presets
+from jaxaimc.adcs import Readout
+from jaxaimc.drives import Polarity
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
 
-PRESETS = [make for name, make in vars(presets).items() if getattr(make, "__module__", "") == presets.__name__]
+PRESETS = [
+    make
+    for name, make in vars(presets).items()
+    if getattr(make, "__module__", "") == presets.__name__ and not name.startswith("_")
+]
 
 
 @pytest.mark.parametrize("make", PRESETS)
@@ -16,7 +24,8 @@ def test_preset_is_valid_and_survives_json(make):
     config = make()
     config.validate()
     read = config_files.loads(config_files.dumps(config))
-    assert jax.tree.structure(read) == jax.tree.structure(config)
+    # Structures of different classes without leaves compare equal: the words say which classes they are.
+    assert read.describe() == config.describe()
     jax.tree.map(np.testing.assert_array_equal, read, config)
 
 
@@ -55,3 +64,76 @@ def test_tile_circuit_reads_with_the_noise_of_the_paper():
     g = jnp.asarray(25 * uS)
     sigma = [float(noise.sigma(g, duration * ns)) / uS for duration in (1, 10, 127)]
     np.testing.assert_allclose(sigma, [0.7625, 0.4747, 0.3213], rtol=2e-4)
+
+
+def test_standard_aimc_has_the_noise_of_the_paper(x64):
+    """`0.0175 sqrt(sum |w| x^2) xi + 0.04 xi'` on a product of 400 reads, and rounding to 254 steps over 20."""
+    config = presets.standard_aimc()
+    w = jax.random.uniform(jax.random.key(0), (64, 1), minval=-0.2, maxval=0.2)
+    x = jax.random.uniform(jax.random.key(1), (64,), minval=-1)
+    w = w.at[0].set(1.0)
+    reads = np.asarray(analog_matmul(config, w, jnp.tile(3.0 * x, (20_000, 1)), jax.random.key(2)))[:, 0] / 3.0
+    variance = 0.0175**2 * float(jnp.sum(jnp.abs(w[:, 0]) * x**2)) + 0.04**2 + (20 / 254) ** 2 / 12
+    assert reads.var() == pytest.approx(variance, rel=0.03)
+    assert reads.mean() == pytest.approx(float(x @ w[:, 0]), abs=0.01)
+    steps = reads / (20 / 254)
+    np.testing.assert_allclose(steps, np.round(steps), atol=1e-6)
+
+
+def test_standard_aimc_saturates_at_ten(x64):
+    """Noise is added before the bound of the converter, not to what is left behind it."""
+    w = jnp.ones((20, 1))
+    y = analog_matmul(presets.standard_aimc(), w, jnp.full((200, 20), 3.0), jax.random.key(2))
+    np.testing.assert_allclose(y / 3.0, 10.0, rtol=1e-9)
+
+
+def test_isaac_loses_nothing(x64):
+    """Its converters have a code for every sum: 16-bit weights and inputs come out exactly, on two tile rows."""
+    config = presets.isaac()
+    w = np.array(jax.random.randint(jax.random.key(0), (200, 3), -32767, 32768)).astype(float)
+    x = np.array(jax.random.randint(jax.random.key(1), (4, 200), -32767, 32768)).astype(float)
+    w[0, 0], x[:, 0] = 32767, 32767
+    prepared = matrix.prepare(config, matrix.program(config, jnp.asarray(w), jax.random.key(2)))
+    np.testing.assert_allclose(matrix.mvm(config, prepared, jnp.asarray(x)), x @ w, rtol=1e-9, atol=1e-3)
+
+
+def test_isaac_has_the_values_of_the_paper():
+    config = presets.isaac()
+    assert (config.rows, config.cols, config.drive.bits, config.drive.t_pulse) == (128, 128, 16, 100 * ns)
+    assert config.cell.cell.widths == (2,) * 8
+    # Every sum of 128 cells of three steps has a code: 384 of 511.
+    low, high = config.adc.range.bounds(Readout(jnp.ones(()), 128, 128), 511.0)
+    assert (low, high) == (0.0, pytest.approx(511 / 3))
+
+
+def test_prime_has_the_values_of_the_paper():
+    config = presets.prime()
+    assert (config.rows, config.cols, config.adc.bits, config.drive.widths) == (256, 256, 6, (3, 3))
+    assert config.cell.widths == (4, 4)
+    assert (1 / config.cell.g_min, 1 / config.cell.g_max) == (pytest.approx(20e3), pytest.approx(1e3))
+
+
+def test_crosssim_sonos_has_the_values_of_the_paper():
+    config = presets.crosssim_sonos()
+    assert (config.rows, config.cols, config.adc.bits, config.cell.states) == (1152, 256, 8, 128)
+    assert config.drive.accumulates
+    assert not config.column_scales
+    # A weight of zero has two devices at zero current.
+    np.testing.assert_array_equal(config.cell.encode(jnp.zeros((2, 2))), 0.0)
+
+
+@pytest.mark.parametrize("make", PRESETS)
+def test_description_names_every_field_with_its_unit(make):
+    text = make().describe()
+    assert "rows = " in text
+    for line in text.splitlines():
+        if " g_max = " in line or " g_min = " in line:
+            assert re.search(r"= [0-9.]+ [munp]?S ", line), line
+        if " v_read = " in line:
+            assert re.search(r"= [0-9.]+ m?V ", line), line
+
+
+@pytest.mark.parametrize("make", [presets.asim, presets.collapsed_asim])
+def test_bad_signs_of_the_macro(make):
+    with pytest.raises(ValueError, match=r"`signs` of .*asim must be Unsigned, TwosComplement or TwoPasses"):
+        make(signs=Polarity())

@@ -199,6 +199,14 @@ def test_noise_has_its_deviation(x64, noise, sigma):
     assert y.std() == pytest.approx(sigma, rel=3 / np.sqrt(80000))
 
 
+def test_noise_does_not_eat_into_saturation(x64):
+    """A charge far beyond the range stays saturated; one at its end is half of the time below."""
+    adc = Uniform(bits=20, range=Symmetric(limit=10.0), noise=ChargeNoise(rms=0.1))
+    y = np.asarray(convert(adc, np.tile([[[[12.0, 10.0]]]], (4000, 1, 1, 1)), cols=2))[:, 0, 0]
+    np.testing.assert_allclose(y[:, 0], 10.0)
+    assert np.mean(y[:, 1] < 10 - 1e-4) == pytest.approx(0.5, abs=0.03)
+
+
 def test_gain_and_offset_spread(x64):
     adc = Spread(adc=IdealADC(), gain=0.05, offset=0.4)
     y = np.asarray(convert(adc, np.array([0.0, 10.0])[:, None, None, None] * np.ones((1, 1, 1, 5000)), cols=5000))

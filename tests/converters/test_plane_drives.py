@@ -143,6 +143,10 @@ def test_a_learned_range_forward_is_a_fixed_one(x64):
     [
         (lambda: BitSerial(bits=1), r"`bits` of BitSerial must be an integer in \[2, 16\], but is 1"),
         (lambda: BitSerial(group=0), r"`group` of BitSerial must be an integer in \[1, 16\], but is 0"),
+        (
+            lambda: BitSerial(bits=4, group=4).validate(),
+            r"`group` of BitSerial must be an integer in \[1, 3\], but is 4",
+        ),
         (lambda: BitGroups(widths=(3, 0)), r"`widths` of BitGroups .* but is \(3, 0\)"),
         (lambda: BitGroups(widths=(9, 9)), r"`widths` of BitGroups .* but is \(9, 9\)"),
         (lambda: Amplitude(v_read=-1.0).validate(), r"`v_read` of Amplitude must be in \(0, inf\) V, but is -1 V"),

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from jaxaimc import AnalogConfig, tile
+from jaxaimc.adcs import IdealADC
 from jaxaimc.cells import (
     BitPlanes,
     Differential,
@@ -19,6 +21,9 @@ from jaxaimc.cells import (
     UnitColumn,
     off_conductance,
 )
+from jaxaimc.devices import IdealDevice, with_stuck
+from jaxaimc.drives import Amplitude
+from jaxaimc.wires import NoWires
 
 W = np.array([[1.0, -1.0, 0.5, -0.3], [0.01, 0.0, -0.77, 0.25]])
 CODES = np.array([[127, -127, 64, -38], [1, 0, -98, 32]])
@@ -137,6 +142,29 @@ def test_states_are_equally_spaced_and_hold_zero(x64):
     np.testing.assert_allclose(read_back(cell, np.zeros((1, 1))), 0.0, atol=1e-12)
 
 
+@pytest.mark.parametrize("cell", [*EXACT[:3], *ROUNDED[:5]], ids=lambda c: type(c).__name__)
+def test_stuck_devices_act_on_their_own_slice_and_polarity(x64, cell):
+    """A tenth stuck on, a tenth off: the tile multiplies by what the stuck conductances decode to, day after day."""
+    g_on = cell.g_min + cell.g_span
+    device = with_stuck(IdealDevice(), on=0.1, off=0.1, g_on=g_on, g_off=cell.g_min)
+    parts = {"wires": NoWires(), "adc": IdealADC(), "rows": 40, "cols": 30, "column_scales": False}
+    config = AnalogConfig(cell=cell, device=device, drive=Amplitude(bits=16), **parts)
+    w = jax.random.uniform(jax.random.key(0), (40, 30), minval=-0.9, maxval=0.9).at[0, 0].set(1.0)
+    key = jax.random.key(1)
+    programmed = tile.program(config, w, key)
+    moved = np.asarray(programmed.g != cell.encode(w))
+    at_end = np.isin(np.asarray(programmed.g)[moved], [float(g_on), float(cell.g_min)])
+    # Programming may move healthy devices at the stuck conductance by one step of arithmetic.
+    assert np.mean(at_end | (np.abs(np.asarray(programmed.g - cell.encode(w)))[moved] < 1e-20)) == 1.0
+    assert 0.08 < np.mean(np.abs(np.asarray(programmed.g - cell.encode(w))) > 1e-12) < 0.21
+    charges = jnp.einsum("sprc,p->rsc", programmed.g, jnp.asarray(cell.signs)) / cell.g_span
+    seen = cell.decode(charges, jnp.ones(40))
+    x = jnp.eye(40)
+    for t in (0.0, 1e7):
+        prepared = tile.prepare(config, tile.drift(config, programmed, t, key))
+        np.testing.assert_allclose(tile.mvm(config, prepared, x), seen, atol=1e-9)
+
+
 def test_on_off_ratio():
     assert off_conductance(25e-6, 50.0) == pytest.approx(0.5e-6)
     assert off_conductance(25e-6, np.inf) == 0.0
@@ -153,6 +181,7 @@ def test_on_off_ratio():
         (lambda: OffsetSlices(bits=8, widths=()), r"`widths` of OffsetSlices .* but is \(\)"),
         (lambda: BitPlanes(bits=1), r"`bits` of BitPlanes must be an integer in \[2, 16\], but is 1"),
         (lambda: Pairs(factors=()).validate(), "`factors` of Pairs must hold at least one factor"),
+        (lambda: Pairs(factors=(3.0, 1.0)).validate(), "`factors` of Pairs must begin with the least significant pair"),
         (lambda: Pairs(factors=(1.0, 0.0)).validate(), r"`factors` of Pairs must be in \(0, inf\), but is 0"),
         (lambda: TwoSided(g_min=30e-6).validate(), "`g_min` of TwoSided must be less than `g_max`"),
         (

@@ -12,9 +12,11 @@ from jaxaimc.devices import (
     PCM,
     SONOS,
     CMOHfOx,
+    FlickerNoise,
     HermesPairPCM,
     IdealDevice,
     NormalProgramming,
+    PCMFlickerNoise,
     PCMProgrammingNoise,
     Polynomial,
     ProgramAndVerify,
@@ -230,3 +232,9 @@ def test_power_laws_fall_and_relaxations_spread_with_time(times):
 def test_bad_ideal_device_cannot_be_stuck_below_zero():
     with pytest.raises(ValueError, match="`g_off`"):
         with_stuck(IdealDevice(), off=0.1, g_off=-1e-6)
+
+
+def test_bad_full_scale_of_a_proportional_amplitude():
+    with pytest.raises(ValueError, match="`full_scale` of PCMFlickerNoise must be 1 where `proportional` is true"):
+        PCMFlickerNoise(full_scale=25.0).validate()
+    FlickerNoise(amplitude=independent(0.1), full_scale=25.0, proportional=False).validate()
