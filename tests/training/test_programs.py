@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import polars as pl
 import pytest
 import tiny_task
 from flax import nnx
@@ -71,6 +72,44 @@ def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_pa
     assert min(steps) > whole.steps // 2
     jax.tree.map(np.testing.assert_array_equal, numbers(resumed.model), numbers(whole.model))
     assert resumed.losses == whole.losses
+
+
+EVALUATE = """
+import os, pathlib, signal, sys
+from jaxaimc import commands
+replace, calls = pathlib.Path.replace, []
+def killed_while_saving(self, target):
+    if str(target).endswith("scores.parquet"):
+        calls.append(target)
+        if len(calls) == {stop}:
+            os.kill(os.getpid(), signal.SIGKILL)  # the new table is written, but not in its place
+    return replace(self, target)
+if {stop}:
+    pathlib.Path.replace = killed_while_saving
+commands.run(["evaluate", "tiny_task:task", "--examples", "20", "--chips", "2", "--times", "3600", "--resistances", "0",
+    "50", "--layer-examples", "10", "--checkpoint", {checkpoint!r}, "--output", {output!r}])
+"""
+
+
+def test_a_killed_evaluation_ends_with_the_same_tables(tmp_path):
+    checkpoint = fit(TASK, RECIPE, directory=tmp_path / "train").checkpoint
+
+    def evaluated(output, stop):
+        program = EVALUATE.format(stop=stop, checkpoint=str(checkpoint), output=str(tmp_path / output))
+        return run(program, JAX_PLATFORMS="cpu"), next((tmp_path / output).iterdir())
+
+    whole, expected = evaluated("whole", stop=0)
+    assert whole.returncode == 0, whole.stderr
+    killed, folder = evaluated("killed", stop=4)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    order = ["study", "name", "t", "compensated", "r", "chip"]
+    scores = pl.read_parquet(expected / "scores.parquet").sort(order)
+    assert 0 < len(pl.read_parquet(folder / "scores.parquet")) < len(scores)
+    resumed, _ = evaluated("killed", stop=0)
+    assert resumed.returncode == 0, resumed.stderr
+    assert pl.read_parquet(folder / "scores.parquet").sort(order).equals(scores)
+    layers = [pl.read_parquet(path / "layers.parquet") for path in (folder, expected)]
+    assert layers[0].sort(layers[0].columns).equals(layers[1].sort(layers[1].columns))
 
 
 def test_one_device_and_eight_give_the_same_losses():
