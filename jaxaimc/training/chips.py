@@ -10,9 +10,10 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix, nn
+from jaxaimc import nn
 from jaxaimc.task import Split, Task
 from jaxaimc.training.attach import analog_dots
+from jaxaimc.wires import check_residual
 
 Finish = Callable[[nnx.Module, Key[Array, ""]], nnx.Module]
 
@@ -29,6 +30,8 @@ def fresh_chips(
 ) -> Float[np.ndarray, " chip"]:
     """Score an analog model on freshly programmed chips, read noise of every vector drawn anew.
 
+    The read noise of an example depends on the seed, the chip and the example's place in the split, not on the batch.
+
     Args:
         task: Gives the score of an example.
         model: Result of `jaxaimc.nn.convert`, with its ranges and corrections; it stays as it is.
@@ -43,6 +46,8 @@ def fresh_chips(
 
     Raises:
         ValueError: If `chips` or `batch` is not positive, or the model has no analog layer.
+        ConvergenceError: If the wires of a layer miss their own check.
+        FloatingPointError: If the network's outputs are not finite.
     """
     if chips < 1 or batch < 1:
         raise ValueError(f"Arguments `chips` and `batch` must be at least 1, but are {chips} and {batch}.")
@@ -54,6 +59,8 @@ def fresh_chips(
     scores = []
     for chip in range(chips):
         programmed = nnx.merge(*program(nnx.split(model)[1], jax.random.fold_in(chip_family, chip)))
+        for path, prepared in nn.effective(programmed).items():
+            check_residual(f"layer {path!r} on chip {chip}", prepared.tiles.residual)
         if finish is not None:
             programmed = finish(programmed, jax.random.fold_in(finish_family, chip))
         graph, state = nnx.split(nnx.view(programmed, analog_mode="analog"))
@@ -61,10 +68,16 @@ def fresh_chips(
         for start in range(0, len(split), batch):
             # The last batch is moved back to full size: one compilation serves all; what it repeats is left out.
             first = min(start, len(split) - batch)
-            key = jax.random.fold_in(jax.random.fold_in(read_family, chip), start)
-            inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
-            found = _scores(task.score, graph, state, key, inputs, targets)
+            examples = np.arange(first, first + batch, dtype=np.uint32)
+            inputs, targets = (jnp.asarray(a[examples]) for a in (split.inputs, split.targets))
+            read_key = jax.random.fold_in(read_family, chip)
+            found = _scores(task.score, graph, state, read_key, examples, inputs, targets)
             total += float(np.asarray(found, np.float64)[start - first :].sum())
+        if not np.isfinite(total):
+            raise FloatingPointError(
+                f"The network's outputs on chip {chip} are not finite: a weight is not, or a solve of the wires did "
+                "not converge."
+            )
         scores.append(total / len(split))
     return np.array(scores)
 
@@ -111,6 +124,12 @@ def _programmer(graph: Any) -> Callable[[Any, Key[Array, ""]], Any]:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _scores(score: Any, graph: Any, state: Any, key: Key[Array, ""], inputs: Array, targets: Array) -> Array:
-    model = nn.with_read_key(nnx.merge(graph, state, copy=True), matrix.fold_in(key, jnp.zeros((), jnp.uint32)))
-    return score(model(inputs), targets)
+def _scores(
+    score: Any, graph: Any, state: Any, key: Key[Array, ""], examples: Array, inputs: Array, targets: Array
+) -> Array:
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, examples)
+    model = nn.with_read_key(nnx.merge(graph, state, copy=True), keys)
+    outputs = model(inputs)
+    # A score such as the accuracy would hide outputs that are not numbers.
+    finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+    return jnp.where(finite, score(outputs, targets), jnp.nan)

@@ -85,8 +85,8 @@ def test_calibration_brings_back_the_score_on_every_fresh_chip(trained):
     calibrated = fresh_chips(TASK, model, test, chips=3, finish=lambda c, k: calibrate_columns(c, references, k))
     assert plain.max() < 0.8
     assert calibrated.min() > 0.9
-    # A charge on the edge between two codes may fall on either side, and with it a few of the answers.
-    np.testing.assert_allclose(plain, fresh_chips(TASK, model, test, chips=3, batch=37), atol=0.04)
+    # An example has its own read noise, so that batches do not show.
+    np.testing.assert_array_equal(plain, fresh_chips(TASK, model, test, chips=3, batch=37))
     assert len(set(fresh_chips(TASK, model, test, chips=4, seed=1)) | set(plain)) > 1
     assert on_fresh_chips(chips=3)(TASK, model, test) == pytest.approx(plain.mean())
     assert not any(module.prepared for module in analog_dots(model))
@@ -144,6 +144,10 @@ def test_taking_the_chip_off_keeps_the_corrections():
 
 def test_bad_calls_are_refused(trained):
     model = nn.convert(trained, BAD_WIRES)
+    broken = nnx.clone(model)
+    broken.head.bias[...] = broken.head.bias[...].at[0].set(np.nan)
+    with pytest.raises(FloatingPointError, match="outputs on chip 0 are not finite"):
+        fresh_chips(TASK, broken, TASK.split("test"), chips=1)
     with pytest.raises(ValueError, match="has no programmed chip"):
         calibrate_columns(model, [], KEY)
     with pytest.raises(ValueError, match="has no programmed chip"):

@@ -8,12 +8,13 @@ import pytest
 import tiny_task
 from flax import nnx
 
-from jaxaimc import AnalogConfig, checkpoints, nn
+from jaxaimc import AnalogConfig, checkpoints, nn, presets
 from jaxaimc.adcs import IdealADC, Symmetric, Uniform
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
 from jaxaimc.training import evaluate, fit, weights, with_scales
 from jaxaimc.training.attach import analog_dots
+from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective
 from jaxaimc.training.output_noise import OutputNoise, with_output_noise
 from jaxaimc.training.ranges import InputRange, OutputRange, learn_input_ranges, learn_output_ranges
@@ -119,6 +120,18 @@ def test_output_noise_is_relative_to_the_outputs():
     np.testing.assert_allclose(float(jnp.std(noisy - clean)), wanted, rtol=0.03)
     with pytest.raises(ValueError, match="needs a read key"):
         with_output_noise(model, 0.1)(x)
+
+
+def test_the_standard_model_trains_with_its_learned_ranges():
+    untrained = nn.convert(TASK.build(jax.random.key(0)), presets.standard_aimc())
+    start = learn_input_ranges(untrained, [jnp.asarray(TASK.split("train").inputs[:100])])
+    report = fit(
+        TASK, TASK.recipe, model=start, objective=objective(TASK.loss, circuit()), scorer=on_fresh_chips(chips=2)
+    )
+    assert report.losses[-1] < 0.6 * report.losses[0]
+    assert report.score > 0.9 > on_fresh_chips(chips=2)(TASK, start, TASK.split("test")) + 0.2
+    before, after = ([float(dot.hooks[0].limit[...]) for dot in analog_dots(model)] for model in (start, report.model))
+    assert all(abs(new / old - 1) > 0.01 for old, new in zip(before, after, strict=True))
 
 
 def test_bad_ranges_are_refused():
