@@ -256,7 +256,7 @@ def _check_all_used(rules: Sequence[Rule], layers: dict[str, nnx.Module]) -> Non
         if not any(re.fullmatch(rule.pattern, path) for path in layers):
             raise ValueError(
                 f"Rule {rule.pattern!r} matches no layer. Paths of the layers that can be converted: "
-                f"{', '.join(layers) or 'none (nnx.Linear and nnx.LinearGeneral can)'}."
+                f"{', '.join(map(repr, layers)) or 'none (nnx.Linear and nnx.LinearGeneral can)'}."
             )
 
 

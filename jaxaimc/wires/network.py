@@ -49,6 +49,11 @@ class Network(NamedTuple):
         """Return the voltage that device currents [A] cost each device, in both lines [V]."""
         return self.column_voltages(current) + self.row_drops(current)
 
+    def reciprocal(self) -> "Network":
+        """Return the same circuit driven at the sense terminals and sensed at the drivers, both in reverse order."""
+        g = self.g[::-1, ::-1].T
+        return Network(g, self.r_col, self.r_col_end, self.r_row, self.r_row_end)
+
     def largest_drop(self) -> Float[Array, ""]:
         """Return a bound on the drop at any device over the read voltage, were no voltage lost [1].
 

@@ -132,6 +132,16 @@ def test_elimination_of_odd_sizes_and_many_blocks(x64):
         np.testing.assert_allclose(transfer(mesh, g), exact, rtol=0, atol=1e-10 * float(jnp.max(exact)))
 
 
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (1, 4), (4, 1)])
+def test_solves_and_elimination_give_one_effective_matrix(x64, shape):
+    rng = np.random.default_rng(4)
+    g = jnp.asarray(rng.uniform(0, 1e-3, (2, *shape)) * (rng.random((2, *shape)) < 0.8))
+    circuit = {"r_row": 20.0, "r_col": 50.0, "r_driver": 7.0, "r_sense": 3.0, "row_lead": 0.5, "col_lead": 2.0}
+    placement = Placement(rows=12, cols=12, row_start=2, col_start=1)
+    solved, eliminated = (Mesh(**circuit, solve_up_to=n).effective(g, (1.0, -1.0), placement).matrix for n in (64, 0))
+    np.testing.assert_allclose(solved, eliminated, rtol=0, atol=1e-10 * np.max(np.abs(eliminated)))
+
+
 def test_many_vectors_use_the_matrix_and_agree(x64):
     g, _ = rows_and_columns(12, 10)
     v = jax.random.normal(jax.random.key(0), (2, 3, 12))
