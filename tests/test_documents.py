@@ -9,7 +9,7 @@ import pytest
 from jaxaimc import config_files
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "wires.md"]
 
 
 def _blocks(language):
@@ -22,8 +22,9 @@ def _blocks(language):
 
 
 @pytest.mark.parametrize("code", _blocks("python"))
-def test_python_runs(code, monkeypatch):
+def test_python_runs(code, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(ROOT)
+    monkeypatch.chdir(tmp_path)  # some draw figures
     names = {"__name__": "document"}
     exec(compile(code, "document", "exec"), names)
     if "accuracy" in names and isinstance(names["accuracy"], float):
