@@ -242,6 +242,7 @@ class CommonLogarithm:
         check_number("CommonLogarithm", "factor", self.factor)
         check_number("CommonLogarithm", "scale", self.scale, low=0.0, open_low=True)
         check_number("CommonLogarithm", "low", self.low, low=0.0, open_low=True)
+        check_number("CommonLogarithm", "high", self.high, finite=False)
         check_less("CommonLogarithm", "low", self.low, "high", self.high, "")
 
 

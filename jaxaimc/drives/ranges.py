@@ -1,5 +1,6 @@
 """Input ranges: the input value that is driven at full scale."""
 
+from dataclasses import replace
 from typing import Protocol
 
 import jax
@@ -16,6 +17,10 @@ class InputRange(Protocol):
 
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return the inputs in `[-1, 1]` and the input value, greater than zero, that stands for one."""
+        ...
+
+    def with_limit(self, limit: Float[Array, ""] | float) -> "InputRange":
+        """Return the range of this kind that drives `limit` at full scale; a fixed one if its kind has no limit."""
         ...
 
     def validate(self) -> None:
@@ -35,6 +40,10 @@ class PerVector:
         """Return each vector over its largest magnitude, and that."""
         return _clipped(x, self.bound(x))
 
+    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
+        """Return a fixed range."""
+        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
+
     def validate(self) -> None:
         """Nothing to check."""
 
@@ -53,6 +62,10 @@ class AbsoluteMaximum:
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return all vectors over the batch's largest magnitude, and that."""
         return _clipped(x, self.bound(x))
+
+    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
+        """Return a fixed range."""
+        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
 
     def validate(self) -> None:
         """Nothing to check."""
@@ -75,6 +88,10 @@ class FixedRange:
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return the clipped inputs over the limit, and that."""
         return _clipped(x, self.bound(x))
+
+    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
+        """Return this range with another limit."""
+        return replace(self, limit=limit)
 
     def validate(self) -> None:
         """Check the range.
@@ -109,6 +126,10 @@ class LearnedRange:
         limit, decay, inside = (jnp.asarray(v, x.dtype) for v in (self.limit, self.decay, self.inside))
         normalised = _rasch_clip(x, limit, jax.lax.stop_gradient(decay), jax.lax.stop_gradient(inside))
         return normalised, jnp.broadcast_to(jax.lax.stop_gradient(limit), x.shape[:-1])
+
+    def with_limit(self, limit: Float[Array, ""] | float) -> "LearnedRange":
+        """Return this range with another limit."""
+        return replace(self, limit=limit)
 
     def validate(self) -> None:
         """Check range, decay and share.

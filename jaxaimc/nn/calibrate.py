@@ -11,7 +11,6 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
 from jaxaimc.calibration import Percentile, RangeRule, has_range
-from jaxaimc.drives import FixedRange
 from jaxaimc.matrix import Prepared
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
 from jaxaimc.nn.dot import AnalogDot, Call, Hook
@@ -32,9 +31,9 @@ def calibrate(
     """Choose the input range and the converters' range of every analog layer from what they see on data.
 
     The network is called once, not jitted, with the digital activations, so that no layer's choice depends on
-    another's. A layer's input range is a percentile of the magnitudes of its inputs. With that range set, the charges
-    that its converters get from the model's chip are profiled with read noise, and the rule chooses from them.
-    Converters without a range (`CCO`) keep what they have.
+    another's. A layer's input range is a percentile of the magnitudes of its inputs; a learned range begins there.
+    With that range set, the charges that its converters get from the model's chip are profiled with read noise, and
+    the rule chooses from them. Converters without a range (`CCO`) keep what they have.
 
     A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t, key), inputs, read_key,
     input_percentile=None)`.
@@ -123,4 +122,4 @@ def _with_input_range(config: AnalogConfig, x: Float[Array, "vector n_in"], perc
     peak = np.percentile(np.abs(np.asarray(x, np.float32)), percentile)
     # A layer that sees nothing but zeros may have any range.
     limit: Any = jnp.asarray(peak if peak > 0 else 1.0, jnp.float32)
-    return replace(config, drive=config.drive.with_range(FixedRange(limit=limit)))  # pyright: ignore[reportArgumentType]
+    return replace(config, drive=config.drive.with_range(config.drive.range.with_limit(limit)))

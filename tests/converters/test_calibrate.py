@@ -13,7 +13,16 @@ from jaxaimc.adcs import CCO, SAR, IdealADC, MidTread, PositiveRange, Shared, Sp
 from jaxaimc.calibration import LeastError, Percentile, has_range
 from jaxaimc.cells import Differential, DifferentialSlices, Offset
 from jaxaimc.devices import PCM, IdealDevice, NoReadNoise
-from jaxaimc.drives import PWM, BitSerial, TwoPasses, Unsigned
+from jaxaimc.drives import (
+    PWM,
+    AbsoluteMaximum,
+    BitSerial,
+    FixedRange,
+    LearnedRange,
+    PerVector,
+    TwoPasses,
+    Unsigned,
+)
 from jaxaimc.wires import NoWires
 
 KEY = jax.random.key(0)
@@ -82,6 +91,22 @@ def test_either_range_can_be_left_alone():
     assert layer(nn.calibrate(model, x, KEY, adc_rule=None), "first").adc == config.adc
     assert layer(nn.calibrate(model, x, KEY, input_percentile=None), "first").drive == config.drive
     assert layer(model, "first") == config
+
+
+@pytest.mark.parametrize(
+    ("given", "chosen"),
+    [
+        (PerVector(), FixedRange(limit=2.0)),
+        (AbsoluteMaximum(), FixedRange(limit=2.0)),
+        (FixedRange(limit=9.0), FixedRange(limit=2.0)),
+        (LearnedRange(limit=9.0, decay=0.1, inside=0.8), LearnedRange(limit=2.0, decay=0.1, inside=0.8)),
+    ],
+    ids=lambda r: type(r).__name__,
+)
+def test_learned_ranges_stay_learned(given, chosen):
+    model = nn.convert(TwoLayers(), AnalogConfig(drive=PWM(range=given), adc=Uniform(bits=5), **PARTS))
+    found = nn.calibrate(model, jnp.full((3, 24), -2.0), KEY, adc_rule=None)
+    assert layer(found, "first").drive.range == chosen
 
 
 def test_layers_of_several_calls_are_calibrated_on_all_of_them():

@@ -5,6 +5,7 @@ A component of your own can be checked by adding it to the lists below.
 
 import dataclasses
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -96,6 +97,31 @@ def test_components_are_pytrees_values_and_files(component):
     assert jax.tree.structure(again) == jax.tree.structure(config)
 
 
+UNITS = {"g_min": "S", "g_max": "S", "t_lsb": "s", "t_pulse": "s", "v_read": "V", "f_adc": "Hz", "i_ref": "A"}
+
+
+@pytest.mark.parametrize("component", [*CELLS, *DRIVES, *CONVERTERS], ids=name)
+def test_fields_are_documented_with_their_units(component):
+    for line in describe(component).splitlines()[1:]:
+        field, found, _ = line.strip().partition(" = ")
+        if found:
+            assert line.endswith(")"), f"no documentation: {line}"
+        if field in UNITS:
+            assert re.search(rf" = [-0-9.a-z]+ [munpkMG]?{UNITS[field]} ", line), line
+
+
+@pytest.mark.parametrize("component", [*CELLS, *DRIVES, *CONVERTERS], ids=name)
+def test_bad_numbers_are_refused_in_every_field(component):
+    """Whatever continuous field is not a number, `validate` names it."""
+    leaves, tree = jax.tree_util.tree_flatten_with_path(component)
+    for index, (path, leaf) in enumerate(leaves):
+        broken = [value for _, value in leaves]
+        broken[index] = np.full(np.shape(leaf), np.nan) if np.ndim(leaf) else float("nan")
+        field = next(key.name for key in reversed(path) if isinstance(key, jax.tree_util.GetAttrKey))
+        with pytest.raises(ValueError, match=f"`{field}` of .* nan"):
+            jax.tree.unflatten(tree, broken).validate()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("cell", CELLS, ids=name)
 def test_cells(x64, cell, dtype):
@@ -139,6 +165,8 @@ def test_drives(x64, drive, dtype):
     if not isinstance(drive.range, drives.AbsoluteMaximum):
         one = encode(drive, x[1, 2])
         np.testing.assert_allclose(one.level, pulses.level[1, 2])
+        each = jax.vmap(jax.vmap(drive.encode))(x)
+        np.testing.assert_allclose(each.level, pulses.level, atol=1e-6)
     slope = jax.grad(lambda x: jnp.sum(drive.encode(x).level))(x)
     assert np.all(np.isfinite(slope))
     assert drive.with_range(drives.FixedRange(limit=2.0)).range == drives.FixedRange(limit=2.0)
@@ -167,6 +195,10 @@ def test_converters(x64, adc, dtype):
         # A key for each vector: results do not depend on how the batch is cut.
         keys = jax.random.split(KEY, 4)
         np.testing.assert_allclose(convert(adc, q, keys)[1:3], convert(adc, q[1:3], keys[1:3]), rtol=1e-5)
+    # Many chips at once are each of them by itself.
+    chips = jax.random.split(KEY, 2)
+    of_chip = lambda k: adc.convert(q, readout._replace(converters=adc.fabricate(k, slices, cols)), KEY)  # noqa: E731
+    np.testing.assert_allclose(jax.jit(jax.vmap(of_chip))(chips)[1], of_chip(chips[1]), rtol=1e-5, atol=1e-6)
     slope = jax.grad(lambda q: jnp.sum(adc.convert(q, readout, KEY)))(q)
     assert np.all(np.isfinite(slope))
     assert np.any(np.asarray(slope) != 0)

@@ -77,6 +77,19 @@ def test_device(name):
     check_device(*DEVICES[name])
 
 
+@pytest.mark.parametrize("name", DEVICES)
+def test_bad_numbers_are_refused_in_every_field(name):
+    """Whatever continuous field is not a number, `validate` names it."""
+    device, _ = DEVICES[name]
+    leaves, tree = jax.tree_util.tree_flatten_with_path(device)
+    for index, (path, leaf) in enumerate(leaves):
+        broken = [value for _, value in leaves]
+        broken[index] = np.full(np.shape(leaf), np.nan) if np.ndim(leaf) else float("nan")
+        field = next(key.name for key in reversed(path) if isinstance(key, jax.tree_util.GetAttrKey))
+        with pytest.raises(ValueError, match=f"`{field}` of .* nan"):
+            jax.tree.unflatten(tree, broken).validate()
+
+
 @pytest.mark.parametrize("name", ["pcm", "hermes pair", "sonos", "table"])
 def test_device_in_double_precision(name, x64):
     check_device(*DEVICES[name])
