@@ -75,17 +75,21 @@ def processor_medians(functions: Mapping[str, Callable[[], Any]], rounds: int) -
         functions: Functions without arguments that return JAX arrays.
         rounds: Rounds over all functions.
     """
-    for function in functions.values():
+    repeats = {}
+    for name, function in functions.items():
         jax.block_until_ready(function())
+        start = time.process_time()
+        jax.block_until_ready(function())
+        # Processor time advances in steps of a few milliseconds.
+        repeats[name] = max(1, int(0.05 / max(time.process_time() - start, 1e-4)))
     times: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(rounds):
         for name, function in functions.items():
-            repeats = 20 if name == "plain" else 1
             start = time.process_time()
-            for _ in range(repeats):
+            for _ in range(repeats[name]):
                 result = function()
             jax.block_until_ready(result)
-            times[name].append((time.process_time() - start) / repeats)
+            times[name].append((time.process_time() - start) / repeats[name])
     return {name: float(np.median(values)) for name, values in times.items()}
 
 

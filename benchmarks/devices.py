@@ -1,7 +1,8 @@
 """What read noise and device sweeps cost: `python -m benchmarks.devices`.
 
-One 512 x 512 tile without wires, ideal converters, 128 vectors, float32. Ratios to the noise-free product of the same
-run. Drawing the noise at the output is compared with drawing every device for every vector, for which it stands.
+One 512 x 512 tile without wires, ideal converters, 128 vectors, float32. Ratios to the plain `x @ w` that was timed in
+the same run, round after round in turn. Drawing the noise at the output is compared with drawing every device for every
+vector, for which it stands. On a machine that others use too, `--cpu` compares processor seconds.
 """
 
 import argparse
@@ -13,9 +14,12 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks._timing import medians
+from benchmarks.converters import processor_medians
 from jaxaimc import AnalogConfig, devices, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.wires import NoWires
+
+GOALS = {"noise-free": 1.5, "1/f noise at the output": 3.5, "noise by pulse duration at the output": 3.5}
 
 
 def cases(rows: int, cols: int, batch: int, sampled: int) -> dict[str, Callable[[], Any]]:
@@ -54,7 +58,9 @@ def cases(rows: int, cols: int, batch: int, sampled: int) -> dict[str, Callable[
         return jax.lax.map(one, (x, jax.random.split(key, len(x))))
 
     few = x[:sampled]
+    plain = jax.jit(lambda x, w: jnp.matmul(x, w, precision=jax.lax.Precision.HIGHEST))
     return {
+        "plain": lambda: plain(x, w),
         "noise-free": read(devices.IdealDevice()),
         "1/f noise at the output": read(devices.PCM(read_noise=devices.PCMFlickerNoise())),
         "noise by pulse duration at the output": read(devices.PCM()),
@@ -69,12 +75,18 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=128, help="input vectors")
     parser.add_argument("--sampled", type=int, default=4, help="vectors for which every device is drawn")
     parser.add_argument("--rounds", type=int, default=15, help="rounds over all functions")
+    parser.add_argument("--cpu", action="store_true", help="compare processor seconds instead of elapsed ones")
     options = parser.parse_args(arguments)
-    times = medians(cases(options.size, options.size, options.batch, options.sampled), rounds=options.rounds)
+    measure = processor_medians if options.cpu else medians
+    times = measure(cases(options.size, options.size, options.batch, options.sampled), options.rounds)
     times["every device drawn for every vector"] *= options.batch / options.sampled
-    base = times["noise-free"]
+    plain = times.pop("plain")
+    print(f"{options.size} x {options.size}, batch {options.batch}, float32, {jax.devices()[0].device_kind}; ", end="")
+    print(f"plain x @ w {1e3 * plain:.3f} ms\n")
+    print(f"{'case':40s} {'ratio':>8s} {'goal':>6s}")
     for name, seconds in times.items():
-        print(f"{name:40} {1e3 * seconds:10.3f} ms   {seconds / base:8.2f} x noise-free")
+        goal = f"{GOALS[name]:.1f}" if name in GOALS else ""
+        print(f"{name:40s} {seconds / plain:8.2f} {goal:>6s}")
 
 
 if __name__ == "__main__":

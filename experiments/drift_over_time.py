@@ -1,6 +1,7 @@
 """Accuracy of the embedded vision transformer from a second to a year after programming, on many chips.
 
-    python -m experiments.drift_over_time --out results
+    python -m experiments.drift_over_time --out results           # 500 test images
+    python -m experiments.drift_over_time --out results --full    # all 10,000
 
 Every linear layer sits on tiles of the tile-circuit preset whose memory is one of four published devices. Each chip is
 programmed once and read at every time, without and with global drift compensation; all chips and times of a device are
@@ -197,13 +198,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results"), help="folder of table and figure")
     parser.add_argument("--examples", type=int, default=500, help="test examples")
+    parser.add_argument("--full", action="store_true", help="all test examples, instead of `--examples`")
     parser.add_argument("--chips", type=int, default=32, help="chips of each memory")
     parser.add_argument("--times", type=int, default=20, help="times from a second to a year")
     parser.add_argument("--block", type=int, default=50, help="examples computed at once on each chip")
     options = parser.parse_args(arguments)
     task = load_task(TASK)
     model = load_model(task)
-    test = task.split("test").first(options.examples)
+    test = task.split("test")
+    if not options.full:
+        test = test.first(options.examples)
     times = np.geomspace(1 * s, year, options.times)
     options.out.mkdir(parents=True, exist_ok=True)
     digital = evaluate(task, model, test)
