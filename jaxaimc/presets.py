@@ -209,7 +209,8 @@ def asim(
         cols: Columns of the macro.
         group: Input bits driven at once: 1 for bit-serial, more for bit-parallel encoding.
         signs: `Unsigned` for inputs behind a rectifier, `TwosComplement` for signed ones.
-        noise: Noise of a conversion; the paper's is `adcs.MacroNoise`, in shares of full scale.
+        noise: Noise of a conversion, in shares of full scale: `adcs.FullScaleNoise`, or `adcs.MacroNoise` with the
+            paper's part that depends on the signal.
 
     Returns:
         The config.

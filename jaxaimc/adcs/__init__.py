@@ -4,7 +4,7 @@ from jaxaimc.adcs.base import ADC, GaussianADC, IdealADC, Readout
 from jaxaimc.adcs.cco import CCO
 from jaxaimc.adcs.circuits import SAR, Ramp
 from jaxaimc.adcs.codes import BothEnds, Codes, Floor, MidRise, MidTread, Nearest, Rounding, Stochastic, Truncate
-from jaxaimc.adcs.noise import ChargeNoise, ConversionNoise, MacroNoise, NoNoise, StepNoise
+from jaxaimc.adcs.noise import ChargeNoise, ConversionNoise, FullScaleNoise, MacroNoise, NoNoise, StepNoise
 from jaxaimc.adcs.ranges import FullRange, Granular, MacroRange, PositiveRange, Range, Span, Symmetric
 from jaxaimc.adcs.residue import Cyclic, Pipeline
 from jaxaimc.adcs.spread import Shared, Spread
@@ -23,6 +23,7 @@ __all__ = [
     "Cyclic",
     "Floor",
     "FullRange",
+    "FullScaleNoise",
     "GaussianADC",
     "Granular",
     "Hybrid",

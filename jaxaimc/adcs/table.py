@@ -10,8 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
-from jaxaimc._draws import normal
-from jaxaimc.adcs.base import AXES, NOISY, Alike, Readout
+from jaxaimc.adcs.base import Alike, Readout, draw_normals
 from jaxaimc.adcs.circuits import through
 from jaxaimc.adcs.ranges import FullRange, Range
 
@@ -55,7 +54,7 @@ class Table(Alike):
 
         def decide(v: Array) -> Array:
             nominal = jnp.round(v * last).astype(jnp.int32)
-            drawn = mean[nominal] + std[nominal] * normal(key, v.shape, v.dtype, axes=AXES, where=NOISY)
+            drawn = mean[nominal] + std[nominal] * draw_normals(key, v.shape, v.dtype)
             return jnp.clip(jnp.round(drawn), 0, last) / last
 
         return through(q, self.range.bounds(readout, float(last)), decide)

@@ -8,9 +8,9 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
-from jaxaimc._draws import fold_in, normal
+from jaxaimc._draws import fold_in
 from jaxaimc._straight_through import clip
-from jaxaimc.adcs.base import AXES, NOISY, Alike, Readout
+from jaxaimc.adcs.base import Alike, Readout, draw_normals
 from jaxaimc.adcs.codes import Codes, MidTread, Nearest, Rounding
 from jaxaimc.adcs.noise import ConversionNoise, NoNoise
 from jaxaimc.adcs.ranges import FullRange, Range
@@ -59,7 +59,7 @@ class Uniform(Alike):
         low, high = self.range.bounds(readout, steps)
         grid = self.codes.grid(low, high, steps)
         if self.noise.noisy:
-            draw = normal(key, q.shape, q.dtype, axes=AXES, where=NOISY)
+            draw = draw_normals(key, q.shape, q.dtype)
             # A charge beyond the range is noisy too, but the noise knows charges within it only.
             sigma = self.noise.sigma(clip(q, low, high), low, high, grid.step)
             q = q + jnp.asarray(sigma, q.dtype) * draw

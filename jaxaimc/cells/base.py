@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -98,7 +97,8 @@ def recombine(
     if len(significance) == 1 and isinstance(significance[0], float) and significance[0] == 1.0:
         return q[..., 0, :]
     factors = jnp.stack([jnp.asarray(factor, q.dtype) for factor in significance])
-    return jnp.einsum("...sc,s->...c", q, factors, precision=jax.lax.Precision.HIGHEST)
+    # A contraction would be fused with the conversions, which XLA on processors then computes one by one: half as fast.
+    return jnp.sum(q * factors[:, None], axis=-2)
 
 
 def check_window(owner: str, g_min: float, g_max: float) -> None:

@@ -12,6 +12,7 @@ from jaxaimc.adcs import (
     BothEnds,
     ChargeNoise,
     Cyclic,
+    FullScaleNoise,
     Granular,
     Hybrid,
     IdealADC,
@@ -35,6 +36,7 @@ from jaxaimc.adcs import (
     Voting,
     read_table,
 )
+from jaxaimc.adcs.base import draw_normals
 
 ONE = Symmetric(limit=1.0)
 KEY = jax.random.key(7)
@@ -187,6 +189,7 @@ def test_stochastic_rounding_is_right_on_average(x64):
     [
         (ChargeNoise(rms=0.3), 0.3),
         (StepNoise(rms=2000.0), 2000.0 * 16 / (2**20 - 1)),
+        (FullScaleNoise(rms=0.01), 0.16),
         (MacroNoise(fixed=0.01), 0.16),
         (MacroNoise(fixed=0.01, signal=0.03), 16 * np.sqrt(0.01**2 + 0.03**2 / (8 + 1))),
     ],
@@ -197,6 +200,31 @@ def test_noise_has_its_deviation(x64, noise, sigma):
     y = np.asarray(convert(adc, np.full((40000, 1, 1, 1), 8.0)))
     assert y.mean() == pytest.approx(8.0, abs=3 * sigma / 200)
     assert y.std() == pytest.approx(sigma, rel=3 / np.sqrt(80000))
+
+
+def test_many_draws_are_independent_normals_for_any_number_of_chips():
+    """Draws in blocks: no block repeats another, the moments are right, and vmap over keys draws each key's own."""
+    shape = (7, 100, 1000)
+    draws = np.asarray(draw_normals(KEY, shape, jnp.float32))
+    assert draws.shape == shape
+    assert draws.mean() == pytest.approx(0.0, abs=3 / np.sqrt(draws.size))
+    assert draws.var() == pytest.approx(1.0, abs=3 * np.sqrt(2 / draws.size))
+    assert np.mean(draws**4) == pytest.approx(3.0, abs=3 * np.sqrt(96 / draws.size))
+    flat = draws.ravel()[: 5 * 2**17].reshape(5, -1)
+    np.testing.assert_allclose(np.corrcoef(flat), np.eye(5), atol=4 / np.sqrt(2**17))
+    keys = jax.random.split(KEY, 2)
+    chips = jax.jit(jax.vmap(lambda key: draw_normals(key, shape, jnp.float32)))(keys)
+    np.testing.assert_allclose(chips[1], draw_normals(keys[1], shape, jnp.float32), rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="where the ADC is noisy"):
+        draw_normals(None, shape, jnp.float32)
+
+
+def test_gradients_pass_through_many_draws(x64):
+    """Noise of every conversion is a constant of the derivative: straight-through where nothing saturates."""
+    adc = Uniform(bits=12, range=Symmetric(limit=50.0), noise=FullScaleNoise(rms=0.001))
+    q = jnp.linspace(-5, 5, 300_000).reshape(3, 1, 1, -1)
+    slope = jax.jit(jax.grad(lambda q: jnp.sum(adc.convert(q, Readout(jnp.ones(()), 8, 8), KEY))))(q)
+    np.testing.assert_allclose(slope, 1.0, atol=1e-9)
 
 
 def test_noise_does_not_eat_into_saturation(x64):

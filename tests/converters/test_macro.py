@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxaimc import analog_matmul, matrix
-from jaxaimc.adcs import Hybrid, MacroNoise, Mean, Mode, Spread, StepNoise, Voting
+from jaxaimc.adcs import FullScaleNoise, Hybrid, MacroNoise, Mean, Mode, Spread, StepNoise, Voting
 from jaxaimc.devices import Device, NormalProgramming, proportional
 from jaxaimc.drives import TwosComplement, Unsigned
 from jaxaimc.presets import asim, collapsed_asim
@@ -101,8 +101,11 @@ def test_collapsed_noise_has_the_variance_of_the_cycles(x64, signs, group, large
 def test_noise_in_percent_and_in_steps_are_the_same(x64):
     """`LSB_rms = % / 100 (2^b - 1)`: the same numbers from the same key."""
     sizes = {"weight_bits": 4, "input_bits": 4, "adc_bits": 5, "rows": 4, "cols": 2}
-    share, steps = (asim(**sizes, noise=n) for n in (MacroNoise(fixed=0.02), StepNoise(rms=0.02 * 31)))
+    share, steps, macro = (
+        asim(**sizes, noise=n) for n in (FullScaleNoise(rms=0.02), StepNoise(rms=0.02 * 31), MacroNoise(fixed=0.02))
+    )
     np.testing.assert_allclose(multiply(share, W, X), multiply(steps, W, X), atol=1e-9)
+    np.testing.assert_allclose(multiply(share, W, X), multiply(macro, W, X), atol=1e-9)
 
 
 @pytest.mark.parametrize("vote", [Mode(), Mean()], ids=["mode", "mean"])
