@@ -15,7 +15,7 @@ from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
 from jaxaimc.wires.lines import fold_lines
 from jaxaimc.wires.methods import Automatic
-from jaxaimc.wires.network import Method, Network, Outcome, check_converged, ready
+from jaxaimc.wires.network import Method, Network, Outcome, check_converged, check_residual, ready
 
 
 class Reading(NamedTuple):
@@ -132,9 +132,9 @@ class Mesh:
         network = self.network(g)
         if vectors.shape[0] > self.solve_up_to:
             current = jnp.matmul(vectors, transfer_matrix(network), precision="highest")
-            outcome = jax.tree.map(
-                lambda x: jnp.broadcast_to(x, v.shape[:-1]), self._check(network, vectors[0], current[0])
-            )
+            check = self._check(network, vectors[0], current[0])
+            check_residual("Mesh", check.residual)
+            outcome = jax.tree.map(lambda x: jnp.broadcast_to(x, v.shape[:-1]), check)
             return Reading(current.reshape(*v.shape[:-1], g.shape[1]), outcome)
         solvable = ready(network, self.method)
 

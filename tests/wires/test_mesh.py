@@ -290,6 +290,12 @@ def test_an_unfinished_solve_says_so():
         outcome = jax.jit(Mesh(r_row=10.0, r_col=10.0, method=method).read)(g, v).outcome
         assert not bool(outcome.converged)
         assert float(outcome.residual) > 1e-4
+    with pytest.raises(ConvergenceError, match="Mesh did not converge: residual"):
+        Mesh(r_row=10.0, r_col=10.0, method=ConjugateGradient(max_iterations=1)).read(g, v)
+    # More vectors than are solved one by one: the matrix cannot be certified by a solve that does not converge.
+    hasty = Mesh(r_row=1e4, r_col=1e4, method=ConjugateGradient(max_iterations=1), solve_up_to=0)
+    with pytest.raises(ConvergenceError, match="wires of Mesh miss their own check"):
+        hasty.read(g[:8, :8], v[:8])
 
 
 @pytest.mark.parametrize(("r", "chosen"), [(0.0, FixedPoint()), (1e-3, FixedPoint()), (1.0, ConjugateGradient())])
