@@ -10,6 +10,8 @@ from jaxaimc.devices import fit
 from jaxaimc.devices.base import Device
 from jaxaimc.units import format_duration, uS
 
+# Line of each model, over again from the fourth on.
+_STYLES: tuple[Any, ...] = ("-", "--", ":")
 _PROBABILITIES = np.array([0.001, 0.01, 0.05, 0.159, 0.5, 0.841, 0.95, 0.99, 0.999])
 
 
@@ -32,6 +34,7 @@ def compare(
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.lines import Line2D
 
     data = fit.group(measurements)
     samples = {name: fit.sample(device, measurements, seed) for name, device in models.items()}
@@ -43,6 +46,11 @@ def compare(
     _over_time(axes[1, 0], data, groups)
     _quantiles(axes[1, 1], measurements, samples, data, shown)
     axes[0, 0].legend(fontsize=8)
+    kinds = [Line2D([], [], color="0.3", linestyle="", marker=".", label="measured")]
+    kinds += [
+        Line2D([], [], color="0.3", lw=1, linestyle=style, label=name) for style, name in zip(cycle(_STYLES), models)
+    ]
+    axes[0, 1].legend(handles=kinds, fontsize=8)
     figure.suptitle(title)
     figure.savefig(path, dpi=130)
     plt.close(figure)
@@ -55,7 +63,7 @@ def _over_state(axis: Any, data: fit.Groups, groups: dict, shown: np.ndarray, fi
         values = getattr(data, field)[k] - offset
         name = format_duration(float(data.times[k]))
         axis.plot(data.targets / uS, values / uS, ".", color=f"C{colour}", label=name)
-        for style, model in zip(cycle(("-", "--", ":")), groups.values(), strict=False):
+        for style, model in zip(cycle(_STYLES), groups.values(), strict=False):
             axis.plot(model.targets / uS, (getattr(model, field)[k] - offset) / uS, style, color=f"C{colour}", lw=1)
     axis.set(xlabel="target conductance [uS]", ylabel=label)
 
@@ -68,7 +76,7 @@ def _over_time(axis: Any, data: fit.Groups, groups: dict) -> None:
     for colour, i in enumerate(np.unique(np.linspace(0, len(data.targets) - 1, 4).astype(int))):
         name = f"{data.targets[i] / uS:.0f} uS"
         axis.plot(data.times[positive], data.spread[positive, i] / uS, ".", color=f"C{colour}", label=name)
-        for style, model in zip(cycle(("-", "--", ":")), groups.values(), strict=False):
+        for style, model in zip(cycle(_STYLES), groups.values(), strict=False):
             axis.plot(data.times[positive], model.spread[positive, i] / uS, style, color=f"C{colour}", lw=1)
     axis.set(xscale="log", xlabel="time since programming [s]", ylabel="standard deviation [uS]")
     axis.legend(fontsize=8)
