@@ -16,7 +16,7 @@ from jaxaimc import nn
 from jaxaimc.training.attach import as_digital, in_mode
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.precision import widened
-from jaxaimc.training.random import fast_key
+from jaxaimc.training.programming import training_chip
 from jaxaimc.training.steps import Objective
 from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
 
@@ -65,8 +65,8 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
     Gradients run through quantisers (straight-through), wires and programming back to the kernels.
 
     Args:
-        exact_noise: Read noise as in evaluation, drawn by Threefry in front of the ADC and differentiated; otherwise
-            `MeanFieldReadNoise`, and programming draws by `fast_key`.
+        exact_noise: Noise as in evaluation, drawn by Threefry and differentiated along the sample, read noise in front
+            of the ADC; otherwise `MeanFieldReadNoise` and `training_chip`, which are cheap.
         noises: Further noise on the weights that are programmed.
 
     Returns:
@@ -78,9 +78,7 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
         weight_key, chip_key, read_key = jax.random.split(key, 3)
         if noises:
             model = with_weight_noise(model, noises, weight_key)
-        chip = nn.program(model, chip_key if exact_noise else fast_key(chip_key))
-        if not exact_noise:
-            chip = with_mean_field_noise(chip)
+        chip = nn.program(model, chip_key) if exact_noise else with_mean_field_noise(training_chip(model, chip_key))
         return nn.with_read_key(in_mode(chip, "analog"), read_key)(inputs)
 
     return forward
