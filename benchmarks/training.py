@@ -2,11 +2,13 @@
 
 Whole steps (loss, gradient, AdamW) of the embedded vision transformer and of a stack of wide layers. Every line is a
 ratio to the plain digital step that was timed in the same run, round after round in turn; memory is what XLA allots to
-the compiled step.
+the compiled step. Where the time goes: the step through the ladder with one part taken out, and what that saves, in
+plain steps; parts overlap, so they need not add up.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -16,13 +18,15 @@ from flax import nnx
 
 from benchmarks._timing import medians
 from jaxaimc import AnalogConfig, nn, presets
+from jaxaimc.adcs import IdealADC
+from jaxaimc.devices import Device, IdealDevice, NoProgrammingNoise
 from jaxaimc.task import cross_entropy, load_task
 from jaxaimc.training import load_model
 from jaxaimc.training.objectives import Forward, circuit, digital, many_chips, objective, weight_noise
 from jaxaimc.training.ranges import learn_input_ranges
 from jaxaimc.training.steps import Network
 from jaxaimc.training.weight_noise import AdditiveNoise
-from jaxaimc.wires import AlphaBeta, Ladder
+from jaxaimc.wires import AlphaBeta, Ladder, NoWires
 
 # Largest ratio that a step may have to the plain one.
 GOALS = {
@@ -69,6 +73,20 @@ def cases(model: nnx.Module, inputs: jax.Array) -> dict[str, tuple[nnx.Module, F
     }
 
 
+def parts(model: nnx.Module) -> dict[str, tuple[nnx.Module, Forward]]:
+    """Return the step through the ladder with one part taken out at a time."""
+    whole = with_wires(Ladder(r=3.0))
+    device: Any = whole.device
+    without = {
+        "wires": replace(whole, wires=NoWires()),
+        "programming noise": replace(whole, device=replace(device, programming=NoProgrammingNoise())),
+        "read noise": replace(whole, device=Device(programming=device.programming)),
+        "ADC": replace(whole, adc=IdealADC()),
+        "wires, noise and ADC": replace(whole, wires=NoWires(), device=IdealDevice(), adc=IdealADC()),
+    }
+    return {f"without {name}": (nn.convert(model, config), circuit()) for name, config in without.items()}
+
+
 def step(
     model: nnx.Module, forward: Forward, loss: Callable[..., jax.Array], inputs: jax.Array, targets: jax.Array
 ) -> tuple[Callable[[], Any], int]:
@@ -94,16 +112,24 @@ def step(
     return lambda: compiled(*arguments), bytes_used
 
 
-def report(title: str, model: nnx.Module, loss: Any, inputs: jax.Array, targets: jax.Array, rounds: int) -> None:
+def report(
+    title: str, model: nnx.Module, loss: Any, inputs: jax.Array, targets: jax.Array, rounds: int, *, profile: bool
+) -> None:
     """Time all cases of one network and print them."""
-    steps = {name: step(*case, loss, inputs, targets) for name, case in cases(model, inputs).items()}
+    taken_out = parts(model) if profile else {}
+    everything = {**cases(model, inputs), **taken_out}
+    steps = {name: step(*case, loss, inputs, targets) for name, case in everything.items()}
     times = medians({name: run for name, (run, _) in steps.items()}, rounds, seconds=0.0)
     plain, plain_memory = times.pop("plain"), steps["plain"][1]
     print(f"\n{title}, plain step {1e3 * plain:.1f} ms, {plain_memory / 2**20:.0f} MiB, {jax.devices()[0].device_kind}")
     print(f"{'case':46s} {'time':>6s} {'goal':>6s} {'memory':>7s}")
-    for name, seconds in times.items():
+    for name in [name for name in times if name not in taken_out]:
+        seconds = times[name]
         goal = f"{GOALS[name]:.1f}" if name in GOALS else ""
         print(f"{name:46s} {seconds / plain:6.2f} {goal:>6s} {steps[name][1] / plain_memory:7.2f}", flush=True)
+    for name in taken_out:
+        saved = times["through the circuit, ladder"] - times[name]
+        print(f"  {name:44s} {times[name] / plain:6.2f}   saves {saved / plain:6.2f}", flush=True)
 
 
 def main() -> None:
@@ -113,17 +139,31 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=768)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--networks", nargs="+", choices=("transformer", "stack"), default=["transformer", "stack"])
+    parser.add_argument("--profile", action=argparse.BooleanOptionalAction, default=True, help="where the time goes")
     arguments = parser.parse_args()
+    if "transformer" in arguments.networks:
+        transformer(arguments)
+    if "stack" in arguments.networks:
+        wide_layers(arguments)
+
+
+def transformer(arguments: argparse.Namespace) -> None:
+    """Print the table of the embedded vision transformer."""
     task = load_task("models.vit:fashion_mnist")
     test = task.split("test").first(arguments.batch)
     inputs, targets = jnp.asarray(test.inputs), jnp.asarray(test.targets)
     title = f"embedded vision transformer, batch {arguments.batch}"
-    report(title, load_model(task), task.loss, inputs, targets, arguments.rounds)
+    report(title, load_model(task), task.loss, inputs, targets, arguments.rounds, profile=arguments.profile)
+
+
+def wide_layers(arguments: argparse.Namespace) -> None:
+    """Print the table of the stack of wide layers."""
     stack = Stack(arguments.width, arguments.layers, nnx.Rngs(0))
     vectors = jax.random.normal(jax.random.key(1), (arguments.batch, arguments.width))
     labels = jnp.arange(arguments.batch) % arguments.width
     title = f"{arguments.layers} layers of {arguments.width} x {arguments.width}, batch {arguments.batch}"
-    report(title, stack, cross_entropy, vectors, labels, arguments.rounds)
+    report(title, stack, cross_entropy, vectors, labels, arguments.rounds, profile=arguments.profile)
 
 
 if __name__ == "__main__":
