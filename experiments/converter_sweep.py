@@ -14,7 +14,7 @@ from typing import Any
 
 from flax import nnx
 
-from jaxaimc.adcs import MacroNoise, NoNoise
+from jaxaimc.adcs import FullScaleNoise, NoNoise
 from jaxaimc.drives import TwosComplement
 from jaxaimc.evaluation import engine
 from jaxaimc.presets import asim
@@ -40,7 +40,7 @@ def macro(group: int, bits: float, noise: float) -> AnalogConfig:
     Returns:
         The config.
     """
-    source = MacroNoise(fixed=noise) if noise else NoNoise()
+    source = FullScaleNoise(rms=noise) if noise else NoNoise()
     return asim(adc_bits=bits, rows=64, cols=64, group=group, signs=TwosComplement(), noise=source)
 
 
@@ -109,7 +109,7 @@ def draw(rows: list[dict[str, Any]], examples: int, path: Path) -> None:
     axes[1].set(xlabel="noise of a conversion [% of full scale]", title="10-bit ADC", xscale="log")
     axes[1].set_xticks([100 * noise for noise in NOISES], [f"{100 * noise:g}" for noise in NOISES])
     axes[1].minorticks_off()
-    axes[1].legend(loc="upper right", fontsize=8)
+    axes[1].legend(loc="center right", fontsize=8)
     title = "Fashion-MNIST transformer on a 64-row SRAM macro, 8-bit weights and inputs"
     figure.suptitle(f"{title}, {examples} images", fontsize=10)
     figure.savefig(path, dpi=150)

@@ -30,7 +30,10 @@ class Range(Protocol):
 
 @component
 class FullRange:
-    """The largest charge that the rows in use can deliver: nothing saturates, most codes stay unused."""
+    """The largest charge that the rows in use can deliver: nothing saturates, most codes stay unused.
+
+    Cells of one device with a `g_min` above zero are the exception: they can deliver `g_max / g_span` times as much.
+    """
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
         """Return `-rows, rows`."""
