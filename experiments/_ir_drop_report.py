@@ -116,9 +116,11 @@ def figure(rows: list[Record], path: Path) -> None:
         axis.set_xlabel("wire resistance [ohm per segment]")
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("accuracy on fresh chips [%]")
-    axes[0, 0].legend(fontsize=8, loc="lower left")
+    axes[0, 0].set_ylim(0, 100)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, handlelength=4)
     figure.tight_layout()
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
 

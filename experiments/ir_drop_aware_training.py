@@ -61,6 +61,7 @@ class Settings:
         open_resistances: Wire resistances at which idle cells are open as well [ohm per segment].
         open_chips: Fresh chips of a score with open idle cells.
         open_examples: Test examples of a score with open idle cells.
+        open_calibration: Training examples that the calibration reads with open idle cells.
     """
 
     resistances: dict[str, tuple[float, ...]]
@@ -75,6 +76,7 @@ class Settings:
     open_resistances: dict[str, tuple[float, ...]]
     open_chips: int
     open_examples: int
+    open_calibration: int
 
 
 REDUCED = Settings(
@@ -87,9 +89,10 @@ REDUCED = Settings(
     chips=4,
     examples=2000,
     calibration=500,
-    open_resistances={"embedded": (3.0, 80.0), "wide": (16.0,), "text": ()},
+    open_resistances={"embedded": (3.0,), "wide": (), "text": ()},
     open_chips=2,
     open_examples=100,
+    open_calibration=50,
 )
 FULL = Settings(
     resistances={
@@ -108,6 +111,7 @@ FULL = Settings(
     open_resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 8.0, 16.0), "text": (3.0, 20.0, 80.0)},
     open_chips=4,
     open_examples=1000,
+    open_calibration=500,
 )
 
 
@@ -215,14 +219,9 @@ class Study:
     start: nnx.Module
     output: Path
 
-    @functools.cached_property
-    def references(self) -> list[jax.Array]:
-        """Inputs that the per-column calibration reads."""
-        return [jnp.asarray(self.task.split("train").inputs[: self.settings.calibration])]
-
-    def calibrated(self, chip: nnx.Module, key: jax.Array) -> nnx.Module:
-        """Return a chip with a gain and an offset per column, fitted to the digital outputs."""
-        return calibration.calibrate_columns(chip, self.references, key)
+    def calibrated(self, chip: nnx.Module, key: jax.Array, *, examples: int) -> nnx.Module:
+        """Return a chip with a gain and an offset per column, fitted to the digital outputs for some examples."""
+        return calibration.calibrate_columns(chip, [jnp.asarray(self.task.split("train").inputs[:examples])], key)
 
     def fine_tuned(self, method: Method, r: float, seed: int) -> nnx.Module:
         """Return the network after fine-tuning, analog at a wire resistance `r` [ohm per segment]."""
@@ -231,7 +230,8 @@ class Study:
         converted = nn.convert(self.start, tiles(method.r or 0.0))
         if method.gains:
             key = jax.random.key(seed)
-            converted = without_chip(self.calibrated(nn.program(converted, key), key))
+            chip = nn.program(converted, key)
+            converted = without_chip(self.calibrated(chip, key, examples=self.settings.calibration))
         task, epochs = shortened(self.task, self.settings.steps)
         where = "" if method.r is None else f" {method.r:g} ohm"
         trained = fit(
@@ -256,12 +256,13 @@ class Study:
         if opened:
             model = with_open_idle_cells(model, r)
         settings = self.settings
+        references = settings.open_calibration if opened else settings.calibration
         found = chips.fresh_chips(
             self.task,
             model,
             self.task.split("test").first(settings.open_examples if opened else settings.examples),
             chips=settings.open_chips if opened else settings.chips,
-            finish=self.calibrated if calibrated else None,
+            finish=functools.partial(self.calibrated, examples=references) if calibrated else None,
         )
         return [float(score) for score in found]
 
@@ -336,7 +337,17 @@ def main() -> None:
     parser.add_argument("--resistances", type=float, nargs="+", help="wire resistances [ohm per segment]")
     parser.add_argument("--open-resistances", type=float, nargs="*", help="those with open idle cells as well [ohm]")
     parser.add_argument("--strengths", type=float, nargs="+", help="Gaussian noise strengths")
-    numbers = ("steps", "wide_epochs", "text_epochs", "seeds", "chips", "examples", "open_chips", "open_examples")
+    numbers = (
+        "steps",
+        "wide_epochs",
+        "text_epochs",
+        "seeds",
+        "chips",
+        "examples",
+        "open_chips",
+        "open_examples",
+        "open_calibration",
+    )
     for name in numbers:
         parser.add_argument(f"--{name.replace('_', '-')}", type=int)
     arguments = parser.parse_args()
