@@ -64,6 +64,27 @@ def write_table(rows: list[Record], path: Path) -> None:
         writer.writerows(rows)
 
 
+def markdown(rows: list[Record], idle: str) -> str:
+    """Return the scores for one state of idle cells as a Markdown table, a column for every network and resistance."""
+    here = [row for row in rows if row["idle"] == idle]
+    places = list(dict.fromkeys((row["network"], row["r"]) for row in here))
+    lines = [
+        "| | " + " | ".join(f"{name}, {r:g} ohm" for name, r in places) + " |",
+        "|---|" + "---|" * len(places),
+    ]
+    for (kind, calibrated), (label, *_) in _CURVES.items():
+        cells = {
+            (row["network"], row["r"]): row for row in here if (_kind(row), row["calibrated"]) == (kind, calibrated)
+        }
+        if cells:
+            entries = [
+                f"{100 * cells[place]['mean']:.1f} ± {100 * cells[place]['std']:.1f}" if place in cells else ""
+                for place in places
+            ]
+            lines.append(f"| {label} | " + " | ".join(entries) + " |")
+    return "\n".join(lines)
+
+
 def verdicts(rows: list[Record]) -> list[str]:
     """Say for every network and resistance what training through the circuit gains over the best Gaussian training.
 
