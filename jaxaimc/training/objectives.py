@@ -17,6 +17,7 @@ from jaxaimc.training.attach import as_digital, in_mode
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.precision import widened
 from jaxaimc.training.programming import training_chip
+from jaxaimc.training.random import fast_key
 from jaxaimc.training.steps import Objective
 from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
 
@@ -78,8 +79,11 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
         weight_key, chip_key, read_key = jax.random.split(key, 3)
         if noises:
             model = with_weight_noise(model, noises, weight_key)
-        chip = nn.program(model, chip_key) if exact_noise else with_mean_field_noise(training_chip(model, chip_key))
-        return nn.with_read_key(in_mode(chip, "analog"), read_key)(inputs)
+        if exact_noise:
+            return nn.with_read_key(in_mode(nn.program(model, chip_key), "analog"), read_key)(inputs)
+        chip = with_mean_field_noise(training_chip(model, chip_key))
+        # Hashed keys also for what else draws in a read, such as the noise of converters.
+        return nn.with_read_key(in_mode(chip, "analog"), fast_key(read_key))(inputs)
 
     return forward
 
