@@ -81,7 +81,7 @@ class Settings:
 
 REDUCED = Settings(
     resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0)},
-    strengths=(0.04, 0.1, 0.2),
+    strengths=(0.04, 0.1, 0.2, 0.35),
     steps=234,
     wide_epochs=6,
     text_epochs=20,
@@ -100,7 +100,7 @@ FULL = Settings(
         "wide": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0),
         "text": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
     },
-    strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.3),
+    strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.35, 0.5),
     steps=2340,
     wide_epochs=30,
     text_epochs=40,
