@@ -29,4 +29,23 @@ def component(cls: type[T]) -> type[T]:
     components with tracers inside, `__post_init__` may check static fields only; numeric checks go into
     `validate()`, which the public verbs call on concrete values.
     """
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    parts = tuple(field.name for field in fields if not field.metadata.get("static"))
+    structure = tuple(field.name for field in fields if field.metadata.get("static"))
+    keys = tuple(jax.tree_util.GetAttrKey(name) for name in parts)
+
+    def flatten(self: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple([getattr(self, name) for name in parts]), tuple([getattr(self, name) for name in structure])
+
+    def flatten_with_keys(self: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        values, static_values = flatten(self)
+        return tuple(zip(keys, values, strict=True)), static_values
+
+    def unflatten(static_values: tuple[Any, ...], values: Any) -> T:
+        return cls(**dict(zip(parts, values, strict=True)), **dict(zip(structure, static_values, strict=True)))
+
+    # Not `register_dataclass`: to jax 0.10 two of its classes with equal fields are one structure, and `jax.jit` then
+    # answers for one of them with what it compiled for the other, once in a hundred pairs.
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
