@@ -10,6 +10,7 @@ from jaxaimc import config_files
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "wires.md"]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def _blocks(language):
@@ -40,9 +41,14 @@ def test_config_can_be_read(text):
     assert config_files.loads(text).wires.r == json.loads(text)["config"]["wires"]["r"]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_links_lead_somewhere(path):
     links = [link for link in re.findall(r"\]\(([^)]+)\)", path.read_text()) if not link.startswith("http")]
     named = re.findall(r"`((?:tests|jaxaimc|experiments|benchmarks)/[\w/]+(?:\.py)?)`", path.read_text())
-    assert all((path.parent / link).exists() for link in links)
+    for link in links:
+        file, _, anchor = link.partition("#")
+        assert (path.parent / file).exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", (path.parent / file).read_text(), re.MULTILINE)
+            assert anchor in [heading.lower().replace(" ", "-") for heading in headings], link
     assert all((ROOT / name).exists() for name in named)
