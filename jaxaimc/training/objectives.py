@@ -63,8 +63,8 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
     """Make a forward through the whole analog network, on a chip that is programmed anew in every step.
 
     Once per step every kernel is programmed and its wires are folded in; the products then cost what digital ones do.
-    Gradients run through quantisers (straight-through), wires and conductances back to the kernels; programming noise is
-    a constant of the step unless `exact_noise` is set.
+    Gradients run through quantisers (straight-through), wires and conductances back to the kernels; programming noise
+    is a constant of the step unless `exact_noise` is set.
 
     Args:
         exact_noise: Noise as in evaluation, drawn by Threefry and differentiated along the sample, read noise in front
