@@ -5,6 +5,7 @@ from collections.abc import Callable
 import jax
 from jaxtyping import Array, Float, Key
 
+from jaxaimc import _normals
 from jaxaimc._checks import check_key
 
 
@@ -39,7 +40,7 @@ def normal(
     Raises:
         ValueError: If `key` is None, not a typed key, or has a shape that does not lead the batch axes.
     """
-    return _draw(jax.random.normal, key, shape, dtype, axes, where)
+    return _draw(_normals.normal, key, shape, dtype, axes, where)
 
 
 def uniform(

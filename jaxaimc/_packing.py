@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-_HIGHEST = jax.lax.Precision.HIGHEST
+from jaxaimc._products import product
 
 
 def planes_per_product(largest: int, dtype: jnp.dtype) -> int:
@@ -47,7 +47,7 @@ def packed_product(
     """
     base = _base(largest)
     packed = sum(level * float(base**k) for k, level in enumerate(levels))
-    rest = jnp.matmul(jnp.asarray(packed), matrix, precision=_HIGHEST)
+    rest = product(jnp.asarray(packed), matrix)
     products = []
     for _ in levels[1:]:
         high = jnp.round(rest * (1 / base))
@@ -60,8 +60,7 @@ def packed_product(
 def _packed_product_jvp(largest: int, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     (levels, matrix), (d_levels, d_matrix) = primals, tangents
     changes = tuple(
-        jnp.matmul(d_level, matrix, precision=_HIGHEST) + jnp.matmul(level, d_matrix, precision=_HIGHEST)
-        for level, d_level in zip(levels, d_levels, strict=True)
+        product(d_level, matrix) + product(level, d_matrix) for level, d_level in zip(levels, d_levels, strict=True)
     )
     return packed_product(levels, matrix, largest), changes
 

@@ -20,6 +20,7 @@ from jaxaimc import tile
 from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in
+from jaxaimc._sums import add_up
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement, check_residual
 
@@ -230,8 +231,11 @@ def _mvm(
     level, duration = (_row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
     blocks = (prepared.tiles, level, duration, jnp.arange(tile_rows))
     charges = level.size // rows * math.prod(prepared.tiles.matrix.shape[2:])
-    if tile_rows == 1 or charges < _MANY_CHARGES:
-        return jnp.sum(jax.vmap(partial_sum)(*blocks), axis=0) * pulses.scale[..., None]
+    if tile_rows == 1:
+        # Products with a batch axis of one would have gradients that transpose the inputs.
+        return partial_sum(*jax.tree.map(lambda a: a[0], blocks)) * pulses.scale[..., None]
+    if charges < _MANY_CHARGES:
+        return add_up(jax.vmap(partial_sum)(*blocks), 0) * pulses.scale[..., None]
     zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), x.dtype)
     y, _ = jax.lax.scan(lambda y, block: (y + partial_sum(*block), None), zeros, blocks)
     return y * pulses.scale[..., None]

@@ -18,7 +18,9 @@ from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, 
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in, normal
 from jaxaimc._packing import packed_product, planes_per_product
+from jaxaimc._products import product
 from jaxaimc._straight_through import round_ste
+from jaxaimc._sums import add_up
 from jaxaimc.adcs import ADC, CCO, Readout
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.describe import describe
@@ -396,7 +398,7 @@ def _charges(
         return (_solved_charge(config, prepared, pulses.level),)
     matrix = prepared.matrix.reshape(rows, slices * cols)
     if len(parts) == 1:
-        return (jnp.matmul(pulses.level, matrix, precision=_HIGHEST),)
+        return (product(pulses.level, matrix),)
     digit = config.drive.digit
     # The parts have equally many planes but for the last one, which is filled up.
     size = parts[0].stop - parts[0].start
@@ -429,7 +431,7 @@ def _read_noise(
     terms, rows, slices, cols = prepared.variance.shape
     weight = config.device.read_noise.weight(pulses.duration) * pulses.level**2
     weight = jnp.moveaxis(weight, 0, -2).reshape(*pulses.level.shape[:-1], terms * rows)
-    variance = jnp.matmul(weight, prepared.variance.reshape(terms * rows, slices * cols), precision=_HIGHEST)
+    variance = product(weight, prepared.variance.reshape(terms * rows, slices * cols))
     # The square root has no derivative at zero, where a vector drives no row.
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
@@ -473,5 +475,5 @@ def _convert(
     )
     read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
     codes = config.adc.convert(q, readout, read_key)
-    # A sum of products is one pass over the charges together with the conversion; a contraction would store the codes.
-    return jnp.sum(codes * significance[part, None, None], axis=-3)
+    # One pass over the charges together with the conversion; a contraction would store the codes.
+    return add_up(codes * significance[part, None, None], -3)

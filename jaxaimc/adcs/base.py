@@ -4,14 +4,12 @@ Charges are given in units of one cell at full weight under a full-scale pulse, 
 dot product of normalised inputs and weights.
 """
 
-import math
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_key, check_number
+from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc._draws import normal
 
@@ -19,8 +17,6 @@ from jaxaimc._draws import normal
 AXES = 3
 # Where a converter needs a read key, for errors.
 NOISY = "the ADC is noisy"
-# Draws made at once: they stay in a processor's cache.
-_BLOCK = 2**17
 
 
 class Readout(NamedTuple):
@@ -94,29 +90,18 @@ def draw_normals(
 ) -> Float[Array, "*out"]:
     """Draw a standard normal for every conversion.
 
-    Many draws of one key are made block by block, each with a key of its own. On processors that is twice as fast, and
-    keeps XLA from computing the conversions one by one together with the draws.
-
     Args:
         key: One key, or an array of keys whose shape leads `shape`.
         shape: Shape of the charges.
         dtype: Type of the result.
 
     Returns:
-        Independent draws, the same on every platform.
+        Independent draws, the same on every platform to rounding.
 
     Raises:
         ValueError: If `key` is None, not a typed key, or has a shape that does not lead the batch axes.
     """
-    size = math.prod(shape)
-    if key is None or getattr(key, "shape", None) != () or size < 2 * _BLOCK:
-        return normal(key, shape, dtype, axes=AXES, where=NOISY)
-    check_key("key", key)
-    block = lambda k: jax.random.normal(k, (_BLOCK,), dtype)  # noqa: E731
-    draws = jax.lax.platform_dependent(
-        jax.random.split(key, -(-size // _BLOCK)), cpu=partial(jax.lax.map, block), default=jax.vmap(block)
-    )
-    return draws.ravel()[:size].reshape(shape)
+    return normal(key, shape, dtype, axes=AXES, where=NOISY)
 
 
 class Alike:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxaimc import _normals
 from jaxaimc._checks import check_number
 from jaxaimc._component import component, static
 from jaxaimc.devices.curves import Curve
@@ -51,7 +52,7 @@ class NormalProgramming:
 
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
         """Return programmed conductances [S]."""
-        draw = jax.random.normal(key, target.shape, target.dtype)
+        draw = _normals.normal(key, target.shape, target.dtype)
         return jnp.maximum(target + self.sigma(target) * draw, 0.0)
 
     def validate(self) -> None:
@@ -135,7 +136,7 @@ class PowerLawDrift:
     ) -> Float[Array, "*cell"]:
         """Return the conductances [S] at time `t` [s]."""
         mean, spread = self.exponent(target)
-        nu = mean + spread * jax.random.normal(key, target.shape, target.dtype)
+        nu = mean + spread * _normals.normal(key, target.shape, target.dtype)
         return programmed * jnp.exp(-nu * jnp.log1p(t / self.t0))
 
     def validate(self) -> None:

@@ -128,7 +128,9 @@ class PCMPulseNoise:
         low, high = self._NODES
         slope, offset = self._fit(duration)
         toward_high = (slope - low * offset) * offset / (high - low)
-        return jnp.stack([offset**2 - toward_high, toward_high])
+        # Not a stack: XLA computes what it joins one by one on processors.
+        first = jnp.array([1.0, 0.0], duration.dtype).reshape(2, *[1] * duration.ndim)
+        return first * (offset**2 - toward_high) + (1 - first) * toward_high
 
     @staticmethod
     def _fit(duration: Float[Array, "*pulse"]) -> tuple[Float[Array, "*pulse"], Float[Array, "*pulse"]]:

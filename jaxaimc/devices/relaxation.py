@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxaimc import _normals
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc.devices.curves import Curve, check_increasing
@@ -230,7 +231,7 @@ class Relaxation:
     ) -> Float[Array, "*cell"]:
         """Return the conductances [S] at time `t` [s]."""
         mean, spread = self.moments(target, t)
-        draw = jax.random.normal(key, target.shape, target.dtype)
+        draw = _normals.normal(key, target.shape, target.dtype)
         return jnp.maximum(programmed + mean + spread * draw, 0.0)
 
     def validate(self) -> None:

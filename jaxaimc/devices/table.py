@@ -3,11 +3,11 @@
 import csv
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxaimc import _normals
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc.devices.base import Device, NoReadNoise, ReadNoise
@@ -69,7 +69,7 @@ class Table:
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
         """Return programmed conductances [S], drawn from the first time's distribution."""
         mean, spread = self._timeline(self.mean).first(target), self._timeline(self.spread).first(target)
-        return jnp.maximum(mean + spread * jax.random.normal(key, target.shape, target.dtype), 0.0)
+        return jnp.maximum(mean + spread * _normals.normal(key, target.shape, target.dtype), 0.0)
 
     def drift(
         self,

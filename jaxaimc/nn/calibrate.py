@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._checks import check_number
+from jaxaimc._products import product
 from jaxaimc.calibration import Percentile, RangeRule, has_range
 from jaxaimc.matrix import Prepared
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
@@ -110,7 +111,7 @@ class _Watch(Hook):
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         self.seen.inputs.append(call.inputs.reshape(-1, call.inputs.shape[-1]))
         self.seen.prepared = call.prepared
-        return jnp.matmul(call.inputs, call.kernel, precision=jax.lax.Precision.HIGHEST)
+        return product(call.inputs, call.kernel)
 
 
 def _is_programmed(model: nnx.Module) -> bool:

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
+from jaxaimc._products import product
 from jaxaimc.nn import AnalogDot, Call, Hook, Scale
 from jaxaimc.training.attach import attach, matching
 
@@ -38,7 +39,7 @@ class _Moments(Hook):
         self.sums = nnx.Variable(jnp.zeros((5, n_out)))
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
-        ideal = jnp.matmul(call.inputs, call.kernel, precision=jax.lax.Precision.HIGHEST)
+        ideal = product(call.inputs, call.kernel)
         y, ideal = (a.reshape(-1, a.shape[-1]) for a in (outputs, ideal))
         parts = (jnp.ones_like(y), y, ideal, y * y, y * ideal)
         self.sums.set_value(self.sums.get_value() + jnp.stack([jnp.sum(part, axis=0) for part in parts]))

@@ -5,11 +5,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
 from jaxaimc._checks import check_number
+from jaxaimc._products import product
+from jaxaimc._sums import add_up
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import EffectiveMatrix
 from jaxaimc.training.attach import attach
@@ -70,19 +73,20 @@ class MeanFieldReadNoise(Hook):
             call: The product.
         """
         variance = self.variance[...]
-        tile_rows, _, slices, _ = variance.shape
+        tile_rows, terms, slices, _ = variance.shape
         config = call.config
         pulses = config.drive.encode(jax.lax.stop_gradient(call.inputs))
         u = config.device.read_noise.weight(pulses.duration) * jnp.square(pulses.level)
-        u = jnp.einsum("k...pr,p->k...r", u, jnp.square(pulses.significance))
-        u = jnp.pad(u, [(0, 0)] * (u.ndim - 1) + [(0, tile_rows * self.rows - u.shape[-1])])
-        u = jnp.sum(u.reshape(*u.shape[:-1], tile_rows, self.rows), axis=-1)
+        u = add_up(u * jnp.square(pulses.significance)[:, None], -2)
+        # A product with ones, because XLA adds up the last axis one by one on processors.
+        in_tile = np.arange(u.shape[-1])[:, None] // self.rows == np.arange(tile_rows)
+        u = product(u, jnp.asarray(in_tile, u.dtype))
         # How each slice enters the result, from the decoding of one slice at a time.
         one_slice = jnp.broadcast_to(jnp.eye(slices)[:, :, None], (slices, slices, 1))
         share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
         squares = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.tiles.scale))
-        total = jnp.einsum("k...t,ktj->...j", u, squares) / self.rows
-        return jnp.sqrt(total) * pulses.scale[..., None]
+        parts = [u[k, ..., t, None] * squares[k, t] for k in range(terms) for t in range(tile_rows)]
+        return jnp.sqrt(sum(parts) / self.rows) * pulses.scale[..., None]
 
 
 def with_mean_field_noise(model: nnx.Module) -> nnx.Module:

@@ -5,57 +5,93 @@ draw again in every loop that needs a conductance, in whatever memory order that
 draws themselves; so conductances are put into memory once, on the way forward and on the way back.
 """
 
+import operator
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix, nn
-from jaxaimc.nn import AnalogDot, EffectiveMatrix
-from jaxaimc.nn.variables import Conductance
+from jaxaimc import matrix
+from jaxaimc.nn import AnalogDot
+from jaxaimc.nn.convert import over_analog_layers
+from jaxaimc.nn.variables import Conductance, EffectiveMatrix
+from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.random import fast_key
 
+# Weights of a layer up to which it is programmed together with others of its shape: the walks along the wires of so
+# small an array take the time of starting their steps, not of computing them.
+_SMALL = 2**16
 
-def with_constant_noise(chip: nnx.Module) -> nnx.Module:
-    """Let gradients of a programmed model see its programming noise as a constant.
 
-    A conductance is its target plus noise, and the noise does not move with the target; that the spread depends on
-    the target, and that a device cannot go below zero, is left out of the gradient, not of the value.
-
-    Args:
-        chip: Result of `jaxaimc.nn.program`. It is not changed.
-
-    Returns:
-        The chip with the same conductances.
-    """
-
-    def visit(path: tuple, node: Any) -> Any:
-        if isinstance(node, AnalogDot) and node.programmed is not None:
-            programmed: matrix.Programmed = node.programmed.get_value()
-            tiles = programmed.tiles
-            noise = in_memory(jax.lax.stop_gradient(tiles.g - tiles.g_target))
-            changed = replace(programmed, tiles=replace(tiles, g=in_memory(tiles.g_target + noise)))
-            node.programmed = Conductance(changed)
-            node.prepared = EffectiveMatrix(matrix.prepare(node.config.get_value(), changed))
-        return node
-
-    return nnx.recursive_map(visit, chip)
+class _Layer(NamedTuple):
+    config: AnalogConfig
+    kernel: Float[Array, "n_in n_out"]
+    key: Key[Array, ""]
 
 
 def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
-    """Program every analog layer for one training step, with hashed draws and constant noise.
+    """Program every analog layer for one training step, with hashed draws, its noise a constant of the step.
+
+    A conductance is its target plus noise, and the noise does not move with the target: that the spread depends on
+    the target, and that a device cannot go below zero, is left out of the gradient, not of the value.
 
     Args:
         model: Result of `jaxaimc.nn.convert`. It is not changed.
         key: Chip key.
 
     Returns:
-        The model on that chip.
+        The model on that chip: the conductances of `jaxaimc.nn.program` for `fast_key(key)`.
+
+    Raises:
+        ValueError: If the model has no analog layer.
     """
-    return with_constant_noise(nn.program(model, fast_key(key)))
+    chip_key = fast_key(key)
+    layers: dict[str, _Layer] = {}
+
+    def collect(layer: Any, dot: AnalogDot) -> None:
+        program_key, _ = jax.random.split(dot.layer_key(chip_key))
+        layers[dot.path] = _Layer(dot.config.get_value(), dot.flat_kernel(layer.kernel[...]), program_key)
+
+    over_analog_layers(collect, model)
+    chips: dict[str, tuple[matrix.Programmed, matrix.Prepared]] = {}
+    for paths in _alike(layers):
+        chips.update(zip(paths, _together([layers[path] for path in paths]), strict=True))
+
+    def put(layer: Any, dot: AnalogDot) -> None:
+        programmed, prepared = chips[dot.path]
+        dot.programmed = Conductance(programmed)
+        dot.prepared = EffectiveMatrix(prepared)
+
+    return over_analog_layers(put, model)
+
+
+def _alike(layers: dict[str, _Layer]) -> list[list[str]]:
+    """Return the paths of layers that are programmed together."""
+    groups: dict[Any, list[str]] = {}
+    for path, (config, kernel, _) in layers.items():
+        kind = (jax.tree.structure(config), kernel.shape, kernel.dtype)
+        groups.setdefault(kind if kernel.size <= _SMALL else path, []).append(path)
+    return list(groups.values())
+
+
+def _together(layers: Sequence[_Layer]) -> list[tuple[matrix.Programmed, matrix.Prepared]]:
+    if len(layers) == 1:
+        return [_program(layers[0])]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *layers)
+    chips = jax.vmap(_program)(stacked)
+    return [jax.tree.map(operator.itemgetter(index), chips) for index in range(len(layers))]
+
+
+def _program(layer: _Layer) -> tuple[matrix.Programmed, matrix.Prepared]:
+    programmed = matrix.program(layer.config, layer.kernel, layer.key)
+    tiles = programmed.tiles
+    noise = in_memory(jax.lax.stop_gradient(tiles.g - tiles.g_target))
+    constant = replace(programmed, tiles=replace(tiles, g=in_memory(tiles.g_target + noise)))
+    return constant, matrix.prepare(layer.config, constant)
 
 
 @jax.custom_vjp

@@ -1,11 +1,11 @@
 """Closed-form stand-ins for IR drop, so that published set-ups can be reproduced: alpha-beta, and the static factor."""
 
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
+from jaxaimc._products import product
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Effective, Placement, signed_sum
 from jaxaimc.wires.layouts import Layout, Separate
@@ -117,7 +117,6 @@ class StaticFactor:
     ) -> Float[Array, "*batch cols"]:
         """Return the charge that the formula leaves, per volt and longest pulse [S]; exact gradients."""
         rows = network.shape[0]
-        product = lambda x, w: jnp.matmul(x, w, precision=jax.lax.Precision.HIGHEST)  # noqa: E731
         place = 1 - (1 - jnp.arange(rows, dtype=network.dtype) / rows) ** 2
         load = product(jnp.abs(level), jnp.abs(network)) * (rows * self.scale / self.g_max)
         lost = ((0.05 * load - 0.2) * load + 0.5) * load

@@ -203,7 +203,7 @@ def test_noise_has_its_deviation(x64, noise, sigma):
 
 
 def test_many_draws_are_independent_normals_for_any_number_of_chips():
-    """Draws in blocks: no block repeats another, the moments are right, and vmap over keys draws each key's own."""
+    """No part repeats another, the moments are right, and vmap over keys draws each key's own."""
     shape = (7, 100, 1000)
     draws = np.asarray(draw_normals(KEY, shape, jnp.float32))
     assert draws.shape == shape

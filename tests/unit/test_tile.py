@@ -258,7 +258,8 @@ def test_a_sweep_of_64_wire_resistances_compiles_once():
     sweep(jnp.asarray(2 * resistances))
     assert len(traced) == 1
     assert sweep._cache_size() == 1
-    np.testing.assert_allclose(together, np.stack(one_by_one), rtol=1e-4, atol=2e-3)
+    # A charge near a tie may be counted one higher or lower: 0.003.
+    np.testing.assert_allclose(together, np.stack(one_by_one), rtol=1e-4, atol=4e-3)
     assert np.std(together, axis=0).min() > 0
 
 
