@@ -62,10 +62,13 @@ def with_wires(wires: Any) -> AnalogConfig:
 def cases(model: nnx.Module, inputs: jax.Array) -> dict[str, tuple[nnx.Module, Forward]]:
     """Return models and forwards by name, the plain step first."""
     ladder = nn.convert(model, with_wires(Ladder(r=3.0)))
+    standard = learn_input_ranges(nn.convert(model, presets.standard_aimc()), [inputs[:32]])
     return {
         "plain": (model, digital),
         "Gaussian weight noise": (ladder, weight_noise(AdditiveNoise(scale=0.05))),
-        "standard AIMC": (learn_input_ranges(nn.convert(model, presets.standard_aimc()), [inputs[:32]]), circuit()),
+        # As published: forward analog, backward ideal.
+        "standard AIMC": (standard, circuit(ideal_backward=True)),
+        "standard AIMC, exact backward": (standard, circuit()),
         "through the circuit, ladder": (ladder, circuit()),
         "through the circuit, mesh surrogate": (nn.convert(model, with_wires(AlphaBeta())), circuit()),
         "through the circuit, ladder, four chips": (ladder, many_chips(circuit(), 4)),

@@ -120,6 +120,7 @@ class Train:
         strength: Gaussian noise over a column's largest weight: 0.06; with --objective gaussian.
         config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
         chips: Chips in every step, each on its part of the batch: 1; with --objective circuit.
+        ideal_backward: Gradients of the digital product for outputs of the circuit; with --objective circuit.
         fresh_chips: Fresh chips on which the trained network is scored: 4.
         microbatches: Parts in which each batch is computed, to save memory.
         devices: Devices over which each batch is spread.
@@ -141,6 +142,7 @@ class Train:
     strength: float | None = None
     config: Path | None = None
     chips: int | None = None
+    ideal_backward: Annotated[bool, FlagCreatePairsOff] = False
     fresh_chips: int | None = None
     microbatches: int = 1
     devices: int = 1
@@ -179,6 +181,7 @@ class Train:
             config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
             start = nn.convert(start, config)
             settings = {"objective": self.objective, "strength": self.strength, "chips": self.chips}
+            settings |= {"ideal_backward": self.ideal_backward}
             notes |= {**settings, "config": config_files.dumps(config), "microbatches": self.microbatches}
         try:
             with progress_bar(task.name) as show:
@@ -216,6 +219,8 @@ class Train:
                 raise ValueError(
                     f"Argument `{name}` needs --objective {' or '.join(objectives)}, but that is {self.objective}."
                 )
+        if self.ideal_backward and self.objective != "circuit":
+            raise ValueError(f"Argument `ideal_backward` needs --objective circuit, but that is {self.objective}.")
         for name in ("chips", "fresh_chips", "microbatches", "devices"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -230,7 +235,7 @@ class Train:
             noise.validate()
             return objectives.weight_noise(noise)
         if self.objective == "circuit":
-            through = objectives.circuit()
+            through = objectives.circuit(ideal_backward=self.ideal_backward)
             return through if self.chips is None else objectives.many_chips(through, self.chips)
         return objectives.digital
 

@@ -1,8 +1,8 @@
 """A matrix of any size on as many tiles as it takes: the four verbs of `jaxaimc.tile`, over blocks.
 
-The rows are split evenly over the tile rows and each block sits in the middle of its tile (Luquin et al. 2025 pad
-with zeros on both ends); the columns fill one tile after the other. Every tile row's partial sum goes through its own
-ADC, and the digitised partial sums are added. Unused cells are open.
+Rows and columns are split evenly over the fewest tiles that hold them. A block sits in the middle of its tile's rows
+(Luquin et al. 2025 pad with zeros on both ends) and in its first columns. Every tile row's partial sum goes through its
+own ADC, and the digitised partial sums are added. Unused cells are open.
 """
 
 import math
@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
+from jaxaimc._axes import add_up
 from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in
-from jaxaimc._sums import add_up
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement, check_residual
 
@@ -104,7 +104,7 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
 def _program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
     n_in, n_out = w.shape
     grid = tile_grid(config, n_in, n_out)
-    rows, cols = -(-n_in // grid[0]), min(config.cols, n_out)
+    rows, cols = tile.even_share(n_in, config.rows), tile.even_share(n_out, config.cols)
     blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
     peak = None if config.column_scales else jnp.max(jnp.abs(w))
@@ -180,7 +180,7 @@ def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
 @jax.jit
 def _prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
     rows = programmed.tiles.g.shape[-2]
-    # Columns fill a tile from its first column, so a block's columns keep their parity.
+    # Blocks start in a tile's first column: their own columns alternate.
     placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
     tiles = _over_tiles(lambda p: tile.prepare(config, p, placement))(programmed.tiles)
     merged = jax.tree.map(lambda leaf: _merge_tile_columns(leaf, programmed.n_out), replace(tiles, network=None))
@@ -281,7 +281,7 @@ def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepar
     Returns:
         `prepared` with its digital scales multiplied.
     """
-    tile_of_column = jnp.arange(prepared.n_out) // config.cols
+    tile_of_column = jnp.arange(prepared.n_out) // tile.even_share(prepared.n_out, config.cols)
 
     def response(p: Prepared) -> Float[Array, "tile_rows n_out"]:
         per_column = jnp.sum(jnp.abs(p.tiles.matrix), axis=(1, 2))

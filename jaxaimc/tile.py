@@ -14,13 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxaimc._axes import add_up
 from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
 from jaxaimc._draws import fold_in, normal
 from jaxaimc._packing import packed_product, planes_per_product
 from jaxaimc._products import product
 from jaxaimc._straight_through import round_ste
-from jaxaimc._sums import add_up
 from jaxaimc.adcs import ADC, CCO, Readout
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.describe import describe
@@ -72,10 +72,17 @@ class AnalogConfig:
         """Check the numeric fields of every component that are known (not traced).
 
         Raises:
-            ValueError: If a field is out of its range; the message names it, its value, its unit and what is allowed.
+            ValueError: If a field is out of its range, or the range of the converter begins at zero where charges can
+                be negative; the message names it, its value, its unit and what is allowed.
         """
         for part in (self.cell, self.device, self.wires, self.drive, self.adc):
             part.validate()
+        if self.adc.unipolar and (min(self.cell.signs) < 0 or self.drive.bipolar):
+            raise ValueError(
+                "Field `adc` of AnalogConfig must have a range that holds negative charges, such as FullRange, where a "
+                f"{type(self.cell).__name__} cell and {type(self.drive).__name__} give charges of both signs, but this "
+                f"{type(self.adc).__name__} begins at zero; where weights and inputs are never negative, Span says so."
+            )
 
     def describe(self) -> str:
         """Return every component and field with its value and unit, one per line."""
@@ -379,6 +386,11 @@ def analog_matmul(
     return mvm(config, prepare(config, programmed), x, read_key)
 
 
+def even_share(count: int, largest: int) -> int:
+    """Return how many of `count` lines each of the fewest tiles takes that hold `largest` each."""
+    return -(-count // -(-count // largest))
+
+
 def _packs(config: AnalogConfig, prepared: Prepared) -> bool:
     """Return whether all charges are whole numbers, of which a product holds several."""
     return prepared.whole and config.drive.digit > 0 and not config.drive.accumulates
@@ -443,7 +455,8 @@ def _at_converters(
 ) -> Float[Array, "*batch conversion slice cols"]:
     """Return the charges that are converted: shared columns are one for the tile, accumulated planes are one."""
     for index in config.cell.shared:
-        first = np.arange(q.shape[-1]) // config.cols * config.cols
+        width = even_share(q.shape[-1], config.cols)
+        first = np.arange(q.shape[-1]) // width * width
         q = q.at[..., index, :].set(q[..., index, first])
     if config.drive.accumulates:
         q = jnp.einsum("...psc,p->...sc", q, pulses.significance, precision=_HIGHEST)[..., None, :, :]
@@ -462,7 +475,8 @@ def _convert(
     q = _at_converters(config, pulses, q)
     unit_charge, significance = pulses.full_scale * config.cell.g_span, pulses.significance
     if config.drive.accumulates:
-        unit_charge, significance = jnp.sum(unit_charge * jnp.abs(significance))[None], jnp.ones((1,), q.dtype)
+        # What is added up is in units of an input of one, which has the charge of a full-scale pulse.
+        unit_charge, significance = jnp.max(unit_charge, keepdims=True), jnp.ones((1,), q.dtype)
     slices = jnp.stack([jnp.asarray(factor, q.dtype) for factor in config.cell.significance])
     weight = jnp.abs(significance[:, None] * slices)
     readout = Readout(
@@ -472,8 +486,17 @@ def _convert(
         tile_rows=config.rows,
         weight=(weight / jnp.max(weight))[part, :, None],
         converters=prepared.converters,
+        peak=_peak(config.cell),
+        conversions=weight.size,
     )
     read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
     codes = config.adc.convert(q, readout, read_key)
     # One pass over the charges together with the conversion; a contraction would store the codes.
     return add_up(codes * significance[part, None, None], -3)
+
+
+def _peak(cell: Cell) -> Float[Array, ""] | float:
+    """Return the largest charge of a fully driven row: `g_min` of as many devices as are subtracted cancels."""
+    alone = abs(sum(cell.signs))
+    most = (sum(abs(sign) for sign in cell.signs) + alone) / 2
+    return most + alone * cell.g_min / cell.g_span if alone else most

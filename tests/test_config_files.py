@@ -17,6 +17,7 @@ class HalvingADC:
     """A component of a user: digitises to half the charge."""
 
     factor: float = 0.5
+    unipolar = False
 
     def convert(self, q, readout):
         return self.factor * q

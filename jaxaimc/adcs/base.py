@@ -24,11 +24,14 @@ class Readout(NamedTuple):
 
     Attributes:
         unit_charge: Charge of one fully driven cell at full weight [C], broadcastable to the charges.
-        rows: Rows in use, the largest magnitude that a charge of a one-sided cell can have without noise.
+        rows: Rows in use.
         tile_rows: Rows of the physical tile.
         weight: Size of each conversion's part in the result, over that of the most significant one [1],
             broadcastable to the charges.
         converters: What `fabricate` drew for this chip.
+        peak: Largest magnitude of the charge that one row can add without noise [1]: one, more for a single device with
+            a `g_min` above zero.
+        conversions: Conversions that an output is put together from.
     """
 
     unit_charge: Float[Array, "..."]
@@ -36,6 +39,8 @@ class Readout(NamedTuple):
     tile_rows: int
     weight: Float[Array, "..."] | float = 1.0
     converters: Any = ()
+    peak: Float[Array, ""] | float = 1.0
+    conversions: int = 1
 
 
 class ADC(Protocol):
@@ -49,6 +54,11 @@ class ADC(Protocol):
     @property
     def mismatched(self) -> bool:
         """Whether each converter of a chip differs from the others."""
+        ...
+
+    @property
+    def unipolar(self) -> bool:
+        """Whether its range begins at zero whatever the columns are, so that negative charges would be lost."""
         ...
 
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
@@ -126,6 +136,11 @@ class IdealADC(Alike):
         """No."""
         return False
 
+    @property
+    def unipolar(self) -> bool:
+        """No."""
+        return False
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
@@ -154,6 +169,11 @@ class GaussianADC(Alike):
     def noisy(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def unipolar(self) -> bool:
+        """No."""
+        return False
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None

@@ -47,6 +47,11 @@ class CCO(Alike):
         """No."""
         return False
 
+    @property
+    def unipolar(self) -> bool:
+        """No: it counts in both directions."""
+        return False
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:

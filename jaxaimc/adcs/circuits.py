@@ -53,6 +53,11 @@ class Ramp:
         """Yes."""
         return True
 
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
+
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the input at which each further step of the staircase is taken, shape (2**bits - 1, slices, cols)."""
         unit_key, offset_key = jax.random.split(key)
@@ -130,6 +135,11 @@ class SAR:
     def mismatched(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
 
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the divider's weights, most significant first, (bits, slices, cols), and offsets (slices, cols)."""

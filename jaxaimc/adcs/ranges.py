@@ -14,6 +14,11 @@ Bounds = tuple[Float[Array, "..."] | float, Float[Array, "..."] | float]
 class Range(Protocol):
     """What every range offers."""
 
+    @property
+    def unipolar(self) -> bool:
+        """Whether it begins at zero whatever the columns are, so that negative charges would be lost."""
+        ...
+
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
         """Return the lowest and the highest charge [1], broadcastable to charges of shape (plane, slice, cols).
 
@@ -28,47 +33,64 @@ class Range(Protocol):
         ...
 
 
+class _Unipolar:
+    @property
+    def unipolar(self) -> bool:
+        """Yes."""
+        return True
+
+
+class _Bipolar:
+    @property
+    def unipolar(self) -> bool:
+        """No."""
+        return False
+
+
 @component
-class FullRange:
+class FullRange(_Bipolar):
     """The largest charge that the rows in use can deliver: nothing saturates, most codes stay unused.
 
-    Cells of one device with a `g_min` above zero are the exception: they can deliver `g_max / g_span` times as much.
+    A row adds at most one fully driven cell where devices are subtracted, whatever their `g_min`, and at most
+    `g_max / g_span` of one where a cell is a single device. Planes that accumulate add no more, as an input never
+    exceeds one. What exceeds the range is noise, and the charge of idle columns.
     """
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
-        """Return `-rows, rows`."""
-        return -float(readout.rows), float(readout.rows)
+        """Return `-rows peak, rows peak`."""
+        reach = readout.rows * readout.peak
+        return -reach, reach
 
     def validate(self) -> None:
         """Nothing to check."""
 
 
 @component
-class PositiveRange:
+class PositiveRange(_Unipolar):
     """As `FullRange` for charges that are never negative: single devices, inputs driven without polarity."""
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
-        """Return `0, rows`."""
-        return 0.0, float(readout.rows)
+        """Return `0, rows peak`."""
+        return 0.0, readout.rows * readout.peak
 
     def validate(self) -> None:
         """Nothing to check."""
 
 
 @component
-class MacroRange:
+class MacroRange(_Unipolar):
     """Zero to the charge of all rows of the tile, used or not, as in a charge-domain macro."""
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
-        """Return `0, tile_rows`."""
-        return 0.0, float(readout.tile_rows)
+        """Return `0, tile_rows peak`."""
+        return 0.0, readout.tile_rows * readout.peak
 
     def validate(self) -> None:
         """Nothing to check."""
 
 
 @component
-class Symmetric:
+class Symmetric(_Bipolar):
     """A range about zero.
 
     Attributes:
@@ -92,7 +114,7 @@ class Symmetric:
 
 
 @component
-class Span:
+class Span(_Bipolar):
     """A range between two charges. Arrays of shape (slice, 1) or (plane, slice, 1) give each slice its own.
 
     Attributes:
@@ -133,6 +155,11 @@ class Granular:
 
     step: float
     signed: bool = static(default=True)
+
+    @property
+    def unipolar(self) -> bool:
+        """Unless it is centred on zero."""
+        return not self.signed
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
         """Return what that many steps reach."""

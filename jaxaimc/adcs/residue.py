@@ -53,6 +53,11 @@ class Pipeline:
         """Yes."""
         return True
 
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
+
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratios and comparator offsets of every stage."""
         return _fabricate(self, key, self.bits - 1, slices, cols)
@@ -108,6 +113,11 @@ class Cyclic:
     def mismatched(self) -> bool:
         """Yes."""
         return True
+
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
 
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratio and comparator offsets of the stage."""

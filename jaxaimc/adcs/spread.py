@@ -40,6 +40,11 @@ class Spread:
         """Yes."""
         return True
 
+    @property
+    def unipolar(self) -> bool:
+        """As the converter."""
+        return self.adc.unipolar
+
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Any]:
         """Return gain error and offset of every converter, and what the converter itself has."""
         gain_key, offset_key, own_key = jax.random.split(key, 3)
@@ -98,6 +103,11 @@ class Shared:
     def mismatched(self) -> bool:
         """As the converter."""
         return self.adc.mismatched
+
+    @property
+    def unipolar(self) -> bool:
+        """As the converter."""
+        return self.adc.unipolar
 
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what one converter per group has, repeated for its columns."""

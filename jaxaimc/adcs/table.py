@@ -45,6 +45,11 @@ class Table(Alike):
         """Yes: the deviations are values, which may not be known when a function is compiled."""
         return True
 
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:

@@ -51,6 +51,11 @@ class Uniform(Alike):
         """Where noise or rounding is."""
         return self.noise.noisy or self.rounding.noisy
 
+    @property
+    def unipolar(self) -> bool:
+        """As the range."""
+        return self.range.unipolar
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:

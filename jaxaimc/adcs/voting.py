@@ -21,9 +21,13 @@ from jaxaimc.adcs.uniform import Uniform
 class Hybrid:
     """Another converter, with the most significant diagonals computed by exact digital logic instead.
 
+    There must be conversions to choose from: a tile that makes as few per output as there are digital diagonals, such
+    as a single one (one plane and one slice, or accumulated planes of one slice), would not use its converter at all,
+    and is refused when it is read.
+
     Attributes:
         adc: The converter of the other diagonals.
-        digital: Diagonals that are exact, from the most significant one.
+        digital: Diagonals that are exact, from the most significant one; fewer than the conversions of an output.
     """
 
     adc: ADC = Uniform()
@@ -42,6 +46,11 @@ class Hybrid:
         """As the converter."""
         return self.adc.mismatched
 
+    @property
+    def unipolar(self) -> bool:
+        """As the converter."""
+        return self.adc.unipolar
+
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""
         return self.adc.fabricate(key, slices, cols)
@@ -49,7 +58,17 @@ class Hybrid:
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
-        """Return the charge itself on the top diagonals, digitised elsewhere."""
+        """Return the charge itself on the top diagonals, digitised elsewhere.
+
+        Raises:
+            ValueError: If `digital` is not less than the conversions of an output, which have no more diagonals.
+        """
+        if self.digital >= readout.conversions:
+            raise ValueError(
+                f"Field `digital` of Hybrid must be less than the conversions of an output, so that some are left to "
+                f"its converter, but is {self.digital}; here an output has {readout.conversions} (planes of the drive, "
+                "one where they accumulate, times slices of the cell)."
+            )
         return jnp.where(_top(readout, self.digital), q, self.adc.convert(q, readout, key))
 
     def with_range(self, range: Any) -> "Hybrid":
@@ -100,6 +119,8 @@ class Mode:
 class Voting:
     """Another converter, used several times for the most significant diagonals, which then vote.
 
+    The conversion of a tile that makes a single one per output is the most significant: all outputs are voted on.
+
     Attributes:
         adc: The converter, one with noise: others would repeat themselves.
         samples: Conversions per vote.
@@ -125,6 +146,11 @@ class Voting:
     def mismatched(self) -> bool:
         """As the converter."""
         return self.adc.mismatched
+
+    @property
+    def unipolar(self) -> bool:
+        """As the converter."""
+        return self.adc.unipolar
 
     def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""

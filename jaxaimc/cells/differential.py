@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaimc._axes import leading
 from jaxaimc._component import component
 from jaxaimc.cells.base import check_window
 from jaxaimc.units import uS
@@ -113,7 +114,7 @@ class TwoSided:
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 2, rows, cols); exact gradients."""
-        return (self.g_min + self.g_span * jnp.stack([(1 + w) / 2, (1 - w) / 2]))[None]
+        return (self.g_min + self.g_span * (1 + leading(self.signs, w) * w) / 2)[None]
 
     def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
         """Return the one slice there is."""
@@ -132,4 +133,4 @@ def one_sided(
     w: Float[Array, "*shape"], g_min: Array | float, g_span: Array | float
 ) -> Float[Array, "polarity *shape"]:
     """Return the conductances [S] of one-sided pairs that hold `w` in `[-1, 1]`."""
-    return g_min + g_span * jnp.stack([jnp.maximum(w, 0), jnp.maximum(-w, 0)])
+    return g_min + g_span * jnp.maximum(leading((1.0, -1.0), w) * w, 0)

@@ -9,6 +9,7 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaimc._axes import leading
 from jaxaimc._checks import check_number
 from jaxaimc._component import component
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise, ReadNoise
@@ -119,18 +120,14 @@ class PCMPulseNoise:
         self, g: Float[Array, "*cell"], target: Float[Array, "*cell"], t: Float[Array, ""] | float
     ) -> Float[Array, "2 *cell"]:
         """Return the two conductance factors [S^2]."""
-        low, high = self._NODES
-        g_uS = g / uS
-        return jnp.stack([(1 + low * g_uS) ** 2, (1 + high * g_uS) ** 2]) * (self.scale * uS) ** 2
+        return (1 + leading(self._NODES, g) * (g / uS)) ** 2 * (self.scale * uS) ** 2
 
     def weight(self, duration: Float[Array, "*pulse"]) -> Float[Array, "2 *pulse"]:
         """Return the two pulse factors [1]; they add up to `offset^2`."""
         low, high = self._NODES
         slope, offset = self._fit(duration)
         toward_high = (slope - low * offset) * offset / (high - low)
-        # Not a stack: XLA computes what it joins one by one on processors.
-        first = jnp.array([1.0, 0.0], duration.dtype).reshape(2, *[1] * duration.ndim)
-        return first * (offset**2 - toward_high) + (1 - first) * toward_high
+        return leading((1.0, 0.0), offset) * (offset**2 - toward_high) + leading((0.0, 1.0), offset) * toward_high
 
     @staticmethod
     def _fit(duration: Float[Array, "*pulse"]) -> tuple[Float[Array, "*pulse"], Float[Array, "*pulse"]]:

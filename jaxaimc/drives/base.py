@@ -46,7 +46,16 @@ class Drive(Protocol):
 
     @property
     def accumulates(self) -> bool:
-        """Whether the planes' charges are added, each with its significance, before one conversion for all."""
+        """Whether the planes' charges are added, each with its significance, before one conversion for all.
+
+        The gains that add them are such that an input of one has the charge of one full-scale pulse, that of the plane
+        with the largest where they differ: as much as if all of it were driven at once.
+        """
+        ...
+
+    @property
+    def bipolar(self) -> bool:
+        """Whether a single device can give negative charges: by polarity, or as accumulating planes are subtracted."""
         ...
 
     @property

@@ -62,6 +62,11 @@ class BitSerial:
         return equal_widths(self.signs.digit_bits(self.bits), self.group)
 
     @property
+    def bipolar(self) -> bool:
+        """As the signs."""
+        return self.signs.bipolar(accumulated=self.accumulates)
+
+    @property
     def digit(self) -> int:
         """Largest level of the DAC."""
         return 2 ** max(self.widths) - 1
@@ -118,6 +123,11 @@ class BitGroups:
                 f"Field `widths` of BitGroups must hold bits of each group, at least 1 each and 1 to 16 in all, but is "
                 f"{self.widths}."
             )
+
+    @property
+    def bipolar(self) -> bool:
+        """As the signs."""
+        return self.signs.bipolar(accumulated=self.accumulates)
 
     @property
     def digit(self) -> int:
@@ -179,6 +189,11 @@ class Amplitude:
     def accumulates(self) -> bool:
         """There is one plane."""
         return False
+
+    @property
+    def bipolar(self) -> bool:
+        """As the signs."""
+        return self.signs.bipolar(accumulated=self.accumulates)
 
     @property
     def digit(self) -> int:

@@ -52,6 +52,11 @@ class PWM:
         return False
 
     @property
+    def bipolar(self) -> bool:
+        """Yes: a negative input is driven with the opposite polarity."""
+        return True
+
+    @property
     def digit(self) -> int:
         """All steps."""
         return self.steps
@@ -109,6 +114,11 @@ class SplitPWM:
     def accumulates(self) -> bool:
         """Each plane has its own conversion."""
         return False
+
+    @property
+    def bipolar(self) -> bool:
+        """Yes: a negative input is driven with the opposite polarity."""
+        return True
 
     @property
     def digit(self) -> int:

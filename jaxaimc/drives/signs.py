@@ -19,6 +19,10 @@ class Signs(Protocol):
         """Return how many of an input's bits are cut into digits."""
         ...
 
+    def bipolar(self, *, accumulated: bool) -> bool:
+        """Return whether a single device can give negative charges, planes being converted each or `accumulated`."""
+        ...
+
     def planes(
         self, k: Float[Array, "*batch rows"], widths: tuple[int, ...]
     ) -> tuple[Float[Array, "*batch plane rows"], tuple[int, ...]]:
@@ -34,6 +38,10 @@ class Polarity:
         """Return the magnitude bits."""
         return bits - 1
 
+    def bipolar(self, *, accumulated: bool) -> bool:
+        """Yes."""
+        return True
+
     def planes(
         self, k: Float[Array, "*batch rows"], widths: tuple[int, ...]
     ) -> tuple[Float[Array, "*batch plane rows"], tuple[int, ...]]:
@@ -48,6 +56,10 @@ class TwoPasses:
     def digit_bits(self, bits: int) -> int:
         """Return the magnitude bits."""
         return bits - 1
+
+    def bipolar(self, *, accumulated: bool) -> bool:
+        """Where the passes are subtracted before the conversion."""
+        return accumulated
 
     def planes(
         self, k: Float[Array, "*batch rows"], widths: tuple[int, ...]
@@ -67,6 +79,10 @@ class TwosComplement:
         """Return the bits below the sign bit."""
         return bits - 1
 
+    def bipolar(self, *, accumulated: bool) -> bool:
+        """Where the sign's plane is subtracted before the conversion."""
+        return accumulated
+
     def planes(
         self, k: Float[Array, "*batch rows"], widths: tuple[int, ...]
     ) -> tuple[Float[Array, "*batch plane rows"], tuple[int, ...]]:
@@ -83,6 +99,10 @@ class Unsigned:
     def digit_bits(self, bits: int) -> int:
         """Return all bits."""
         return bits
+
+    def bipolar(self, *, accumulated: bool) -> bool:
+        """No."""
+        return False
 
     def planes(
         self, k: Float[Array, "*batch rows"], widths: tuple[int, ...]

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc import nn
 from jaxaimc.training.attach import as_digital, in_mode
+from jaxaimc.training.ideal_backward import with_ideal_backward
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.precision import widened
 from jaxaimc.training.programming import training_chip
@@ -59,7 +60,7 @@ def weight_noise(*noises: WeightNoise, ramp: Ramp | None = None) -> Forward:
     return forward
 
 
-def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) -> Forward:
+def circuit(*, exact_noise: bool = False, ideal_backward: bool = False, noises: Sequence[WeightNoise] = ()) -> Forward:
     """Make a forward through the whole analog network, on a chip that is programmed anew in every step.
 
     Once per step every kernel is programmed and its wires are folded in; the products then cost what digital ones do.
@@ -69,6 +70,8 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
     Args:
         exact_noise: Noise as in evaluation, drawn by Threefry and differentiated along the sample, read noise in front
             of the ADC; otherwise `MeanFieldReadNoise` and `training_chip`, which are cheap.
+        ideal_backward: Gradients of the digital product instead of the circuit's, as Rasch et al. 2023 train; see
+            `jaxaimc.training.ideal_backward`.
         noises: Further noise on the weights that are programmed.
 
     Returns:
@@ -77,6 +80,8 @@ def circuit(*, exact_noise: bool = False, noises: Sequence[WeightNoise] = ()) ->
 
     def forward(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
         del step
+        if ideal_backward:
+            model = with_ideal_backward(model)
         weight_key, chip_key, read_key = jax.random.split(key, 3)
         if noises:
             model = with_weight_noise(model, noises, weight_key)

@@ -10,9 +10,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
+from jaxaimc._axes import add_up
 from jaxaimc._checks import check_number
 from jaxaimc._products import product
-from jaxaimc._sums import add_up
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import EffectiveMatrix
 from jaxaimc.training.attach import attach

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from jaxaimc import AnalogConfig, matrix, nn
-from jaxaimc.adcs import CCO, SAR, IdealADC, MidTread, PositiveRange, Shared, Span, Symmetric, Uniform
+from jaxaimc.adcs import CCO, SAR, FullRange, IdealADC, MidTread, PositiveRange, Shared, Span, Symmetric, Uniform
 from jaxaimc.calibration import LeastError, Percentile, has_range
 from jaxaimc.cells import Differential, DifferentialSlices, Offset
 from jaxaimc.devices import PCM, IdealDevice, NoReadNoise
@@ -58,14 +58,14 @@ def test_ranges_are_percentiles_of_what_the_layers_see():
 
 
 @pytest.mark.parametrize(
-    ("cell", "signs", "kind", "slices"),
+    ("cell", "signs", "given", "kind", "slices"),
     [
-        (DifferentialSlices(), TwoPasses(), Symmetric, 4),
-        (Offset(), Unsigned(), Span, 1),
+        (DifferentialSlices(), TwoPasses(), FullRange(), Symmetric, 4),
+        (Offset(), Unsigned(), PositiveRange(), Span, 1),
     ],
 )
-def test_each_slice_gets_its_own_range(cell, signs, kind, slices):
-    adc = Uniform(bits=6, range=PositiveRange(), codes=MidTread())
+def test_each_slice_gets_its_own_range(cell, signs, given, kind, slices):
+    adc = Uniform(bits=6, range=given, codes=MidTread())
     config = AnalogConfig(cell=cell, drive=BitSerial(bits=6, signs=signs), adc=adc, **PARTS)
     found = nn.calibrate(nn.convert(TwoLayers(), config), jax.random.normal(KEY, (20, 24)), KEY)
     chosen = layer(found, "first").adc.range

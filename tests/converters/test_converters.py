@@ -44,7 +44,8 @@ KEY = jax.random.key(7)
 
 def convert(adc, q, *, slices=1, cols=1, rows=8, tile_rows=16, weight=1.0, key=KEY, chip=KEY):
     """Digitise charges of shape (batch, plane, slice, cols)."""
-    readout = Readout(jnp.array(1e-15), rows, tile_rows, weight, adc.fabricate(chip, slices, cols))
+    chips = adc.fabricate(chip, slices, cols)
+    readout = Readout(jnp.array(1e-15), rows, tile_rows, weight, chips, conversions=np.size(weight))
     return jax.jit(lambda q: adc.convert(q, readout, key))(jnp.asarray(q))
 
 

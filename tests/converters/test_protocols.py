@@ -91,7 +91,9 @@ def test_components_are_pytrees_values_and_files(component):
     assert hash(tree) == hash(jax.tree.structure(component))
     field = {cells.Cell: "cell", drives.Drive: "drive", adcs.ADC: "adc"}
     kind = next(p for p in field if component in {cells.Cell: CELLS, drives.Drive: DRIVES, adcs.ADC: CONVERTERS}[p])
-    config = AnalogConfig(**{field[kind]: component})
+    # Single devices and unsigned pulses, which go with converters of every range.
+    others = {"cell": cells.BitPlanes(), "drive": drives.BitSerial(signs=drives.Unsigned())}
+    config = AnalogConfig(**{**others, field[kind]: component})
     again = config_files.loads(config_files.dumps(config))
     assert describe(again) == describe(config)
     assert jax.tree.structure(again) == jax.tree.structure(config)
@@ -181,7 +183,7 @@ def test_converters(x64, adc, dtype):
         assert leaf.shape[-2:] == (slices, cols)
     assert bool(jax.tree.leaves(chip)) == adc.mismatched
     weight = jnp.asarray(2.0 ** -np.arange(planes * slices), dtype).reshape(planes, slices, 1)
-    readout = Readout(jnp.full((planes, 1, 1), 1e-13, dtype), 8, 16, weight, chip)
+    readout = Readout(jnp.full((planes, 1, 1), 1e-13, dtype), 8, 16, weight, chip, conversions=planes * slices)
     q = jax.random.normal(KEY, (4, planes, slices, cols), dtype)
     convert = jax.jit(lambda adc, q, key: adc.convert(q, readout, key))
     y = convert(adc, q, KEY)

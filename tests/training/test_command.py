@@ -72,6 +72,7 @@ def refused(capsys, output, *arguments):
         (["--objective", "magic"], "invalid choice 'magic'"),
         (["--strength", "0.1"], "Argument `strength` needs --objective gaussian, but that is digital."),
         (["--objective", "gaussian", "--chips", "2"], "Argument `chips` needs --objective circuit"),
+        (["--ideal-backward"], "Argument `ideal_backward` needs --objective circuit, but that is digital."),
         (["--config", "tile.json"], "Argument `config` needs --objective gaussian or circuit, but that is digital."),
         (["--objective", "gaussian", "--strength", "-1"], "Field `scale` of AdditiveNoise must be in [0, inf)"),
         (["--objective", "circuit", "--chips", "0"], "Argument `chips` must be at least 1, but is 0."),

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxaimc._axes import add_up
 from jaxaimc._normals import block, normal
-from jaxaimc._sums import add_up
 from jaxaimc.training.random import fast_key
 
 SIZE = 4_000_000

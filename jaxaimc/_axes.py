@@ -1,5 +1,6 @@
-"""Sums over a short axis that XLA computes together with what they add."""
+"""Short axes, summed and made in ways that XLA computes together with what is around them."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -29,6 +30,21 @@ def add_up(terms: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
         return jnp.sum(terms, axis=axis)
     first, *others = (jax.lax.index_in_dim(terms, i, axis, keepdims=False) for i in range(count))
     return sum(others, start=first)
+
+
+def leading(values: Sequence[float], like: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return constants along a new first axis, to be combined with an array.
+
+    On processors `jnp.stack` of what each of them makes of the array computes entry by entry.
+
+    Args:
+        values: Constants.
+        like: The array.
+
+    Returns:
+        The constants in the array's type, with as many axes of one behind theirs as the array has.
+    """
+    return jnp.asarray(values, like.dtype).reshape(len(values), *[1] * like.ndim)
 
 
 @add_up.defjvp

@@ -1,0 +1,75 @@
+"""Gradients of the digital product for the values of the analog one."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxaimc._axes import add_up
+from jaxaimc._products import product
+from jaxaimc.nn import AnalogDot, Call, Hook
+from jaxaimc.training.attach import matching
+
+
+class IdealBackward(Hook):
+    """Output of the tile forward, digital product backward.
+
+    Inputs get the gradient of `x @ w`, where `x` is what the drive makes of them: straight-through in the rounding,
+    zero where clipped, and by the rule of a learned input range. The kernel gets that of the driven inputs. Wires,
+    devices and converters have no gradient, and so cost a forward pass only.
+    """
+
+    def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Exchange the derivative of the outputs."""
+        pulses = call.config.drive.encode(call.inputs)
+        driven = add_up(pulses.level * pulses.significance[:, None], -2) * pulses.scale[..., None]
+        return _with_gradient_of_product(jax.lax.stop_gradient(outputs), driven, call.kernel)
+
+
+def with_ideal_backward(model: nnx.Module) -> nnx.Module:
+    """Let the products of a model's tiles have the gradients of digital ones.
+
+    Source: Rasch et al. 2023 (Nature Communications 14, 5282), whose hardware-aware training makes the forward pass
+    analog and the backward pass ideal.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+
+    Returns:
+        The model; hooks that are already there run after the exchange.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    matching(model, ".*")
+
+    def visit(path: tuple, node: Any) -> Any:
+        if isinstance(node, AnalogDot):
+            node.hooks = nnx.List([IdealBackward(), *node.hooks])
+        return node
+
+    return nnx.recursive_map(visit, model)
+
+
+@jax.custom_vjp
+def _with_gradient_of_product(
+    y: Float[Array, "*batch cols"], x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]
+) -> Float[Array, "*batch cols"]:
+    return y
+
+
+def _forward(y: Array, x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+    return y, (x, w)
+
+
+def _backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
+    x, w = saved
+    batch = tuple(range(x.ndim - 1))
+    # Written out, because the transpose that JAX makes of a product with several batch axes copies its inputs.
+    by_w = jax.lax.dot_general(x, cotangent, ((batch, batch), ((), ())), precision=jax.lax.Precision.HIGHEST)
+    return jnp.zeros_like(cotangent), product(cotangent, w.T), by_w
+
+
+_with_gradient_of_product.defvjp(_forward, _backward)
