@@ -108,7 +108,8 @@ def step(
         updates, new = optimizer.update(gradient, state, parameters)
         return value, optax.apply_updates(parameters, updates), new
 
-    arguments = (parameters, others, state, inputs, targets, jax.random.key(0))
+    # A run keeps all of this on the device from step to step.
+    arguments = jax.device_put((parameters, others, state, inputs, targets, jax.random.key(0)))
     compiled = jax.jit(one).lower(*arguments).compile()
     memory: Any = compiled.memory_analysis()
     bytes_used = memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes

@@ -34,7 +34,7 @@ class PerVector:
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return `max_i |x_i|`, one where a vector is zero."""
-        return _peak(jnp.max(jnp.abs(x), axis=-1))
+        return _peak(_largest(x, axis=-1))
 
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return each vector over its largest magnitude, and that."""
@@ -57,7 +57,7 @@ class AbsoluteMaximum:
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return the largest magnitude of the batch for every vector, one where all are zero."""
-        return jnp.broadcast_to(_peak(jnp.max(jnp.abs(x), initial=0.0)), x.shape[:-1])
+        return jnp.broadcast_to(_peak(_largest(x)), x.shape[:-1])
 
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return all vectors over the batch's largest magnitude, and that."""
@@ -140,6 +140,11 @@ class LearnedRange:
         check_number("LearnedRange", "limit", self.limit, low=0.0, open_low=True)
         check_number("LearnedRange", "decay", self.decay, low=0.0)
         check_number("LearnedRange", "inside", self.inside, low=0.0, high=1.0)
+
+
+def _largest(x: Float[Array, "*batch rows"], axis: int | None = None) -> Float[Array, "..."]:
+    # Without the magnitudes, whose largest takes twice as long on processors.
+    return jnp.maximum(jnp.max(x, axis=axis, initial=0.0), -jnp.min(x, axis=axis, initial=0.0))
 
 
 def _peak(largest: Float[Array, "*batch"]) -> Float[Array, "*batch"]:

@@ -47,8 +47,9 @@ class MeanFieldReadNoise(Hook):
     The variance of an output is `sum_i u_i v_ij`, with `u_i` from the pulse of row `i` and `v_ij` from the devices of
     cell `ij`. The exact sum is a matrix product per term of the noise model, and its derivative several more. Here the
     sum is replaced by `(sum_i u_i) (sum_i v_ij) / rows`, exact where pulses and devices of a column are uncorrelated,
-    and the noise is constant under differentiation. It is added behind the ADC, where its variance is the same as in
-    front of it as long as nothing saturates.
+    and what the noise model makes of a pulse's duration is taken at the mean duration of a vector's pulses, weighted
+    with the squares of their levels. The noise is constant under differentiation. It is added behind the ADC, where its
+    variance is the same as in front of it as long as nothing saturates.
 
     Args:
         variance: Column sums of the devices' variance factors, shape (tile_row, term, slice, n_out).
@@ -76,16 +77,19 @@ class MeanFieldReadNoise(Hook):
         tile_rows, terms, slices, _ = variance.shape
         config = call.config
         pulses = config.drive.encode(jax.lax.stop_gradient(call.inputs))
-        u = config.device.read_noise.weight(pulses.duration) * jnp.square(pulses.level)
+        squares = jnp.square(pulses.level)
+        # Products with ones, because XLA adds up the last axis one by one on processors.
+        in_tile = np.arange(squares.shape[-1])[:, None] // self.rows == np.arange(tile_rows)
+        of_tile = lambda x: product(x, jnp.asarray(in_tile, x.dtype))  # noqa: E731
+        driven = of_tile(squares)
+        duration = of_tile(squares * pulses.duration) / jnp.where(driven > 0, driven, 1.0)
+        u = config.device.read_noise.weight(duration) * driven
         u = add_up(u * jnp.square(pulses.significance)[:, None], -2)
-        # A product with ones, because XLA adds up the last axis one by one on processors.
-        in_tile = np.arange(u.shape[-1])[:, None] // self.rows == np.arange(tile_rows)
-        u = product(u, jnp.asarray(in_tile, u.dtype))
         # How each slice enters the result, from the decoding of one slice at a time.
         one_slice = jnp.broadcast_to(jnp.eye(slices)[:, :, None], (slices, slices, 1))
         share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
-        squares = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.tiles.scale))
-        parts = [u[k, ..., t, None] * squares[k, t] for k in range(terms) for t in range(tile_rows)]
+        factors = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.tiles.scale))
+        parts = [u[k, ..., t, None] * factors[k, t] for k in range(terms) for t in range(tile_rows)]
         return jnp.sqrt(sum(parts) / self.rows) * pulses.scale[..., None]
 
 
