@@ -23,7 +23,8 @@ class Hybrid:
 
     There must be conversions to choose from: a tile that makes as few per output as there are digital diagonals, such
     as a single one (one plane and one slice, or accumulated planes of one slice), would not use its converter at all,
-    and is refused when it is read.
+    and is refused when it is read. The tile's own charge stands for the digital result, which is exact where devices
+    and wires are ideal, as they are in a charge-domain macro.
 
     Attributes:
         adc: The converter of the other diagonals.

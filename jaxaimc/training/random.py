@@ -1,10 +1,10 @@
 """Random numbers for training, where speed counts more than the last digit of a distribution.
 
-Threefry costs several nanoseconds per normal on a processor, which is what makes noisy training slow. The bits here
-come from an integer hash of (key, counter) instead: multiply and xor-shift rounds with the constants of Wellons 2018
-(hash prospector). Like Threefry, and unlike `rbg`, a draw depends on its key and its place in the array only, not on
-how keys are batched. Keys are derived from each other by Threefry, so that only the bulk is hashed. Not for
-cryptography, and evaluation keeps to Threefry.
+The rounds of Threefry are what makes noisy training slow on a processor. The bits here come from an integer hash of
+(key, counter) instead: multiply and xor-shift rounds with the constants of Wellons 2018 (hash prospector). Like
+Threefry, and unlike `rbg`, a draw depends on its key and its place in the array only, not on how keys are batched. Keys
+are derived from each other by Threefry, so that only the bulk is hashed. Not for cryptography, and evaluation keeps to
+Threefry.
 """
 
 import math
@@ -29,7 +29,7 @@ def fast_key(key: Key[Array, ""]) -> Key[Array, ""]:
         key: Key of any kind.
 
     Returns:
-        A key that depends on `key` alone. `jax.random.normal` of it costs about a third.
+        A key that depends on `key` alone. A normal of it costs about half.
 
     Example:
         >>> import jax
@@ -44,7 +44,7 @@ def rough_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = jnp.f
     """Draw numbers of mean zero and variance one that are nearly normal: the sum of four uniform bytes of a hash.
 
     They end at 3.46 standard deviations, and their excess kurtosis is -0.30. That is enough for noise that a network is
-    trained with, at a thirtieth of the cost of a normal.
+    trained with, at a fraction of the cost of a normal.
 
     Args:
         key: Key of any kind.
