@@ -364,7 +364,8 @@ def main() -> None:
         Study(settings, name, *network(name, settings, arguments.output, arguments.data), arguments.output).run(log)
     chosen = report.best(log.records)
     report.write_table(chosen, arguments.output / "table.csv")
-    tables = [report.markdown(chosen, idle) for idle in ("held", "open")]
+    scored = [idle for idle in ("held", "open") if any(row["idle"] == idle for row in chosen)]
+    tables = [report.markdown(chosen, idle) for idle in scored]
     (arguments.output / "table.md").write_text("\n\nOpen idle cells:\n\n".join(tables) + "\n")
     report.figure(chosen, arguments.output / "figure.png")
     print("\n" + "\n".join(report.show(row) for row in chosen))
