@@ -2,10 +2,20 @@
 
 `fit` trains; an objective from `objectives` says through what: the digital network, noisy weights, the whole circuit, a
 programmed chip. Noise on weights is in `weight_noise`, on outputs in `output_noise`, limits of weights in
-`weight_limits`, learned ranges in `ranges`, corrections of a chip in `calibration`, scores on new chips in `chips`.
+`weight_limits` and `learned_limits`, learned ranges in `ranges`, corrections of a chip in `calibration`, scores on new
+chips in `chips`.
 """
 
-from jaxaimc.training import calibration, chips, objectives, output_noise, ranges, weight_limits, weight_noise
+from jaxaimc.training import (
+    calibration,
+    chips,
+    learned_limits,
+    objectives,
+    output_noise,
+    ranges,
+    weight_limits,
+    weight_noise,
+)
 from jaxaimc.training.calibration import calibrate_columns
 from jaxaimc.training.chips import fresh_chips
 from jaxaimc.training.loop import Report, TrainingDivergedError, fit
@@ -23,6 +33,7 @@ __all__ = [
     "evaluate",
     "fit",
     "fresh_chips",
+    "learned_limits",
     "load_model",
     "objectives",
     "output_noise",

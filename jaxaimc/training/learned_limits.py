@@ -1,0 +1,114 @@
+"""Learned clipping: the largest weight of each layer or column is trained along with the weights.
+
+What is large stretches the conductance scale of its column and drowns the rest in noise; what is clipped is lost. The
+circuit knows both, so its gradient finds the limit between.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int, Key
+
+from jaxaimc._checks import check_number
+from jaxaimc._straight_through import clip
+from jaxaimc.nn import AnalogDot, Hook, Scale
+from jaxaimc.nn.convert import over_analog_layers
+from jaxaimc.training.attach import matching
+from jaxaimc.training.objectives import Forward
+
+# A limit that a step would make zero or negative would stop the layer for ever.
+_SMALLEST = 1e-6
+
+
+class WeightLimit(Hook):
+    """The learned limit of a layer's weights; `with_clipped_weights` applies it.
+
+    Args:
+        limit: First limit, in the unit of the weights: one number, or one per column.
+    """
+
+    def __init__(self, limit: Float[Array, "*n_out"]):
+        self.limit = Scale(limit)
+
+    def clipped(self, kernel: Float[Array, "n_in n_out"]) -> Float[Array, "n_in n_out"]:
+        """Return the kernel within the limit."""
+        limit = jnp.maximum(self.limit[...], _SMALLEST).astype(kernel.dtype)
+        return clip(kernel, -limit, limit)
+
+
+def learn_weight_limits(
+    model: nnx.Module, *, deviations: float = 2.5, per_column: bool = False, pattern: str = ".*"
+) -> nnx.Module:
+    """Give analog layers learned limits of their weights that start at a multiple of the weights' standard deviation.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+        deviations: First limit over the standard deviation of the layer's weights, greater than zero.
+        per_column: Whether each column has a limit of its own, or the layer one.
+        pattern: Regular expression that the whole path of a layer must match.
+
+    Returns:
+        The model with a `WeightLimit` on every matching layer; `clipped` makes a forward that uses them.
+
+    Raises:
+        ValueError: If no layer matches or `deviations` is not greater than zero.
+    """
+    check_number("learn_weight_limits", "deviations", deviations, low=0.0, open_low=True)
+    chosen = {dot.path for dot in matching(model, pattern)}
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        if dot.path in chosen:
+            kernel = dot.flat_kernel(layer.kernel[...]).astype(jnp.float32)
+            limit = deviations * jnp.std(kernel)
+            limit = jnp.broadcast_to(limit, kernel.shape[1:]) if per_column else limit
+            dot.hooks = nnx.List([*dot.hooks, WeightLimit(limit)])
+
+    return over_analog_layers(one, model)
+
+
+def with_clipped_weights(model: nnx.Module) -> nnx.Module:
+    """Clip the kernels of all layers that have a learned limit, such as before a trained network is programmed.
+
+    A weight within the limit has its own gradient and one beyond it none; the limit has the gradients of all weights
+    that it clips, with their signs (as the learned range of activations of Choi et al. 2018, arXiv 1805.06085).
+
+    Args:
+        model: Result of `learn_weight_limits`, or what training made of it. It is not changed.
+
+    Returns:
+        The model with clipped kernels of its own.
+
+    Raises:
+        ValueError: If the model has no analog layer, or none with a learned limit.
+    """
+    limited = False
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        nonlocal limited
+        for hook in dot.hooks:
+            if isinstance(hook, WeightLimit):
+                limited = True
+                kernel = layer.kernel[...]
+                layer.kernel = layer.kernel.replace(hook.clipped(dot.flat_kernel(kernel)).reshape(kernel.shape))
+
+    result = over_analog_layers(one, model)
+    if not limited:
+        raise ValueError("The model has no layer with a learned limit; call `learn_weight_limits(model)` first.")
+    return result
+
+
+def clipped(forward: Forward) -> Forward:
+    """Make a forward in which weights are clipped to their learned limits.
+
+    Args:
+        forward: What sees the clipped weights, such as `objectives.circuit()`.
+
+    Returns:
+        A forward for models that went through `learn_weight_limits`.
+    """
+
+    def limited(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
+        return forward(with_clipped_weights(model), inputs, key, step)
+
+    return limited
