@@ -31,6 +31,12 @@ def x64():
         yield
 
 
+@pytest.fixture
+def empty_jit_cache():
+    """Start with no compiled functions: near its capacity of 8192, JAX's cache reports too few of a function."""
+    jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _annotations(request):
     """Switch the annotation checks off in tests named `test_bad_*`: there the library's own refusal is the subject."""

@@ -18,7 +18,7 @@ from jaxaimc.training.restore import load_model
 
 
 @pytest.mark.slow
-def test_sweep_is_one_call_and_equals_single_evaluations(tmp_path):
+def test_sweep_is_one_call_and_equals_single_evaluations(tmp_path, empty_jit_cache):
     task = load_task(study.TASK)
     model, test = load_model(task), task.split("test").first(16)
     memory = study.MEMORIES[0]

@@ -43,7 +43,7 @@ def test_programmed_conductances(g):
     r = g / 25.0
     sigma = 0.26348 + 1.9650 * r - 1.1731 * r**2
     mean, spread, kurtosis = cut_normal(g, sigma)
-    samples = PCMProgrammingNoise().program(jnp.full(N, g * uS), jax.random.key(int(10 * g))) / uS
+    samples = PCMProgrammingNoise().program(jnp.full(N, g * uS), jax.random.key(1000 + int(10 * g))) / uS
     assert_moments(samples, mean, spread, kurtosis)
     cut = scipy.stats.norm.cdf(0, g, sigma)
     assert abs(np.mean(samples == 0) - cut) <= 3 * np.sqrt(cut * (1 - cut) / N)

@@ -42,7 +42,7 @@ def planes_of(config, prepared, pulses, key):
 def sampled(config, programmed, x):
     prepared = tile.prepare(config, programmed)
     draw = jax.jit(lambda key: planes_of(config, prepared, config.drive.encode(x), key).ravel())
-    return np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(1), SAMPLES), batch_size=4000), np.float64)
+    return np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(1001), SAMPLES), batch_size=4000), np.float64)
 
 
 def brute_force(config, programmed, x, sigma):

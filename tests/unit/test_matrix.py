@@ -141,7 +141,7 @@ def test_vmap_over_chip_keys():
     np.testing.assert_allclose(jax.vmap(run)(keys), jnp.stack([run(k) for k in keys]), rtol=1e-5, atol=1e-5)
 
 
-def test_a_sweep_of_wire_resistances_compiles_once():
+def test_a_sweep_of_wire_resistances_compiles_once(empty_jit_cache):
     w, x = weights(10, 7, np.float32), inputs(10, (2,), np.float32)
     traced = []
 

@@ -238,7 +238,7 @@ def test_vmap_over_config_leaves():
         np.testing.assert_allclose(y, matmul(config, w, x, KEY), rtol=1e-4, atol=2e-3)
 
 
-def test_a_sweep_of_64_wire_resistances_compiles_once():
+def test_a_sweep_of_64_wire_resistances_compiles_once(empty_jit_cache):
     """Counted two ways: how often Python runs the function, and how many programs the jit cache holds."""
     traced = []
 
