@@ -20,6 +20,7 @@ from jaxaimc import tile
 from jaxaimc._axes import add_up
 from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
+from jaxaimc._conversion import even_share
 from jaxaimc._draws import fold_in
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement, check_residual
@@ -104,7 +105,7 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
 def _program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
     n_in, n_out = w.shape
     grid = tile_grid(config, n_in, n_out)
-    rows, cols = tile.even_share(n_in, config.rows), tile.even_share(n_out, config.cols)
+    rows, cols = even_share(n_in, config.rows), even_share(n_out, config.cols)
     blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
     peak = None if config.column_scales else jnp.max(jnp.abs(w))
@@ -281,7 +282,7 @@ def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepar
     Returns:
         `prepared` with its digital scales multiplied.
     """
-    tile_of_column = jnp.arange(prepared.n_out) // tile.even_share(prepared.n_out, config.cols)
+    tile_of_column = jnp.arange(prepared.n_out) // even_share(prepared.n_out, config.cols)
 
     def response(p: Prepared) -> Float[Array, "tile_rows n_out"]:
         per_column = jnp.sum(jnp.abs(p.tiles.matrix), axis=(1, 2))

@@ -11,17 +11,17 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._axes import add_up
 from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
 from jaxaimc._component import component, static
+from jaxaimc._conversion import at_converters, readout
 from jaxaimc._draws import fold_in, normal
 from jaxaimc._packing import packed_product, planes_per_product
 from jaxaimc._products import product
 from jaxaimc._straight_through import round_ste
-from jaxaimc.adcs import ADC, CCO, Readout
+from jaxaimc.adcs import ADC, CCO
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.describe import describe
 from jaxaimc.devices import PCM, Device, NoDrift, NoProgrammingNoise
@@ -339,7 +339,7 @@ def charges(
     q = _charges(config, prepared, pulses, [everything])[0] + prepared.baseline.reshape(slices * cols)
     if prepared.variance.shape[0] and key is not None:
         q = q + _read_noise(config, prepared, pulses, key)
-    return _at_converters(config, pulses, q.reshape(*q.shape[:-1], slices, cols))
+    return at_converters(config.cell, config.drive, pulses, q.reshape(*q.shape[:-1], slices, cols), config.cols)
 
 
 def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:
@@ -384,11 +384,6 @@ def analog_matmul(
     if t is not None:
         programmed = drift(config, programmed, t, drift_key)
     return mvm(config, prepare(config, programmed), x, read_key)
-
-
-def even_share(count: int, largest: int) -> int:
-    """Return how many of `count` lines each of the fewest tiles takes that hold `largest` each."""
-    return -(-count // -(-count // largest))
 
 
 def _packs(config: AnalogConfig, prepared: Prepared) -> bool:
@@ -450,19 +445,6 @@ def _read_noise(
     return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
 
 
-def _at_converters(
-    config: AnalogConfig, pulses: Pulses, q: Float[Array, "*batch plane slice cols"]
-) -> Float[Array, "*batch conversion slice cols"]:
-    """Return the charges that are converted: shared columns are one for the tile, accumulated planes are one."""
-    for index in config.cell.shared:
-        width = even_share(q.shape[-1], config.cols)
-        first = np.arange(q.shape[-1]) // width * width
-        q = q.at[..., index, :].set(q[..., index, first])
-    if config.drive.accumulates:
-        q = jnp.einsum("...psc,p->...sc", q, pulses.significance, precision=_HIGHEST)[..., None, :, :]
-    return q
-
-
 def _convert(
     config: AnalogConfig,
     prepared: Prepared,
@@ -472,31 +454,12 @@ def _convert(
     key: Key[Array, "*keys"] | None,
 ) -> Float[Array, "*batch slice cols"]:
     """Digitise and add a part of the planes, or add them and digitise: a conversion per plane and slice, or slice."""
-    q = _at_converters(config, pulses, q)
-    unit_charge, significance = pulses.full_scale * config.cell.g_span, pulses.significance
-    if config.drive.accumulates:
-        # What is added up is in units of an input of one, which has the charge of a full-scale pulse.
-        unit_charge, significance = jnp.max(unit_charge, keepdims=True), jnp.ones((1,), q.dtype)
-    slices = jnp.stack([jnp.asarray(factor, q.dtype) for factor in config.cell.significance])
-    weight = jnp.abs(significance[:, None] * slices)
-    readout = Readout(
-        # One conversion per plane and slice, each at that plane's own full scale.
-        unit_charge=unit_charge[part, None, None],
-        rows=prepared.matrix.shape[0],
-        tile_rows=config.rows,
-        weight=(weight / jnp.max(weight))[part, :, None],
+    q = at_converters(config.cell, config.drive, pulses, q, config.cols)
+    seen, significance = readout(
+        config.cell, config.drive, pulses, part, rows=prepared.matrix.shape[0], tile_rows=config.rows,
         converters=prepared.converters,
-        peak=_peak(config.cell),
-        conversions=weight.size,
-    )
+    )  # fmt: skip
     read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
-    codes = config.adc.convert(q, readout, read_key)
+    codes = config.adc.convert(q, seen, read_key)
     # One pass over the charges together with the conversion; a contraction would store the codes.
-    return add_up(codes * significance[part, None, None], -3)
-
-
-def _peak(cell: Cell) -> Float[Array, ""] | float:
-    """Return the largest charge of a fully driven row: `g_min` of as many devices as are subtracted cancels."""
-    alone = abs(sum(cell.signs))
-    most = (sum(abs(sign) for sign in cell.signs) + alone) / 2
-    return most + alone * cell.g_min / cell.g_span if alone else most
+    return add_up(codes * significance[:, None, None], -3)
