@@ -16,9 +16,7 @@ from jaxaimc.nn import AnalogDot, Hook, Scale
 from jaxaimc.nn.convert import over_analog_layers
 from jaxaimc.training.attach import matching
 from jaxaimc.training.objectives import Forward
-
-# A limit that a step would make zero or negative would stop the layer for ever.
-_SMALLEST = 1e-6
+from jaxaimc.training.ranges import SMALLEST
 
 
 class WeightLimit(Hook):
@@ -33,7 +31,7 @@ class WeightLimit(Hook):
 
     def clipped(self, kernel: Float[Array, "n_in n_out"]) -> Float[Array, "n_in n_out"]:
         """Return the kernel within the limit."""
-        limit = jnp.maximum(self.limit[...], _SMALLEST).astype(kernel.dtype)
+        limit = jnp.maximum(self.limit[...], SMALLEST).astype(kernel.dtype)
         return clip(kernel, -limit, limit)
 
 

@@ -20,7 +20,7 @@ from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.attach import attach, matching, replace_products
 
 # A range that a step would make zero or negative would stop the layer for ever.
-_SMALLEST = 1e-6
+SMALLEST = 1e-6
 
 
 class InputRange(Hook):
@@ -49,7 +49,7 @@ class InputRange(Hook):
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
         """Give the drive the learned range."""
-        limit = cast(float, jnp.maximum(self.limit[...], _SMALLEST))
+        limit = cast(float, jnp.maximum(self.limit[...], SMALLEST))
         drive: Any = config.drive
         learned = LearnedRange(limit=limit, decay=self.decay, inside=self.inside)
         return replace(config, drive=replace(drive, range=learned)), inputs
@@ -76,7 +76,7 @@ class OutputRange(Hook):
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
         """Saturate the ADC at the learned charge."""
-        limit = jnp.maximum(self.limit[...], _SMALLEST)
+        limit = jnp.maximum(self.limit[...], SMALLEST)
         adc: Any = config.adc
         return replace(config, adc=replace(adc, range=Symmetric(limit=cast(float, limit)))), inputs
 
