@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaimc.wires import Gated, Mesh, Placement
+from jaxaimc.wires import Mesh, OpenIdle, Placement
 from jaxaimc.wires.elimination import transfer_matrix
 
 STRUCTURES = {
@@ -166,7 +166,7 @@ def gated_table(table, n):
     level = jnp.asarray(np.round(x / np.abs(x).max(1, keepdims=True) * 127) / 127, jnp.float32)
     exact, effect = None, 1.0
     for steps in (127, 32, 16, 8):
-        wires = Gated(steps=steps)
+        wires = OpenIdle(steps=steps)
         network = wires.effective(g, (1.0, -1.0), Placement(rows=n, cols=n)).network
         charge = jax.jit(lambda network, level: wires.charge(network, level, 0.2))  # noqa: B023
         found = charge(network, level)

@@ -16,7 +16,7 @@ each is fine-tuned
 Scores are on fresh chips with everything on. Networks that know nothing of the wires are scored a second time with a
 per-column digital gain and offset fitted to the digital outputs of each chip after programming; for a network that was
 trained through the circuit the digital outputs are no reference. Idle cells are held at the read voltage in training;
-scores with open idle cells (`wires.Gated`) are on fewer images, because those cost a solve per vector.
+scores with open idle cells (`wires.OpenIdle`) are on fewer images, because those cost a solve per vector.
 
 Every training and every score is kept in the output folder, and the same command goes on from there.
 """
@@ -38,7 +38,7 @@ from jaxaimc import AnalogConfig, nn, presets, startup
 from jaxaimc.task import Split, Task, load_task
 from jaxaimc.training import calibration, chips, evaluate, fit, load_model, objectives, weight_noise, weights
 from jaxaimc.training.attach import analog_dots, without_chip
-from jaxaimc.wires import Gated
+from jaxaimc.wires import OpenIdle
 from models.transformer import PatchEmbedding, Transformer
 
 Record = report.Record
@@ -151,7 +151,7 @@ def tiles(r: float) -> AnalogConfig:
 
 def with_open_idle_cells(model: nnx.Module, r: float) -> nnx.Module:
     """Return an analog model whose idle cells are disconnected; corrections and ranges stay."""
-    config = dataclasses.replace(tiles(r), wires=Gated(r=r))
+    config = dataclasses.replace(tiles(r), wires=OpenIdle(r=r))
     changed = nnx.clone(model)
     for dot in analog_dots(changed):
         dot.config.set_value(config)

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.adcs import ADC, IdealADC, Span, Symmetric
 from jaxaimc.tile import AnalogConfig
 

@@ -245,7 +245,7 @@ class Train:
         if self.devices > jax.device_count():
             raise ValueError(
                 f"Argument `devices` must be at most the {jax.device_count()} that JAX sees, but is {self.devices}; "
-                f"XLA_FLAGS=--xla_force_host_platform_device_count={self.devices} makes a processor look like so many."
+                f"XLA_FLAGS=--xla_force_host_platform_device_count={self.devices} makes a CPU look like so many."
             )
         return (
             None

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc import matrix
-from jaxaimc._component import component, static
+from jaxaimc._core.component import component, static
 from jaxaimc.tile import AnalogConfig
 
 # What `jaxaimc.nn.drift` takes: config, the matrix now and the devices that it was prepared from; the corrected matrix.

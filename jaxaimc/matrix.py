@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
-from jaxaimc._axes import add_up
-from jaxaimc._checks import check_key, check_matrix, check_time, check_trailing
-from jaxaimc._component import component, static
 from jaxaimc._conversion import even_share
-from jaxaimc._draws import fold_in
+from jaxaimc._core.checks import check_key, check_matrix, check_time, check_trailing
+from jaxaimc._core.component import component, static
+from jaxaimc._core.random import fold_in
+from jaxaimc._core.xla import add_up
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.wires import Placement, check_residual
 

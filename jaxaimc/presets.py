@@ -11,11 +11,11 @@ from jaxaimc.adcs import (
     ConversionNoise,
     FullRange,
     GaussianADC,
-    Granular,
-    MacroRange,
     MidTread,
     NoNoise,
+    StepRange,
     Symmetric,
+    TileRange,
     Uniform,
 )
 from jaxaimc.cells import BitPlanes, Differential, DifferentialSlices, OffsetSlices, Quantised, UnitColumn
@@ -25,14 +25,14 @@ from jaxaimc.devices.laws import NormalReadNoise
 from jaxaimc.drives import (
     PWM,
     AbsoluteMaximum,
-    Amplitude,
     BitGroups,
     BitSerial,
     LearnedRange,
-    Polarity,
+    SignMagnitude,
     Signs,
     TwosComplement,
     Unsigned,
+    VoltageDAC,
 )
 from jaxaimc.tile import AnalogConfig
 from jaxaimc.units import GHz, V, kohm, ns, ohm, uA, uS
@@ -92,7 +92,7 @@ def standard_aimc() -> AnalogConfig:
         cell=Differential(g_min=0.0, g_max=g_max),
         device=Device(read_noise=weight_noise),
         wires=StaticFactor(g_max=g_max),
-        drive=Amplitude(bits=8, range=LearnedRange(limit=3.0, decay=1e-3, inside=0.95)),
+        drive=VoltageDAC(bits=8, range=LearnedRange(limit=3.0, decay=1e-3, inside=0.95)),
         adc=Uniform(bits=8, range=Symmetric(limit=10.0), codes=MidTread(), noise=ChargeNoise(rms=0.04)),
         rows=512,
         cols=512,
@@ -119,7 +119,7 @@ def crosssim_sonos() -> AnalogConfig:
         cell=Quantised(cell=Differential(g_min=0.0, g_max=16 * uS), states=128),
         device=SONOS(),
         wires=NoWires(),
-        drive=BitSerial(bits=8, signs=Polarity(), accumulates=True, t_pulse=10 * ns, v_read=0.1 * V),
+        drive=BitSerial(bits=8, signs=SignMagnitude(), accumulates=True, t_pulse=10 * ns, v_read=0.1 * V),
         adc=Uniform(bits=8, range=FullRange(), codes=MidTread()),
         rows=1152,
         cols=256,
@@ -148,7 +148,7 @@ def isaac() -> AnalogConfig:
         device=IdealDevice(),
         wires=NoWires(),
         drive=BitSerial(bits=16, signs=TwosComplement(), t_pulse=100 * ns),
-        adc=Uniform(bits=9, range=Granular(step=1 / 3, signed=False), codes=BothEnds()),
+        adc=Uniform(bits=9, range=StepRange(step=1 / 3, signed=False), codes=BothEnds()),
         rows=128,
         cols=128,
         column_scales=False,
@@ -198,7 +198,7 @@ def asim(
     Weights and inputs are quantised by the largest magnitude of their tensor and cut into two's-complement planes; a
     conversion counts the products of one input plane (or group of bits) with one weight plane over all rows of the
     macro, `code = round(clip(m / rows + noise) (2**adc_bits - 1))`. The paper's remedies are converters around this
-    one: `adcs.Hybrid` (top diagonals exact) and `adcs.Voting`; mismatch is `adcs.Spread` for converters and
+    one: `adcs.Hybrid` (top diagonals exact) and `adcs.Voting`; mismatch is `adcs.Mismatch` for converters and
     a device's programming noise for capacitors. `collapsed_asim` is the fast stand-in for training.
 
     Args:
@@ -229,7 +229,7 @@ def asim(
         device=IdealDevice(),
         wires=NoWires(),
         drive=BitSerial(bits=input_bits, group=group, signs=signs, range=AbsoluteMaximum()),
-        adc=Uniform(bits=adc_bits, range=MacroRange(), codes=BothEnds(), noise=noise),
+        adc=Uniform(bits=adc_bits, range=TileRange(), codes=BothEnds(), noise=noise),
         rows=rows,
         cols=cols,
         column_scales=False,
@@ -285,7 +285,7 @@ def collapsed_asim(
     variance = fixed**2 + (1 / (2**adc_bits - 1)) ** 2 / 12
     one_cycle = BitGroups(
         widths=(signs.digit_bits(input_bits),),
-        signs=signs if signs == Unsigned() else Polarity(),
+        signs=signs if signs == Unsigned() else SignMagnitude(),
         range=AbsoluteMaximum(),
     )
     _, weights = signs.planes(jnp.zeros(1), serial.widths)
@@ -304,8 +304,8 @@ def collapsed_asim(
 
 
 def _check_macro_signs(owner: str, signs: Signs) -> None:
-    if signs == Polarity():
+    if signs == SignMagnitude():
         raise ValueError(
             f"Argument `signs` of {owner} must be Unsigned, TwosComplement or TwoPasses, whose charges are never "
-            "negative, as the converter's range begins at zero, but is Polarity."
+            "negative, as the converter's range begins at zero, but is SignMagnitude."
         )

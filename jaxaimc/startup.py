@@ -8,7 +8,7 @@ _QUICK = "--xla_backend_optimization_level=1"
 
 
 def prefer_short_compilation() -> None:
-    """Make XLA compile quickly for processors; call it before anything is computed.
+    """Make XLA compile quickly for CPUs; call it before anything is computed.
 
     Nothing is changed where an accelerator's plugin is installed, or where the user's own `XLA_FLAGS` name a level.
     """

@@ -13,17 +13,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._axes import add_up
-from jaxaimc._checks import check_integer, check_key, check_matrix, check_time, check_trailing
-from jaxaimc._component import component, static
 from jaxaimc._conversion import at_converters, readout
-from jaxaimc._draws import fold_in, normal
-from jaxaimc._packing import packed_product, planes_per_product
-from jaxaimc._products import product
-from jaxaimc._straight_through import round_ste
+from jaxaimc._core.checks import check_integer, check_key, check_matrix, check_time, check_trailing
+from jaxaimc._core.component import component, static
+from jaxaimc._core.describe import describe
+from jaxaimc._core.random import fold_in, normal
+from jaxaimc._core.rounding import round_ste
+from jaxaimc._core.xla import add_up, packed_product, planes_per_product, product
 from jaxaimc.adcs import ADC, CCO
 from jaxaimc.cells import Cell, Differential
-from jaxaimc.describe import describe
 from jaxaimc.devices import PCM, Device, NoDrift, NoProgrammingNoise
 from jaxaimc.drives import PWM, Drive, Pulses
 from jaxaimc.wires import Ladder, NonlinearWires, NoWires, Placement, Wires, check_residual
@@ -177,7 +175,7 @@ def program(
     scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
     target = config.cell.encode(w / scale)
     g = config.device.programming.program(target, key)
-    converters = config.adc.fabricate(jax.random.fold_in(key, _CONVERTERS), target.shape[0], w.shape[1])
+    converters = config.adc.draw_mismatch(jax.random.fold_in(key, _CONVERTERS), target.shape[0], w.shape[1])
     return Programmed(
         g=g,
         g_programmed=g,
@@ -211,8 +209,8 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
     check_time("t", t)
     check_key("key", key)
     t = jnp.asarray(t, programmed.g.dtype)
-    g = config.device.retention.drift(programmed.g_programmed, programmed.g_target, t, key)
-    whole = programmed.whole and config.device.retention == NoDrift()
+    g = config.device.drift.drift(programmed.g_programmed, programmed.g_target, t, key)
+    whole = programmed.whole and config.device.drift == NoDrift()
     return replace(programmed, g=g, t=t, whole=whole)
 
 

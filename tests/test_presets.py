@@ -9,7 +9,7 @@ import pytest
 
 from jaxaimc import analog_matmul, config_files, matrix, presets
 from jaxaimc.adcs import Readout
-from jaxaimc.drives import Polarity
+from jaxaimc.drives import SignMagnitude
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
 
 PRESETS = [
@@ -136,4 +136,4 @@ def test_description_names_every_field_with_its_unit(make):
 @pytest.mark.parametrize("make", [presets.asim, presets.collapsed_asim])
 def test_bad_signs_of_the_macro(make):
     with pytest.raises(ValueError, match=r"`signs` of .*asim must be Unsigned, TwosComplement or TwoPasses"):
-        make(signs=Polarity())
+        make(signs=SignMagnitude())

@@ -4,10 +4,10 @@ from jaxaimc.adcs.base import ADC, GaussianADC, IdealADC, Readout
 from jaxaimc.adcs.cco import CCO
 from jaxaimc.adcs.circuits import SAR, Ramp
 from jaxaimc.adcs.codes import BothEnds, Codes, Floor, MidRise, MidTread, Nearest, Rounding, Stochastic, Truncate
+from jaxaimc.adcs.mismatch import ColumnMux, Mismatch
 from jaxaimc.adcs.noise import ChargeNoise, ConversionNoise, FullScaleNoise, MacroNoise, NoNoise, StepNoise
-from jaxaimc.adcs.ranges import FullRange, Granular, MacroRange, PositiveRange, Range, Span, Symmetric
+from jaxaimc.adcs.ranges import FullRange, PositiveRange, Range, Span, StepRange, Symmetric, TileRange
 from jaxaimc.adcs.residue import Cyclic, Pipeline
-from jaxaimc.adcs.spread import Shared, Spread
 from jaxaimc.adcs.table import Table, read_table
 from jaxaimc.adcs.uniform import Uniform
 from jaxaimc.adcs.voting import Hybrid, Mean, Mode, Vote, Voting
@@ -19,20 +19,20 @@ __all__ = [
     "BothEnds",
     "ChargeNoise",
     "Codes",
+    "ColumnMux",
     "ConversionNoise",
     "Cyclic",
     "Floor",
     "FullRange",
     "FullScaleNoise",
     "GaussianADC",
-    "Granular",
     "Hybrid",
     "IdealADC",
     "MacroNoise",
-    "MacroRange",
     "Mean",
     "MidRise",
     "MidTread",
+    "Mismatch",
     "Mode",
     "Nearest",
     "NoNoise",
@@ -42,13 +42,13 @@ __all__ = [
     "Range",
     "Readout",
     "Rounding",
-    "Shared",
     "Span",
-    "Spread",
     "StepNoise",
+    "StepRange",
     "Stochastic",
     "Symmetric",
     "Table",
+    "TileRange",
     "Truncate",
     "Uniform",
     "Vote",

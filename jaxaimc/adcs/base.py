@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
-from jaxaimc._draws import normal
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.random import normal
 
 # Axes of a charge array that are not batch axes: plane, slice, cols.
 AXES = 3
@@ -28,7 +28,7 @@ class Readout(NamedTuple):
         tile_rows: Rows of the physical tile.
         weight: Size of each conversion's part in the result, over that of the most significant one [1],
             broadcastable to the charges.
-        converters: What `fabricate` drew for this chip.
+        converters: What `draw_mismatch` drew for this chip.
         peak: Largest magnitude of the charge that one row can add without noise [1]: one, more for a single device with
             a `g_min` above zero.
         conversions: Conversions that an output is put together from.
@@ -61,7 +61,7 @@ class ADC(Protocol):
         """Whether its range begins at zero whatever the columns are, so that negative charges would be lost."""
         ...
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Draw what is particular to each converter of a tile.
 
         Args:
@@ -122,7 +122,7 @@ class Alike:
         """No."""
         return False
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return nothing."""
         return ()
 

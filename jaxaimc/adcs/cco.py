@@ -5,9 +5,9 @@ from typing import Any
 
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
-from jaxaimc._straight_through import clip, trunc_ste
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.rounding import clip, trunc_ste
 from jaxaimc.adcs.base import Alike, Readout
 from jaxaimc.units import A, GHz, uA
 

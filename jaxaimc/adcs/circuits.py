@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
-from jaxaimc._straight_through import clip
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
+from jaxaimc._core.rounding import clip
 from jaxaimc.adcs.base import Readout
 from jaxaimc.adcs.ranges import FullRange, Range
 
@@ -58,7 +58,7 @@ class Ramp:
         """As the range."""
         return self.range.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the input at which each further step of the staircase is taken, shape (2**bits - 1, slices, cols)."""
         unit_key, offset_key = jax.random.split(key)
         units = 1 + self.capacitor * jax.random.normal(unit_key, (2**self.bits, slices, cols))
@@ -141,7 +141,7 @@ class SAR:
         """As the range."""
         return self.range.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the divider's weights, most significant first, (bits, slices, cols), and offsets (slices, cols)."""
         capacitor_key, offset_key = jax.random.split(key)
         weights = self._weights(capacitor_key, (slices, cols))

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._component import component
-from jaxaimc._draws import uniform
-from jaxaimc._straight_through import floor_ste, round_ste, trunc_ste
+from jaxaimc._core.component import component
+from jaxaimc._core.random import uniform
+from jaxaimc._core.rounding import floor_ste, round_ste, trunc_ste
 from jaxaimc.adcs.base import AXES, NOISY
 
 

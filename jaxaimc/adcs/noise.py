@@ -5,8 +5,8 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
 
 
 class ConversionNoise(Protocol):

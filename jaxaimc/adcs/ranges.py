@@ -4,8 +4,8 @@ from typing import Protocol
 
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_less, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_less, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.adcs.base import Readout
 
 Bounds = tuple[Float[Array, "..."] | float, Float[Array, "..."] | float]
@@ -78,7 +78,7 @@ class PositiveRange(_Unipolar):
 
 
 @component
-class MacroRange(_Unipolar):
+class TileRange(_Unipolar):
     """Zero to the charge of all rows of the tile, used or not, as in a charge-domain macro."""
 
     def bounds(self, readout: Readout, steps: Float[Array, ""] | float) -> Bounds:
@@ -141,7 +141,7 @@ class Span(_Bipolar):
 
 
 @component
-class Granular:
+class StepRange:
     """A range that follows from the step: every code is a multiple of it, and the resolution says how far they go.
 
     With the step of the smallest product of a digit and a cell state, `1 / ((2**group - 1) (2**cell_bits - 1))`, the
@@ -172,4 +172,4 @@ class Granular:
         Raises:
             ValueError: If `step` is not greater than zero.
         """
-        check_number("Granular", "step", self.step, low=0.0, open_low=True)
+        check_number("StepRange", "step", self.step, low=0.0, open_low=True)

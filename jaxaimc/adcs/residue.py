@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.adcs.base import Readout
 from jaxaimc.adcs.circuits import through
 from jaxaimc.adcs.ranges import FullRange, Range
@@ -58,9 +58,9 @@ class Pipeline:
         """As the range."""
         return self.range.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratios and comparator offsets of every stage."""
-        return _fabricate(self, key, self.bits - 1, slices, cols)
+        return _draw_mismatch(self, key, self.bits - 1, slices, cols)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -119,9 +119,9 @@ class Cyclic:
         """As the range."""
         return self.range.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratio and comparator offsets of the stage."""
-        return _fabricate(self, key, 1, slices, cols)
+        return _draw_mismatch(self, key, 1, slices, cols)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -142,7 +142,9 @@ class Cyclic:
         _validate("Cyclic", self)
 
 
-def _fabricate(adc: Pipeline | Cyclic, key: Key[Array, ""], stages: int, slices: int, cols: int) -> dict[str, Array]:
+def _draw_mismatch(
+    adc: Pipeline | Cyclic, key: Key[Array, ""], stages: int, slices: int, cols: int
+) -> dict[str, Array]:
     capacitor_key, offset_key = jax.random.split(key)
     c = jnp.maximum(1 + adc.capacitor * jax.random.normal(capacitor_key, (2, stages, slices, cols)), 1e-3)
     # Two comparators per stage, and the sign decision at the end; the range is two units of `v` wide.

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
 from jaxaimc.adcs.base import Alike, Readout, draw_normals
 from jaxaimc.adcs.circuits import through
 from jaxaimc.adcs.ranges import FullRange, Range

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
-from jaxaimc._draws import fold_in
-from jaxaimc._straight_through import clip
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.random import fold_in
+from jaxaimc._core.rounding import clip
 from jaxaimc.adcs.base import Alike, Readout, draw_normals
 from jaxaimc.adcs.codes import Codes, MidTread, Nearest, Rounding
 from jaxaimc.adcs.noise import ConversionNoise, NoNoise

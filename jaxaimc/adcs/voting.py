@@ -10,9 +10,9 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxaimc._checks import check_integer
-from jaxaimc._component import component, static
-from jaxaimc._draws import fold_in
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, static
+from jaxaimc._core.random import fold_in
 from jaxaimc.adcs.base import ADC, Readout
 from jaxaimc.adcs.uniform import Uniform
 
@@ -52,9 +52,9 @@ class Hybrid:
         """As the converter."""
         return self.adc.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""
-        return self.adc.fabricate(key, slices, cols)
+        return self.adc.draw_mismatch(key, slices, cols)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -153,9 +153,9 @@ class Voting:
         """As the converter."""
         return self.adc.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""
-        return self.adc.fabricate(key, slices, cols)
+        return self.adc.draw_mismatch(key, slices, cols)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None

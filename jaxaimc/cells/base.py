@@ -6,7 +6,7 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_less, check_number
+from jaxaimc._core.checks import check_less, check_number
 
 
 class Cell(Protocol):
@@ -97,7 +97,7 @@ def recombine(
     if len(significance) == 1 and isinstance(significance[0], float) and significance[0] == 1.0:
         return q[..., 0, :]
     factors = jnp.stack([jnp.asarray(factor, q.dtype) for factor in significance])
-    # A contraction would be fused with the conversions, which XLA on processors then computes one by one: half as fast.
+    # A contraction would be fused with the conversions, which XLA on CPUs then computes one by one: half as fast.
     return jnp.sum(q * factors[:, None], axis=-2)
 
 

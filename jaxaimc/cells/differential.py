@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._axes import leading
-from jaxaimc._component import component
+from jaxaimc._core.component import component
+from jaxaimc._core.xla import leading
 from jaxaimc.cells.base import check_window
 from jaxaimc.units import uS
 

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 from jaxaimc.cells.base import Cell, check_window, recombine
 from jaxaimc.units import uS
 

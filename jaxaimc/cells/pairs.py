@@ -4,8 +4,8 @@ import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
 from jaxaimc.cells.base import check_window, recombine
 from jaxaimc.cells.differential import one_sided
 from jaxaimc.units import uS

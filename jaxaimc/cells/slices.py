@@ -6,10 +6,10 @@ Slices are ordered from the least significant one. A digit `d` of `b` bits is he
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer
-from jaxaimc._component import component, static
-from jaxaimc._digits import digits, weights
-from jaxaimc._straight_through import round_ste
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, static
+from jaxaimc._core.digits import digits, weights
+from jaxaimc._core.rounding import round_ste
 from jaxaimc.cells.base import check_window, recombine
 from jaxaimc.cells.differential import one_sided
 from jaxaimc.units import uS

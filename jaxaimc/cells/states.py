@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer
-from jaxaimc._component import component, static
-from jaxaimc._straight_through import round_ste
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, static
+from jaxaimc._core.rounding import round_ste
 from jaxaimc.cells.base import Cell
 from jaxaimc.cells.differential import Differential
 

@@ -10,7 +10,7 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 
 
 class ProgrammingNoise(Protocol):
@@ -120,12 +120,12 @@ class Device:
 
     Attributes:
         programming: Spread of programmed conductances.
-        retention: Drift with time.
+        drift: Drift with time.
         read_noise: Noise of each read.
     """
 
     programming: ProgrammingNoise = NoProgrammingNoise()
-    retention: DriftLaw = NoDrift()
+    drift: DriftLaw = NoDrift()
     read_noise: ReadNoise = NoReadNoise()
 
     def validate(self) -> None:
@@ -135,7 +135,7 @@ class Device:
             ValueError: If a field of a part is out of its range.
         """
         self.programming.validate()
-        self.retention.validate()
+        self.drift.validate()
         self.read_noise.validate()
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
+from jaxaimc._core.checks import check_number
 from jaxaimc.devices.base import Device
 from jaxaimc.units import day, hour, ms, ns, s, us, year
 
@@ -62,7 +62,7 @@ def _check_programming(device: Device, target: Float[Array, "*cell"]) -> None:
 def _check_retention(device: Device, target: Float[Array, "*cell"], times: tuple[float, ...]) -> None:
     program_key, key = jax.random.split(jax.random.key(2))
     programmed = device.programming.program(target, program_key)
-    drift = device.retention.drift
+    drift = device.drift.drift
     last = drift(programmed, target, times[-1], key)
     _require_conductance("retention", last, target)
     _require(_same(drift(programmed, target, 0.0, key), programmed), "retention must change nothing at time zero")
@@ -93,7 +93,7 @@ def _check_gradients(device: Device, target: Float[Array, "*cell"], t: float) ->
     program_key, drift_key = jax.random.split(jax.random.key(3))
 
     def total(device: Device, target: Float[Array, "*cell"]) -> Float[Array, ""]:
-        g = device.retention.drift(device.programming.program(target, program_key), target, t, drift_key)
+        g = device.drift.drift(device.programming.program(target, program_key), target, t, drift_key)
         return jnp.sum(g) + jnp.sum(device.read_noise.variance(g, target, t))
 
     continuous, rebuild = _split_continuous(device)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_less, check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_less, check_number
+from jaxaimc._core.component import component
 
 # Below this fraction of g_max every published logarithm and power is at its clipped end.
 _SMALLEST = 1e-9

@@ -183,7 +183,7 @@ def sample(device: Device, measurements: Measurements, seed: int = 0) -> Measure
     program_key, drift_key = jax.random.split(jax.random.key(seed))
     programmed = jax.jit(device.programming.program)(target, program_key)
     g = np.empty(len(target))
-    drift = jax.jit(device.retention.drift)
+    drift = jax.jit(device.drift.drift)
     for time in np.unique(measurements.t):
         here = measurements.t == time
         g[here] = np.asarray(drift(programmed, target, float(time), drift_key))[here]

@@ -5,7 +5,7 @@ Source: Le Gallo et al. 2023 (Nature Electronics 6, 680). Coefficients are in uS
 the rest up to `g_max`, where they stay.
 """
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise, ReadNoise
 from jaxaimc.devices.curves import Branches, ClippedLogarithm, Polynomial
 from jaxaimc.devices.laws import FlickerNoise, NormalProgramming, PowerLawDrift
@@ -25,7 +25,7 @@ class HermesPairPCM(Device):
 
     Attributes:
         programming: Cubic spread over the state.
-        retention: Power law with a normal exponent.
+        drift: Power law with a normal exponent.
         read_noise: 1/f noise since programming, reads of 512 ns.
     """
 
@@ -34,7 +34,7 @@ class HermesPairPCM(Device):
         g_max=20.7 * uS,
         full_scale=20.7,
     )
-    retention: DriftLaw = PowerLawDrift(
+    drift: DriftLaw = PowerLawDrift(
         mean=_MEAN_EXPONENT,
         spread=Branches(
             split=0.3055,
@@ -61,7 +61,7 @@ class HermesSinglePCM(Device):
 
     Attributes:
         programming: Cubic spread over the state.
-        retention: Power law with a normal exponent.
+        drift: Power law with a normal exponent.
         read_noise: 1/f noise since programming, reads of 512 ns.
     """
 
@@ -70,7 +70,7 @@ class HermesSinglePCM(Device):
         g_max=10.35 * uS,
         full_scale=10.35,
     )
-    retention: DriftLaw = PowerLawDrift(
+    drift: DriftLaw = PowerLawDrift(
         mean=_MEAN_EXPONENT,
         spread=Branches(
             split=0.3039,

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import _normals
-from jaxaimc._checks import check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component, static
+from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.curves import Curve
 from jaxaimc.units import ns, uS
 
@@ -52,7 +52,7 @@ class NormalProgramming:
 
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
         """Return programmed conductances [S]."""
-        draw = _normals.normal(key, target.shape, target.dtype)
+        draw = standard_normal(key, target.shape, target.dtype)
         return jnp.maximum(target + self.sigma(target) * draw, 0.0)
 
     def validate(self) -> None:
@@ -136,7 +136,7 @@ class PowerLawDrift:
     ) -> Float[Array, "*cell"]:
         """Return the conductances [S] at time `t` [s]."""
         mean, spread = self.exponent(target)
-        nu = mean + spread * _normals.normal(key, target.shape, target.dtype)
+        nu = mean + spread * standard_normal(key, target.shape, target.dtype)
         return programmed * jnp.exp(-nu * jnp.log1p(t / self.t0))
 
     def validate(self) -> None:

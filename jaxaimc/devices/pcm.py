@@ -9,9 +9,9 @@ from typing import ClassVar
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._axes import leading
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.xla import leading
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise, ReadNoise
 from jaxaimc.devices.curves import ClippedLogarithm, ClippedPower, Curve, Polynomial
 from jaxaimc.devices.laws import FlickerNoise, NormalProgramming, PowerLawDrift
@@ -152,12 +152,12 @@ class PCM(Device):
 
     Attributes:
         programming: Spread of programmed conductances.
-        retention: Drift with time.
+        drift: Drift with time.
         read_noise: `PCMPulseNoise` for reads of nanoseconds, `PCMFlickerNoise` for the 1/f noise since programming.
     """
 
     programming: ProgrammingNoise = PCMProgrammingNoise()
-    retention: DriftLaw = PCMDrift()
+    drift: DriftLaw = PCMDrift()
     read_noise: ReadNoise = PCMPulseNoise()
 
 
@@ -167,10 +167,10 @@ class PCMJoshi(Device):
 
     Attributes:
         programming: Spread of programmed conductances.
-        retention: Drift with time.
+        drift: Drift with time.
         read_noise: The 1/f noise since programming.
     """
 
     programming: ProgrammingNoise = PCMJoshiProgrammingNoise()
-    retention: DriftLaw = PCMDrift()
+    drift: DriftLaw = PCMDrift()
     read_noise: ReadNoise = PCMFlickerNoise()

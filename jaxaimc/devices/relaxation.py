@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import _normals
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.curves import Curve, check_increasing
 from jaxaimc.units import uS
 
@@ -231,7 +231,7 @@ class Relaxation:
     ) -> Float[Array, "*cell"]:
         """Return the conductances [S] at time `t` [s]."""
         mean, spread = self.moments(target, t)
-        draw = _normals.normal(key, target.shape, target.dtype)
+        draw = standard_normal(key, target.shape, target.dtype)
         return jnp.maximum(programmed + mean + spread * draw, 0.0)
 
     def validate(self) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 from jaxaimc.devices.base import Device, DriftLaw, NoDrift, NoReadNoise, ProgrammingNoise, ReadNoise
 from jaxaimc.devices.curves import CommonLogarithm, Polynomial
 from jaxaimc.devices.laws import FlickerNoise, NormalProgramming
@@ -36,14 +36,14 @@ class WanRRAM(Device):
 
     Attributes:
         programming: Spread after one second.
-        retention: Growth of the spread.
+        drift: Growth of the spread.
         read_noise: None.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
         spread=Polynomial(coefficients=tuple(_WAN_SPREAD[0].tolist())), g_max=40 * uS, full_scale=40.0
     )
-    retention: DriftLaw = Relaxation(
+    drift: DriftLaw = Relaxation(
         spread=SpreadSinceFirst(
             total=Timeline(times=np.array([1 * s, 1 * day, 2 * day]), curve=Polynomial(coefficients=_WAN_SPREAD))
         ),
@@ -62,14 +62,14 @@ class MiloRRAM(Device):
 
     Attributes:
         programming: Linear spread.
-        retention: None.
+        drift: None.
         read_noise: None.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
         spread=Polynomial(coefficients=(4.782321, -0.009107 * 225), low=50 / 225), g_max=225 * uS, full_scale=225.0
     )
-    retention: DriftLaw = NoDrift()
+    drift: DriftLaw = NoDrift()
     read_noise: ReadNoise = NoReadNoise()
 
 
@@ -130,12 +130,12 @@ class CMOHfOx(Device):
 
     Attributes:
         programming: Linear spread; `CMOHfOxFine` has that of a tolerance of 0.2 %.
-        retention: Logarithmic relaxation, the same for all states.
+        drift: Logarithmic relaxation, the same for all states.
         read_noise: 1/f noise since programming.
     """
 
     programming: ProgrammingNoise = _falcone_programming(0.0112185391, 0.01129027418)
-    retention: DriftLaw = _FALCONE_RELAXATION
+    drift: DriftLaw = _FALCONE_RELAXATION
     read_noise: ReadNoise = _FALCONE_READ
 
 
@@ -145,10 +145,10 @@ class CMOHfOxFine(Device):
 
     Attributes:
         programming: Linear spread.
-        retention: Logarithmic relaxation, the same for all states.
+        drift: Logarithmic relaxation, the same for all states.
         read_noise: 1/f noise since programming.
     """
 
     programming: ProgrammingNoise = _falcone_programming(0.00081107, 0.00106879)
-    retention: DriftLaw = _FALCONE_RELAXATION
+    drift: DriftLaw = _FALCONE_RELAXATION
     read_noise: ReadNoise = _FALCONE_READ

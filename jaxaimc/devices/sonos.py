@@ -6,7 +6,7 @@ simulator CrossSim, which published the fitted coefficients, suggests (0.1 V); a
 
 import numpy as np
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise, ReadNoise
 from jaxaimc.devices.curves import Saturating, Tabulated
 from jaxaimc.devices.laws import NormalProgramming, NormalReadNoise
@@ -63,7 +63,7 @@ class SONOS(Device):
 
     Attributes:
         programming: Saturating spread of day zero.
-        retention: Change of mean and spread with time.
+        drift: Change of mean and spread with time.
         read_noise: Saturating read noise.
     """
 
@@ -72,7 +72,7 @@ class SONOS(Device):
         g_max=_G_MAX,
         full_scale=_FULL_SCALE_NA,
     )
-    retention: DriftLaw = Relaxation(
+    drift: DriftLaw = Relaxation(
         shift=ShiftSinceFirst(total=_SHIFT_TIMELINE),
         spread=SpreadSinceFirst(total=_SPREAD_TIMELINE),
         g_max=_G_MAX,

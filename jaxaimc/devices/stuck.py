@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
 from jaxaimc.devices.base import Device, DriftLaw, ProgrammingNoise
 from jaxaimc.units import uS
 
@@ -131,7 +131,7 @@ def with_stuck(device: D, *, on: float = 0.0, off: float = 0.0, g_on: float = 25
         True
     """
     programming = StuckProgramming(healthy=device.programming, on=on, off=off, g_on=g_on, g_off=g_off)
-    retention = StuckRetention(healthy=device.retention, g_on=g_on, g_off=g_off)
-    stuck = replace(device, programming=programming, retention=retention)
+    retention = StuckRetention(healthy=device.drift, g_on=g_on, g_off=g_off)
+    stuck = replace(device, programming=programming, drift=retention)
     stuck.validate()
     return stuck

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import _normals
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.base import Device, NoReadNoise, ReadNoise
 from jaxaimc.devices.curves import Tabulated, check_increasing
 from jaxaimc.devices.relaxation import Relaxation, ShiftSinceFirst, SpreadSinceFirst, Timeline
@@ -44,7 +44,7 @@ class Table:
         ... )
         >>> device = table.device()
         >>> g = device.programming.program(jnp.full(10_000, 50e-6), jax.random.key(0))
-        >>> later = device.retention.drift(g, jnp.full(10_000, 50e-6), 3600.0, jax.random.key(1))
+        >>> later = device.drift.drift(g, jnp.full(10_000, 50e-6), 3600.0, jax.random.key(1))
         >>> round(float(later.mean()) * 1e6, 1), round(float(later.std()) * 1e6, 1)
         (49.0, 2.5)
     """
@@ -64,12 +64,12 @@ class Table:
         Returns:
             Device whose programming and retention are this table.
         """
-        return Device(programming=self, retention=self, read_noise=read_noise)
+        return Device(programming=self, drift=self, read_noise=read_noise)
 
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
         """Return programmed conductances [S], drawn from the first time's distribution."""
         mean, spread = self._timeline(self.mean).first(target), self._timeline(self.spread).first(target)
-        return jnp.maximum(mean + spread * _normals.normal(key, target.shape, target.dtype), 0.0)
+        return jnp.maximum(mean + spread * standard_normal(key, target.shape, target.dtype), 0.0)
 
     def drift(
         self,

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxaimc import _normals
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
+from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.base import ProgrammingNoise
 from jaxaimc.units import uS
 
@@ -82,7 +82,7 @@ class ProgramAndVerify:
         first_key, read_key, loop_key = jax.random.split(key, 3)
 
         def read(g: Array, key: Array) -> Array:
-            return g + self.verify_noise * _normals.normal(key, g.shape, g.dtype) - target
+            return g + self.verify_noise * standard_normal(key, g.shape, g.dtype) - target
 
         def unfinished(state: tuple) -> Array:
             _, off, _, count = state
@@ -91,7 +91,7 @@ class ProgramAndVerify:
         def pulse(state: tuple) -> tuple:
             g, off, pulses, count = state
             scatter_key, verify_key = jax.random.split(jax.random.fold_in(loop_key, count))
-            scatter = 1 + self.pulse_spread * _normals.normal(scatter_key, g.shape, g.dtype)
+            scatter = 1 + self.pulse_spread * standard_normal(scatter_key, g.shape, g.dtype)
             active = jnp.abs(off) > allowed
             g = jnp.where(active, jnp.maximum(g - self.gain * off * scatter, 0.0), g)
             off = jnp.where(active, read(g, verify_key), off)

@@ -1,15 +1,14 @@
 """Drives: how digital inputs become pulses on the input lines."""
 
 from jaxaimc.drives.base import Drive, Pulses
-from jaxaimc.drives.planes import Amplitude, BitGroups, BitSerial
+from jaxaimc.drives.planes import BitGroups, BitSerial, VoltageDAC
 from jaxaimc.drives.pwm import PWM, SplitPWM
 from jaxaimc.drives.ranges import AbsoluteMaximum, FixedRange, InputRange, LearnedRange, PerVector
-from jaxaimc.drives.signs import Polarity, Signs, TwoPasses, TwosComplement, Unsigned
+from jaxaimc.drives.signs import SignMagnitude, Signs, TwoPasses, TwosComplement, Unsigned
 
 __all__ = [
     "PWM",
     "AbsoluteMaximum",
-    "Amplitude",
     "BitGroups",
     "BitSerial",
     "Drive",
@@ -17,11 +16,12 @@ __all__ = [
     "InputRange",
     "LearnedRange",
     "PerVector",
-    "Polarity",
     "Pulses",
+    "SignMagnitude",
     "Signs",
     "SplitPWM",
     "TwoPasses",
     "TwosComplement",
     "Unsigned",
+    "VoltageDAC",
 ]

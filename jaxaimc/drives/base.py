@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._straight_through import round_ste
+from jaxaimc._core.rounding import round_ste
 from jaxaimc.drives.ranges import InputRange
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
-from jaxaimc._digits import equal_widths
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
+from jaxaimc._core.digits import equal_widths
 from jaxaimc.drives.base import Pulses, as_levels, quantise
 from jaxaimc.drives.ranges import InputRange, PerVector
-from jaxaimc.drives.signs import Polarity, Signs
+from jaxaimc.drives.signs import SignMagnitude, Signs
 from jaxaimc.units import V, ns
 
 
@@ -46,7 +46,7 @@ class BitSerial:
 
     bits: int = static(default=8)
     group: int = static(default=1)
-    signs: Signs = Polarity()
+    signs: Signs = SignMagnitude()
     accumulates: bool = static(default=False)
     t_pulse: float = 1 * ns
     v_read: float = 0.2 * V
@@ -109,7 +109,7 @@ class BitGroups:
     """
 
     widths: tuple[int, ...] = static(default=(4, 3))
-    signs: Signs = Polarity()
+    signs: Signs = SignMagnitude()
     accumulates: bool = static(default=False)
     t_pulse: float = 1 * ns
     v_read: float = 0.2 * V
@@ -152,7 +152,7 @@ class BitGroups:
 
 
 @component
-class Amplitude:
+class VoltageDAC:
     """Inputs driven at once as levels of a DAC, all pulses of the same duration.
 
     Attributes:
@@ -163,7 +163,7 @@ class Amplitude:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> [round(3 * float(level)) for level in Amplitude(bits=3).encode(jnp.array([1.0, -0.7, 0.0])).level[0]]
+        >>> [round(3 * float(level)) for level in VoltageDAC(bits=3).encode(jnp.array([1.0, -0.7, 0.0])).level[0]]
         [3, -2, 0]
     """
 
@@ -173,7 +173,7 @@ class Amplitude:
     range: InputRange = PerVector()
 
     def __post_init__(self) -> None:
-        check_integer("Amplitude", "bits", self.bits, low=2, high=16)
+        check_integer("VoltageDAC", "bits", self.bits, low=2, high=16)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -183,7 +183,7 @@ class Amplitude:
     @property
     def signs(self) -> Signs:
         """By polarity."""
-        return Polarity()
+        return SignMagnitude()
 
     @property
     def accumulates(self) -> bool:
@@ -204,7 +204,7 @@ class Amplitude:
         """Return one plane of pulses for input vectors `x` of shape (*batch, rows)."""
         return _encode(x, self)
 
-    def with_range(self, range: InputRange) -> "Amplitude":
+    def with_range(self, range: InputRange) -> "VoltageDAC":
         """Return this drive with another input range."""
         return replace(self, range=range)
 
@@ -214,10 +214,10 @@ class Amplitude:
         Raises:
             ValueError: If one is out of its range.
         """
-        _validate("Amplitude", self)
+        _validate("VoltageDAC", self)
 
 
-def _encode(x: Float[Array, "*batch rows"], drive: BitSerial | BitGroups | Amplitude) -> Pulses:
+def _encode(x: Float[Array, "*batch rows"], drive: BitSerial | BitGroups | VoltageDAC) -> Pulses:
     steps = 2 ** sum(drive.widths) - 1
     k, bound = quantise(x, drive.range, steps)
     planes, weight = drive.signs.planes(k, drive.widths)
@@ -233,7 +233,7 @@ def _encode(x: Float[Array, "*batch rows"], drive: BitSerial | BitGroups | Ampli
     )
 
 
-def _validate(owner: str, drive: BitSerial | BitGroups | Amplitude) -> None:
+def _validate(owner: str, drive: BitSerial | BitGroups | VoltageDAC) -> None:
     check_number(owner, "t_pulse", drive.t_pulse, "s", low=0.0, open_low=True)
     check_number(owner, "v_read", drive.v_read, "V", low=0.0, open_low=True)
     drive.range.validate()

@@ -5,9 +5,9 @@ from dataclasses import replace
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
-from jaxaimc._digits import digits
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
+from jaxaimc._core.digits import digits
 from jaxaimc.drives.base import Pulses, as_levels, quantise
 from jaxaimc.drives.ranges import InputRange, PerVector
 from jaxaimc.units import V, ns

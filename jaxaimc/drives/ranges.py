@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
-from jaxaimc._straight_through import clip
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.rounding import clip
 
 
 class InputRange(Protocol):
@@ -143,7 +143,7 @@ class LearnedRange:
 
 
 def _largest(x: Float[Array, "*batch rows"], axis: int | None = None) -> Float[Array, "..."]:
-    # Without the magnitudes, whose largest takes twice as long on processors.
+    # Without the magnitudes, whose largest takes twice as long on CPUs.
     return jnp.maximum(jnp.max(x, axis=axis, initial=0.0), -jnp.min(x, axis=axis, initial=0.0))
 
 

@@ -8,8 +8,8 @@ from typing import Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._component import component
-from jaxaimc._digits import digits, weights
+from jaxaimc._core.component import component
+from jaxaimc._core.digits import digits, weights
 
 
 class Signs(Protocol):
@@ -31,7 +31,7 @@ class Signs(Protocol):
 
 
 @component
-class Polarity:
+class SignMagnitude:
     """Sign and magnitude: rows with negative inputs are driven with the opposite polarity."""
 
     def digit_bits(self, bits: int) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._products import product
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.xla import product
 from jaxaimc.calibration import Percentile, RangeRule, has_range
 from jaxaimc.matrix import Prepared
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key

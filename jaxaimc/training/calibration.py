@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
-from jaxaimc._products import product
+from jaxaimc._core.xla import product
 from jaxaimc.nn import AnalogDot, Call, Hook, Scale
 from jaxaimc.training.attach import attach, matching
 

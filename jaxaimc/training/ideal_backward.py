@@ -7,8 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxaimc._axes import add_up
-from jaxaimc._products import product
+from jaxaimc._core.xla import add_up, product
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.training.attach import matching
 

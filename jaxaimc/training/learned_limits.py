@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from jaxaimc._checks import check_number
-from jaxaimc._straight_through import clip
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.rounding import clip
 from jaxaimc.nn import AnalogDot, Hook, Scale
 from jaxaimc.nn.convert import over_analog_layers
 from jaxaimc.training.attach import matching

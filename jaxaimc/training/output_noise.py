@@ -10,9 +10,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
-from jaxaimc._axes import add_up
-from jaxaimc._checks import check_number
-from jaxaimc._products import product
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.xla import add_up, product
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import EffectiveMatrix
 from jaxaimc.training.attach import attach
@@ -78,7 +77,7 @@ class MeanFieldReadNoise(Hook):
         config = call.config
         pulses = config.drive.encode(jax.lax.stop_gradient(call.inputs))
         squares = jnp.square(pulses.level)
-        # Products with ones, because XLA adds up the last axis one by one on processors.
+        # Products with ones, because XLA adds up the last axis one by one on CPUs.
         in_tile = np.arange(squares.shape[-1])[:, None] // self.rows == np.arange(tile_rows)
         of_tile = lambda x: product(x, jnp.asarray(in_tile, x.dtype))  # noqa: E731
         driven = of_tile(squares)

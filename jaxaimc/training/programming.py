@@ -1,6 +1,6 @@
 """The chip of a training step: programmed anew, its noise a constant of the step.
 
-XLA fuses whatever is elementwise, and on processors it then computes the hash and the inverse error function of every
+XLA fuses whatever is elementwise, and on CPUs it then computes the hash and the inverse error function of every
 draw again in every loop that needs a conductance, in whatever memory order that loop has. That cost several times the
 draws themselves; so conductances are put into memory once, on the way forward and on the way back.
 """
@@ -110,7 +110,7 @@ def _copied(x: Float[Array, "..."]) -> Float[Array, "..."]:
         return x
     parts = next(number for number in range(2, rows + 1) if rows % number == 0)
 
-    # A loop is what XLA does not fuse across; of an optimisation barrier nothing is left on processors. The test is
+    # A loop is what XLA does not fuse across; of an optimisation barrier nothing is left on CPUs. The test is
     # always true, but neither JAX nor XLA knows that.
     def copy(count: Array, part: Array) -> tuple[Array, Array]:
         return count + 1, jnp.where(count < parts, part, 0)

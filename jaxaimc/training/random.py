@@ -1,6 +1,6 @@
 """Random numbers for training, where speed counts more than the last digit of a distribution.
 
-The rounds of Threefry are what makes noisy training slow on a processor. The bits here come from an integer hash of
+The rounds of Threefry are what makes noisy training slow on a CPU. The bits here come from an integer hash of
 (key, counter) instead: multiply and xor-shift rounds with the constants of Wellons 2018 (hash prospector). Like
 Threefry, and unlike `rbg`, a draw depends on its key and its place in the array only, not on how keys are batched. Keys
 are derived from each other by Threefry, so that only the bulk is hashed. Not for cryptography, and evaluation keeps to

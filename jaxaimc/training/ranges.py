@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
+from jaxaimc._core.checks import check_number
 from jaxaimc.adcs import Symmetric
 from jaxaimc.drives import LearnedRange
 from jaxaimc.nn import AnalogDot, Hook, Scale

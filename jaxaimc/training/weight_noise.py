@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import matrix
-from jaxaimc._checks import check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.nn import AnalogDot
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.random import rough_normal

@@ -1,13 +1,13 @@
 """Wires: line resistance folded into an effective conductance matrix."""
 
 from jaxaimc.wires.base import Effective, NonlinearWires, NoWires, Placement, Wires
-from jaxaimc.wires.gated import Alignment, Centred, Gated, Left, Right, Staggered
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import Automatic, ConjugateGradient, FixedPoint
 from jaxaimc.wires.network import ConvergenceError, Method, Outcome, check_residual
 from jaxaimc.wires.nonlinear import DeviceIV, MiloIV, NonlinearMesh, PolynomialIV
+from jaxaimc.wires.open_idle import Alignment, Centred, Left, OpenIdle, Right, Staggered
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 
 __all__ = [
@@ -20,7 +20,6 @@ __all__ = [
     "DeviceIV",
     "Effective",
     "FixedPoint",
-    "Gated",
     "InterleavedColumns",
     "InterleavedRows",
     "Ladder",
@@ -32,6 +31,7 @@ __all__ = [
     "NoWires",
     "NonlinearMesh",
     "NonlinearWires",
+    "OpenIdle",
     "OperatingPoint",
     "Outcome",
     "Placement",

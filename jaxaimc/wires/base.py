@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._component import component
+from jaxaimc._core.component import component
 
 
 class Placement(NamedTuple):

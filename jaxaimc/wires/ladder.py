@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.units import V, ohm
 from jaxaimc.wires.base import Effective, Placement, signed_sum
 

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer, check_number, check_trailing
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number, check_trailing
+from jaxaimc._core.component import component, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Effective, Placement, signed_sum
 from jaxaimc.wires.elimination import transfer_matrix

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.wires.lines import Lines, fold_lines
 from jaxaimc.wires.network import Network, Outcome, peak_column_sum
 

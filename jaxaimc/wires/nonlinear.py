@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.units import S
 from jaxaimc.wires.base import Effective, Placement
 from jaxaimc.wires.mesh import Mesh, Reading

@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_number
-from jaxaimc._component import component
-from jaxaimc._products import product
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component
+from jaxaimc._core.xla import product
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Effective, Placement, signed_sum
 from jaxaimc.wires.layouts import Layout, Separate

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from jaxaimc import AnalogConfig, matrix, nn
-from jaxaimc.adcs import CCO, SAR, FullRange, IdealADC, MidTread, PositiveRange, Shared, Span, Symmetric, Uniform
+from jaxaimc.adcs import CCO, SAR, ColumnMux, FullRange, IdealADC, MidTread, PositiveRange, Span, Symmetric, Uniform
 from jaxaimc.calibration import LeastError, Percentile, has_range
 from jaxaimc.cells import Differential, DifferentialSlices, Offset
 from jaxaimc.devices import PCM, IdealDevice, NoReadNoise
@@ -131,7 +131,7 @@ def test_converters_without_a_range_keep_what_they_have():
     assert layer(found, "first").adc == CCO()
     assert not has_range(CCO())
     assert not has_range(IdealADC())
-    assert has_range(Shared(adc=SAR(capacitor=0.1)))
+    assert has_range(ColumnMux(adc=SAR(capacitor=0.1)))
 
 
 DRIFTING = AnalogConfig(

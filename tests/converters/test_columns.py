@@ -11,18 +11,18 @@ from jaxaimc import AnalogConfig, analog_matmul, presets, tile
 from jaxaimc.adcs import (
     CCO,
     SAR,
+    ColumnMux,
     FullRange,
     FullScaleNoise,
-    Granular,
     Hybrid,
     IdealADC,
-    MacroRange,
+    Mismatch,
     PositiveRange,
-    Shared,
     Span,
-    Spread,
+    StepRange,
     Symmetric,
     Table,
+    TileRange,
     Uniform,
     Voting,
 )
@@ -30,15 +30,15 @@ from jaxaimc.cells import BitPlanes, Differential, Offset, OffsetSlices, Pairs, 
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import (
     PWM,
-    Amplitude,
     BitGroups,
     BitSerial,
     FixedRange,
-    Polarity,
+    SignMagnitude,
     SplitPWM,
     TwoPasses,
     TwosComplement,
     Unsigned,
+    VoltageDAC,
 )
 from jaxaimc.wires import NoWires
 
@@ -52,7 +52,7 @@ def multiply(config, w, x):
 
 
 ACCUMULATED = {
-    "polarity": BitSerial(bits=6, signs=Polarity(), accumulates=True, range=ONE),
+    "polarity": BitSerial(bits=6, signs=SignMagnitude(), accumulates=True, range=ONE),
     "two passes": BitSerial(bits=6, signs=TwoPasses(), accumulates=True, range=ONE),
     "two's complement": BitSerial(bits=6, signs=TwosComplement(), accumulates=True, range=ONE),
     "unsigned": BitSerial(bits=5, signs=Unsigned(), accumulates=True, range=ONE),
@@ -96,7 +96,7 @@ def test_accumulated_counts_follow_the_pulse(x64):
 
 W, X = np.ones((6, 3)), np.ones(6)
 SINGLE = {
-    "one plane, one slice": AnalogConfig(drive=Amplitude(), **PARTS),
+    "one plane, one slice": AnalogConfig(drive=VoltageDAC(), **PARTS),
     "accumulated planes": AnalogConfig(drive=BitSerial(accumulates=True), **PARTS),
     "one bit": AnalogConfig(drive=BitSerial(bits=2), **PARTS),
     "pulse width": AnalogConfig(drive=PWM(), **PARTS),
@@ -113,7 +113,7 @@ def test_digital_diagonals_of_a_single_conversion_are_refused(config):
         jax.jit(lambda x: analog_matmul(config, jnp.asarray(W), x, KEY))(X)
     # The same column in a shared converter is no other.
     with pytest.raises(ValueError, match=message):
-        multiply(replace(config, adc=Shared(adc=Spread(adc=config.adc, gain=0.01))), W, X)
+        multiply(replace(config, adc=ColumnMux(adc=Mismatch(adc=config.adc, gain=0.01))), W, X)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_at_least_one_conversion_is_left_to_the_converter(cell, drive, most):
 def test_a_single_conversion_can_be_voted_on():
     """Nothing is bypassed: the lone conversion is the most significant one, and noise averages out."""
     noisy = Uniform(bits=12, range=Symmetric(limit=8.0), noise=FullScaleNoise(rms=0.02))
-    config = AnalogConfig(drive=Amplitude(range=ONE), adc=Voting(adc=noisy, samples=16, levels=1), **PARTS)
+    config = AnalogConfig(drive=VoltageDAC(range=ONE), adc=Voting(adc=noisy, samples=16, levels=1), **PARTS)
     y = multiply(config, W, np.ones((400, 6)))
     alone = multiply(replace(config, adc=noisy), W, np.ones((400, 6)))
     assert y.std() < 0.5 * alone.std()
@@ -154,7 +154,7 @@ WINDOWED = [
     Pairs(g_min=5e-6, g_max=25e-6),
 ]
 DRIVES = [
-    Amplitude(range=ONE),
+    VoltageDAC(range=ONE),
     BitSerial(bits=6, signs=TwosComplement(), range=ONE),
     BitSerial(bits=6, signs=TwosComplement(), accumulates=True, range=ONE),
     BitSerial(bits=6, group=3, signs=TwoPasses(), accumulates=True, range=ONE),
@@ -180,7 +180,7 @@ def test_ranges_of_single_devices_reach_a_full_device_in_every_row(x64):
     prepared = tile.prepare(config, tile.program(config, jnp.ones((6, 3)), KEY))
     largest = tile.charges(config, prepared, drive.encode(jnp.ones(6)))
     np.testing.assert_allclose(largest, 6 * 1.25)
-    for chosen, low, high in ((FullRange(), -7.5, 7.5), (PositiveRange(), 0.0, 7.5), (MacroRange(), 0.0, 12.5)):
+    for chosen, low, high in ((FullRange(), -7.5, 7.5), (PositiveRange(), 0.0, 7.5), (TileRange(), 0.0, 12.5)):
         one, other = (
             tile.mvm(replace(config, adc=Uniform(bits=3, range=r)), prepared, jnp.asarray(X) * 0.73)
             for r in (chosen, Span(low=low, high=high))
@@ -191,7 +191,7 @@ def test_ranges_of_single_devices_reach_a_full_device_in_every_row(x64):
 @pytest.mark.parametrize("cell", [Offset(), BitPlanes(), Differential(), Differential(**WINDOW), TwoSided(**WINDOW)])
 def test_the_full_range_of_other_cells_is_the_rows_exactly(cell):
     w, x = jax.random.normal(KEY, (6, 3)), jax.random.normal(jax.random.key(1), (20, 6))
-    config = AnalogConfig(cell=cell, drive=Amplitude(), **PARTS)
+    config = AnalogConfig(cell=cell, drive=VoltageDAC(), **PARTS)
     full, rows = (replace(config, adc=Uniform(bits=5, range=r)) for r in (FullRange(), Symmetric(limit=6.0)))
     np.testing.assert_array_equal(multiply(full, w, x), multiply(rows, w, x))
     traced = jax.jit(lambda config: analog_matmul(config, w, x, KEY))
@@ -201,19 +201,19 @@ def test_the_full_range_of_other_cells_is_the_rows_exactly(cell):
 BOTH_SIGNS = {
     "differential": (Differential(), BitSerial(signs=Unsigned())),
     "two passes of pairs": (Pairs(), BitSerial(signs=TwoPasses())),
-    "polarity": (Offset(), BitSerial(signs=Polarity())),
+    "polarity": (Offset(), BitSerial(signs=SignMagnitude())),
     "pulse width": (BitPlanes(), PWM()),
     "split pulses": (BitPlanes(), SplitPWM()),
-    "amplitude": (OffsetSlices(), Amplitude()),
+    "amplitude": (OffsetSlices(), VoltageDAC()),
     "groups": (OffsetSlices(), BitGroups()),
     "accumulated two's complement": (Offset(), BitSerial(signs=TwosComplement(), accumulates=True)),
     "accumulated passes": (UnitColumn(), BitSerial(signs=TwoPasses(), accumulates=True)),
 }
 UNIPOLAR = {
-    "macro": Uniform(range=MacroRange()),
+    "macro": Uniform(range=TileRange()),
     "positive": SAR(range=PositiveRange()),
-    "granular": Uniform(range=Granular(step=0.5, signed=False)),
-    "wrapped": Shared(adc=Spread(adc=Hybrid(adc=Uniform(range=MacroRange())), gain=0.01)),
+    "granular": Uniform(range=StepRange(step=0.5, signed=False)),
+    "wrapped": ColumnMux(adc=Mismatch(adc=Hybrid(adc=Uniform(range=TileRange())), gain=0.01)),
     "voting": Voting(adc=Table(mean=np.arange(8.0), std=np.full(8, 0.3), range=PositiveRange())),
 }
 

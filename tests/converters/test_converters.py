@@ -11,27 +11,27 @@ from jaxaimc.adcs import (
     SAR,
     BothEnds,
     ChargeNoise,
+    ColumnMux,
     Cyclic,
     FullScaleNoise,
-    Granular,
     Hybrid,
     IdealADC,
     MacroNoise,
-    MacroRange,
     Mean,
     MidRise,
     MidTread,
+    Mismatch,
     Mode,
     Pipeline,
     PositiveRange,
     Ramp,
     Readout,
-    Shared,
-    Spread,
     StepNoise,
+    StepRange,
     Stochastic,
     Symmetric,
     Table,
+    TileRange,
     Uniform,
     Voting,
     read_table,
@@ -44,7 +44,7 @@ KEY = jax.random.key(7)
 
 def convert(adc, q, *, slices=1, cols=1, rows=8, tile_rows=16, weight=1.0, key=KEY, chip=KEY):
     """Digitise charges of shape (batch, plane, slice, cols)."""
-    chips = adc.fabricate(chip, slices, cols)
+    chips = adc.draw_mismatch(chip, slices, cols)
     readout = Readout(jnp.array(1e-15), rows, tile_rows, weight, chips, conversions=np.size(weight))
     return jax.jit(lambda q: adc.convert(q, readout, key))(jnp.asarray(q))
 
@@ -109,7 +109,7 @@ def test_mismatch_is_static_and_each_converters_own(x64, adc):
 def test_comparator_offset_shifts_the_ramp_by_its_spread(x64):
     """Thresholds move together by a normal of the given deviation: half a range is 0.5 of 2 units."""
     adc = Ramp(bits=8, range=ONE, comparator=0.02)
-    thresholds = np.asarray(adc.fabricate(KEY, 4, 500)["thresholds"])
+    thresholds = np.asarray(adc.draw_mismatch(KEY, 4, 500)["thresholds"])
     shift = thresholds - (np.arange(1, 256) / 256)[:, None, None]
     np.testing.assert_allclose(shift.std(axis=0).max(), 0.0, atol=1e-12)
     assert shift[0].std() == pytest.approx(0.02, rel=3 / np.sqrt(2 * 2000))
@@ -117,14 +117,14 @@ def test_comparator_offset_shifts_the_ramp_by_its_spread(x64):
 
 def test_spread_of_the_dividers_largest_weight(x64):
     """The top weight is C / (C + D) with 128 units on either side: its deviation is sigma / (2 sqrt(256))."""
-    weights = np.asarray(SAR(bits=8, capacitor=0.05).fabricate(KEY, 1, 4000)["weights"])
+    weights = np.asarray(SAR(bits=8, capacitor=0.05).draw_mismatch(KEY, 1, 4000)["weights"])
     np.testing.assert_allclose(weights.mean(axis=(1, 2)), 0.5 ** np.arange(1, 9), rtol=2e-2)
     assert weights[0].std() == pytest.approx(0.05 / (2 * np.sqrt(256)), rel=3 / np.sqrt(2 * 4000) + 0.01)
 
 
 def test_a_split_divider_of_equal_units_is_worse(x64):
     plain, split = (
-        np.asarray(SAR(bits=8, split=s, capacitor=0.05).fabricate(KEY, 1, 2000)["weights"]) for s in (False, True)
+        np.asarray(SAR(bits=8, split=s, capacitor=0.05).draw_mismatch(KEY, 1, 2000)["weights"]) for s in (False, True)
     )
     np.testing.assert_allclose(split.mean(axis=(1, 2)), 0.5 ** np.arange(1, 9), rtol=2e-2)
     assert split[0].std() > 3 * plain[0].std()
@@ -152,9 +152,9 @@ def test_finite_gain_makes_the_residue_smaller(x64):
     assert y == pytest.approx(0.2, abs=0.02)
 
 
-@pytest.mark.parametrize("adc", [*CIRCUITS, Uniform(bits=4, range=ONE), Spread(adc=Uniform(bits=4, range=ONE))])
+@pytest.mark.parametrize("adc", [*CIRCUITS, Uniform(bits=4, range=ONE), Mismatch(adc=Uniform(bits=4, range=ONE))])
 def test_gradient_is_straight_through(x64, adc):
-    readout = Readout(jnp.array(1.0), 8, 8, 1.0, adc.fabricate(KEY, 1, 1))
+    readout = Readout(jnp.array(1.0), 8, 8, 1.0, adc.draw_mismatch(KEY, 1, 1))
     slope = jax.grad(lambda q: jnp.sum(adc.convert(q, readout, KEY)))(
         jnp.array([-1.5, -0.4, 0.3, 2.0])[:, None, None, None]
     )
@@ -164,10 +164,10 @@ def test_gradient_is_straight_through(x64, adc):
 def test_ranges(x64):
     readout = Readout(jnp.ones(()), rows=100, tile_rows=256)
     assert PositiveRange().bounds(readout, 255.0) == (0.0, 100.0)
-    assert MacroRange().bounds(readout, 255.0) == (0.0, 256.0)
-    assert Granular(step=0.5).bounds(readout, 254.0) == (-63.5, 63.5)
-    assert Granular(step=0.5, signed=False).bounds(readout, 255.0) == (0.0, 127.5)
-    adc = Uniform(bits=8, range=Granular(step=1 / 3))
+    assert TileRange().bounds(readout, 255.0) == (0.0, 256.0)
+    assert StepRange(step=0.5).bounds(readout, 254.0) == (-63.5, 63.5)
+    assert StepRange(step=0.5, signed=False).bounds(readout, 255.0) == (0.0, 127.5)
+    adc = Uniform(bits=8, range=StepRange(step=1 / 3))
     q = np.arange(-127, 128)[:, None, None, None] / 3
     np.testing.assert_allclose(convert(adc, q), q, atol=1e-12)
 
@@ -197,7 +197,7 @@ def test_stochastic_rounding_is_right_on_average(x64):
 )
 def test_noise_has_its_deviation(x64, noise, sigma):
     """20 bits over 0 to 16: the quantiser itself adds nothing to see."""
-    adc = Uniform(bits=20, range=MacroRange(), codes=BothEnds(), noise=noise)
+    adc = Uniform(bits=20, range=TileRange(), codes=BothEnds(), noise=noise)
     y = np.asarray(convert(adc, np.full((40000, 1, 1, 1), 8.0)))
     assert y.mean() == pytest.approx(8.0, abs=3 * sigma / 200)
     assert y.std() == pytest.approx(sigma, rel=3 / np.sqrt(80000))
@@ -237,7 +237,7 @@ def test_noise_does_not_eat_into_saturation(x64):
 
 
 def test_gain_and_offset_spread(x64):
-    adc = Spread(adc=IdealADC(), gain=0.05, offset=0.4)
+    adc = Mismatch(adc=IdealADC(), gain=0.05, offset=0.4)
     y = np.asarray(convert(adc, np.array([0.0, 10.0])[:, None, None, None] * np.ones((1, 1, 1, 5000)), cols=5000))
     offset, slope = y[0].ravel(), (y[1] - y[0]).ravel() / 10
     assert offset.std() == pytest.approx(0.4, rel=0.03)
@@ -246,7 +246,7 @@ def test_gain_and_offset_spread(x64):
 
 
 def test_a_shared_converter_is_the_same_for_its_columns(x64):
-    adc = Shared(adc=Spread(adc=IdealADC(), offset=1.0), columns=4)
+    adc = ColumnMux(adc=Mismatch(adc=IdealADC(), offset=1.0), columns=4)
     y = np.asarray(convert(adc, np.zeros((1, 1, 2, 10)), slices=2, cols=10))[0, 0]
     assert len(np.unique(y)) == 2 * 3
     assert all(len(np.unique(y[s, c : c + 4])) == 1 for s in range(2) for c in (0, 4, 8))
@@ -301,7 +301,7 @@ def test_only_the_top_diagonals_vote_or_are_exact(x64):
     weight = (2.0 ** np.add.outer(np.arange(3), np.arange(3)) / 16)[..., None]
     top = np.add.outer(np.arange(3), np.arange(3)) >= 3
     q = np.full((4000, 3, 3, 1), 3.3)
-    coarse = Uniform(bits=4, range=MacroRange(), codes=BothEnds(), noise=ChargeNoise(rms=0.5))
+    coarse = Uniform(bits=4, range=TileRange(), codes=BothEnds(), noise=ChargeNoise(rms=0.5))
     y = np.asarray(convert(Hybrid(adc=coarse, digital=2), q, slices=3, weight=weight))[..., 0]
     np.testing.assert_array_equal((y == 3.3).all(axis=0), top)
     voted = np.asarray(convert(Voting(adc=coarse, samples=9, levels=2, vote=Mean()), q, slices=3, weight=weight))[
@@ -318,8 +318,8 @@ def test_only_the_top_diagonals_vote_or_are_exact(x64):
         (lambda: Ramp(bits=15), r"`bits` of Ramp must be an integer in \[1, 14\], but is 15"),
         (lambda: Cyclic(gain=0.0).validate(), r"`gain` of Cyclic must be in \(0, inf\], but is 0"),
         (lambda: Pipeline(capacitor=-0.1).validate(), r"`capacitor` of Pipeline must be in \[0, inf\), but is -0.1"),
-        (lambda: Granular(step=0.0).validate(), r"`step` of Granular must be in \(0, inf\), but is 0"),
-        (lambda: Shared(adc=Uniform()).validate(), "`adc` of Shared must be one with mismatch"),
+        (lambda: StepRange(step=0.0).validate(), r"`step` of StepRange must be in \(0, inf\), but is 0"),
+        (lambda: ColumnMux(adc=Uniform()).validate(), "`adc` of ColumnMux must be one with mismatch"),
         (lambda: Voting(adc=Uniform()).validate(), "`adc` of Voting must be one with noise"),
         (lambda: Hybrid(digital=0), r"`digital` of Hybrid must be an integer in \[1, 64\], but is 0"),
         (lambda: Uniform(noise=ChargeNoise(rms=-1.0)).validate(), r"`rms` of ChargeNoise must be in \[0, inf\)"),

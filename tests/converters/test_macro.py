@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxaimc import analog_matmul, matrix
-from jaxaimc.adcs import FullScaleNoise, Hybrid, MacroNoise, Mean, Mode, Spread, StepNoise, Voting
+from jaxaimc.adcs import FullScaleNoise, Hybrid, MacroNoise, Mean, Mismatch, Mode, StepNoise, Voting
 from jaxaimc.devices import Device, NormalProgramming, proportional
 from jaxaimc.drives import TwosComplement, Unsigned
 from jaxaimc.presets import asim, collapsed_asim
@@ -125,7 +125,7 @@ def test_mismatch_of_cells_and_of_converters_is_static(x64):
     """Capacitors are a device's spread, converters an offset: errors repeat in every read and differ between chips."""
     config = asim(weight_bits=4, input_bits=4, adc_bits=8, rows=63, cols=3, signs=TwosComplement())
     cells = replace(config, device=Device(programming=NormalProgramming(spread=proportional(0.05), g_max=1e-6)))
-    offsets = replace(config, adc=Spread(adc=config.adc, offset=0.5))
+    offsets = replace(config, adc=Mismatch(adc=config.adc, offset=0.5))
     x = np.array(jax.random.randint(KEY, (5, 63), -7, 8)).astype(float)
     w = np.array(jax.random.randint(jax.random.key(1), (3, 63), -7, 8)).astype(float)
     for mismatched in (cells, offsets):

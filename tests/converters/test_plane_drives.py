@@ -9,15 +9,15 @@ from hypothesis import given
 
 from jaxaimc.drives import (
     AbsoluteMaximum,
-    Amplitude,
     BitGroups,
     BitSerial,
     FixedRange,
     LearnedRange,
-    Polarity,
+    SignMagnitude,
     TwoPasses,
     TwosComplement,
     Unsigned,
+    VoltageDAC,
 )
 
 ONE = FixedRange(limit=1.0)
@@ -31,7 +31,7 @@ def value(drive, x):
 
 @given(
     widths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
-    signs=st.sampled_from([Polarity(), TwoPasses(), TwosComplement(), Unsigned()]),
+    signs=st.sampled_from([SignMagnitude(), TwoPasses(), TwosComplement(), Unsigned()]),
 )
 def test_planes_recombine_to_the_integer(widths, signs):
     steps = 2 ** sum(widths) - 1
@@ -44,7 +44,7 @@ def test_planes_recombine_to_the_integer(widths, signs):
         digits = np.asarray(pulses.level) * (2 ** max(widths) - 1)
         np.testing.assert_allclose(digits, np.round(digits), atol=1e-9)
         assert np.all(np.abs(pulses.level) <= 1)
-        if not isinstance(signs, Polarity):
+        if not isinstance(signs, SignMagnitude):
             assert np.all(np.asarray(pulses.level) >= 0)
 
 
@@ -56,7 +56,7 @@ def test_planes_recombine_to_the_integer(widths, signs):
         (BitSerial(bits=8, group=3), (3, 3, 1)),
         (BitSerial(bits=8, group=4, signs=Unsigned()), (4, 4)),
         (BitSerial(bits=8, group=2, signs=TwosComplement()), (2, 2, 2, 1)),
-        (Amplitude(bits=5), (4,)),
+        (VoltageDAC(bits=5), (4,)),
     ],
 )
 def test_widths_of_the_groups(drive, widths):
@@ -64,7 +64,7 @@ def test_widths_of_the_groups(drive, widths):
 
 
 @pytest.mark.parametrize(
-    ("signs", "planes"), [(Polarity(), 3), (TwoPasses(), 6), (TwosComplement(), 4), (Unsigned(), 4)]
+    ("signs", "planes"), [(SignMagnitude(), 3), (TwoPasses(), 6), (TwosComplement(), 4), (Unsigned(), 4)]
 )
 def test_number_of_planes_of_four_bits(signs, planes):
     assert BitSerial(bits=4, signs=signs).encode(jnp.ones(2)).level.shape == (planes, 2)
@@ -92,7 +92,7 @@ def test_a_narrow_top_group_uses_the_same_dac(x64):
         BitSerial(range=ONE),
         BitSerial(group=3, signs=TwoPasses(), range=ONE),
         BitSerial(group=2, signs=TwosComplement(), range=ONE),
-        Amplitude(range=ONE),
+        VoltageDAC(range=ONE),
     ],
     ids=["serial", "passes", "complement", "amplitude"],
 )
@@ -109,10 +109,10 @@ def test_unsigned_drives_negative_inputs_as_zero(x64):
 
 
 def test_absolute_maximum_is_shared_by_the_batch(x64):
-    pulses = Amplitude(bits=4, range=AbsoluteMaximum()).encode(jnp.array([[1.0, -2.0], [7.0, 3.0]]))
+    pulses = VoltageDAC(bits=4, range=AbsoluteMaximum()).encode(jnp.array([[1.0, -2.0], [7.0, 3.0]]))
     np.testing.assert_array_equal(pulses.scale, [7.0, 7.0])
     np.testing.assert_allclose(pulses.level[:, 0] * 7, [[1, -2], [7, 3]])
-    np.testing.assert_array_equal(Amplitude(range=AbsoluteMaximum()).encode(jnp.zeros((2, 3))).scale, 1.0)
+    np.testing.assert_array_equal(VoltageDAC(range=AbsoluteMaximum()).encode(jnp.zeros((2, 3))).scale, 1.0)
 
 
 def test_gradient_of_a_learned_range(x64):
@@ -121,20 +121,20 @@ def test_gradient_of_a_learned_range(x64):
     slope_x = jnp.array([1.0, -0.5, 0.7, 0.3, -0.2, -1.0])
 
     def loss(limit, inside):
-        drive = Amplitude(bits=16, range=LearnedRange(limit=limit, decay=decay, inside=inside))
+        drive = VoltageDAC(bits=16, range=LearnedRange(limit=limit, decay=decay, inside=inside))
         return jnp.sum(slope_x * value(drive, x))
 
     wider = limit * (min(-0.5, 0) + min(0.3, 0) - (max(0.7, 0) + max(-0.2, 0)))
     assert jax.grad(loss)(limit, 0.95) == pytest.approx(wider, rel=1e-9)
     # Two of six inputs are inside.
     assert jax.grad(loss)(limit, 0.3) == pytest.approx(wider + decay * limit, rel=1e-9)
-    by_x = jax.grad(lambda x: jnp.sum(slope_x * value(Amplitude(range=LearnedRange(limit=limit)), x)))(x)
+    by_x = jax.grad(lambda x: jnp.sum(slope_x * value(VoltageDAC(range=LearnedRange(limit=limit)), x)))(x)
     np.testing.assert_allclose(by_x, slope_x * np.array([1, 0, 0, 1, 0, 1]), atol=1e-9)
 
 
 def test_a_learned_range_forward_is_a_fixed_one(x64):
     x = jax.random.normal(jax.random.key(0), (3, 40))
-    fixed, learned = (value(Amplitude(range=r), x) for r in (FixedRange(limit=1.3), LearnedRange(limit=1.3)))
+    fixed, learned = (value(VoltageDAC(range=r), x) for r in (FixedRange(limit=1.3), LearnedRange(limit=1.3)))
     np.testing.assert_allclose(learned, fixed, rtol=1e-12)
 
 
@@ -149,7 +149,7 @@ def test_a_learned_range_forward_is_a_fixed_one(x64):
         ),
         (lambda: BitGroups(widths=(3, 0)), r"`widths` of BitGroups .* but is \(3, 0\)"),
         (lambda: BitGroups(widths=(9, 9)), r"`widths` of BitGroups .* but is \(9, 9\)"),
-        (lambda: Amplitude(v_read=-1.0).validate(), r"`v_read` of Amplitude must be in \(0, inf\) V, but is -1 V"),
+        (lambda: VoltageDAC(v_read=-1.0).validate(), r"`v_read` of VoltageDAC must be in \(0, inf\) V, but is -1 V"),
         (lambda: BitSerial(t_pulse=0.0).validate(), r"`t_pulse` of BitSerial must be in \(0, inf\) s, but is 0 s"),
         (
             lambda: BitSerial(range=LearnedRange(inside=1.5)).validate(),

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from jaxaimc import adcs, cells, config_files, drives
+from jaxaimc._core.describe import describe
 from jaxaimc.adcs import Readout
-from jaxaimc.describe import describe
 from jaxaimc.devices import IdealDevice
 from jaxaimc.tile import AnalogConfig, analog_matmul
 from jaxaimc.wires import NoWires
@@ -39,7 +39,7 @@ DRIVES = [
     drives.BitSerial(group=3, signs=drives.TwoPasses(), range=drives.AbsoluteMaximum()),
     drives.BitSerial(signs=drives.TwosComplement(), accumulates=True, range=drives.FixedRange(limit=1.5)),
     drives.BitGroups(widths=(2, 4), signs=drives.Unsigned()),
-    drives.Amplitude(range=drives.LearnedRange(limit=1.5)),
+    drives.VoltageDAC(range=drives.LearnedRange(limit=1.5)),
 ]
 RANGE = adcs.Symmetric(limit=4.0)
 CONVERTERS = [
@@ -47,15 +47,15 @@ CONVERTERS = [
     adcs.GaussianADC(sigma=0.1),
     adcs.CCO(),
     adcs.Uniform(range=RANGE),
-    adcs.Uniform(range=adcs.MacroRange(), codes=adcs.BothEnds(), noise=adcs.MacroNoise(fixed=0.01, signal=0.01)),
-    adcs.Uniform(codes=adcs.MidRise(), rounding=adcs.Stochastic(), range=adcs.Granular(step=0.1)),
+    adcs.Uniform(range=adcs.TileRange(), codes=adcs.BothEnds(), noise=adcs.MacroNoise(fixed=0.01, signal=0.01)),
+    adcs.Uniform(codes=adcs.MidRise(), rounding=adcs.Stochastic(), range=adcs.StepRange(step=0.1)),
     adcs.Ramp(range=RANGE, capacitor=0.05),
     adcs.SAR(range=RANGE, capacitor=0.05),
     adcs.SAR(range=RANGE, split=True, comparator=0.01),
     adcs.Pipeline(range=RANGE, capacitor=0.05),
     adcs.Cyclic(range=RANGE, gain=1000.0),
-    adcs.Spread(adc=adcs.Uniform(range=RANGE), gain=0.02, offset=0.1),
-    adcs.Shared(adc=adcs.SAR(range=RANGE, capacitor=0.05), columns=2),
+    adcs.Mismatch(adc=adcs.Uniform(range=RANGE), gain=0.02, offset=0.1),
+    adcs.ColumnMux(adc=adcs.SAR(range=RANGE, capacitor=0.05), columns=2),
     adcs.Table(mean=np.arange(16.0), std=np.full(16, 0.3), range=RANGE),
     adcs.Hybrid(adc=adcs.Uniform(range=RANGE), digital=2),
     adcs.Voting(adc=adcs.Uniform(range=RANGE, noise=adcs.StepNoise(rms=0.5)), samples=3, levels=2),
@@ -178,7 +178,7 @@ def test_drives(x64, drive, dtype):
 @pytest.mark.parametrize("adc", CONVERTERS, ids=name)
 def test_converters(x64, adc, dtype):
     planes, slices, cols = 2, 3, 5
-    chip = adc.fabricate(KEY, slices, cols)
+    chip = adc.draw_mismatch(KEY, slices, cols)
     for leaf in jax.tree.leaves(chip):
         assert leaf.shape[-2:] == (slices, cols)
     assert bool(jax.tree.leaves(chip)) == adc.mismatched
@@ -199,7 +199,7 @@ def test_converters(x64, adc, dtype):
         np.testing.assert_allclose(convert(adc, q, keys)[1:3], convert(adc, q[1:3], keys[1:3]), rtol=1e-5)
     # Many chips at once are each of them by itself.
     chips = jax.random.split(KEY, 2)
-    of_chip = lambda k: adc.convert(q, readout._replace(converters=adc.fabricate(k, slices, cols)), KEY)  # noqa: E731
+    of_chip = lambda k: adc.convert(q, readout._replace(converters=adc.draw_mismatch(k, slices, cols)), KEY)  # noqa: E731
     np.testing.assert_allclose(jax.jit(jax.vmap(of_chip))(chips)[1], of_chip(chips[1]), rtol=1e-5, atol=1e-6)
     slope = jax.grad(lambda q: jnp.sum(adc.convert(q, readout, KEY)))(q)
     assert np.all(np.isfinite(slope))
@@ -212,7 +212,7 @@ def test_ideal_tiles_of_every_cell_give_the_product(x64, cell):
     """16-bit inputs, no noise, no wires: what is left is the rounding of inputs and weights."""
     w, x = jax.random.normal(KEY, (7, 3)), jax.random.normal(jax.random.key(1), (5, 7))
     parts = {"device": IdealDevice(), "wires": NoWires(), "adc": adcs.IdealADC(), "rows": 7, "cols": 3}
-    y = analog_matmul(AnalogConfig(cell=cell, drive=drives.Amplitude(bits=16), **parts), w, x, KEY)
+    y = analog_matmul(AnalogConfig(cell=cell, drive=drives.VoltageDAC(bits=16), **parts), w, x, KEY)
     states = {"Quantised": 31, "DifferentialSlices": 255, "OffsetSlices": 255, "BitPlanes": 255}.get(name(cell), 1e9)
     step = np.abs(w).max() * 2 / (states - 1)
     np.testing.assert_allclose(y, x @ w, atol=1e-3 + step / 2 * np.abs(x).sum(axis=1).max())

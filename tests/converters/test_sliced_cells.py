@@ -22,7 +22,7 @@ from jaxaimc.cells import (
     off_conductance,
 )
 from jaxaimc.devices import IdealDevice, with_stuck
-from jaxaimc.drives import Amplitude
+from jaxaimc.drives import VoltageDAC
 from jaxaimc.wires import NoWires
 
 W = np.array([[1.0, -1.0, 0.5, -0.3], [0.01, 0.0, -0.77, 0.25]])
@@ -148,7 +148,7 @@ def test_stuck_devices_act_on_their_own_slice_and_polarity(x64, cell):
     g_on = cell.g_min + cell.g_span
     device = with_stuck(IdealDevice(), on=0.1, off=0.1, g_on=g_on, g_off=cell.g_min)
     parts = {"wires": NoWires(), "adc": IdealADC(), "rows": 40, "cols": 30, "column_scales": False}
-    config = AnalogConfig(cell=cell, device=device, drive=Amplitude(bits=16), **parts)
+    config = AnalogConfig(cell=cell, device=device, drive=VoltageDAC(bits=16), **parts)
     w = jax.random.uniform(jax.random.key(0), (40, 30), minval=-0.9, maxval=0.9).at[0, 0].set(1.0)
     key = jax.random.key(1)
     programmed = tile.program(config, w, key)

@@ -103,12 +103,12 @@ class Broken(NoProgrammingNoise, NoDrift, NoReadNoise):
 def broken(name, function):
     """Return a device with one wrong method."""
     part = component(type("Broken", (Broken,), {name: function}))()
-    return Device(programming=part, retention=part, read_noise=part)
+    return Device(programming=part, drift=part, read_noise=part)
 
 
 def test_the_unbroken_part_passes():
     part = Broken()
-    check_device(Device(programming=part, retention=part, read_noise=part), 25e-6)
+    check_device(Device(programming=part, drift=part, read_noise=part), 25e-6)
 
 
 @pytest.mark.parametrize(
@@ -174,8 +174,8 @@ def test_chips_differ_and_times_do_not_redraw():
     device, g_max = DEVICES["pcm"]
     target = jnp.full(1000, g_max / 2)
     keys = jax.random.split(jax.random.key(0), 2)
-    one, other = (device.retention.drift(target, target, 1e4, key) for key in keys)
+    one, other = (device.drift.drift(target, target, 1e4, key) for key in keys)
     assert not np.array_equal(one, other)
-    later = device.retention.drift(target, target, 1e6, keys[0])
+    later = device.drift.drift(target, target, 1e6, keys[0])
     exponents = [-np.log(g / target) / np.log1p(t / 20) for g, t in ((one, 1e4), (later, 1e6))]
     np.testing.assert_allclose(*exponents, rtol=1e-4)

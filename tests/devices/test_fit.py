@@ -15,7 +15,7 @@ from experiments import fit_measured_devices as study
 
 TRUTH = Device(
     programming=NormalProgramming(spread=Polynomial(coefficients=(0.01, 0.05, -0.03)), g_max=100e-6),
-    retention=Relaxation(
+    drift=Relaxation(
         shift=LogTime(slope=-0.002), spread=LogTime(slope=0.001, offset=0.004), g_max=100e-6, full_scale=1.0
     ),
 )
@@ -26,7 +26,7 @@ def simulated(per_state=4000):
     target = jnp.repeat(jnp.linspace(20e-6, 100e-6, 9), per_state)
     g = TRUTH.programming.program(target, jax.random.key(0))
     times = (0.0, 1.0, 100.0, 1e4)
-    readings = [np.asarray(TRUTH.retention.drift(g, target, t, jax.random.key(1)), float) for t in times]
+    readings = [np.asarray(TRUTH.drift.drift(g, target, t, jax.random.key(1)), float) for t in times]
     state = np.round(np.asarray(target, float) * 1e6) * 1e-6
     return fit.Measurements(np.tile(state, 4), np.repeat(times, len(state)), np.concatenate(readings))
 
@@ -44,7 +44,7 @@ def test_polynomial_comes_back():
 def test_relaxation_comes_back():
     law = fit.log_relaxation(fit.group(DATA), 100e-6)
     for t in (1.0, 100.0, 1e4):
-        found, expected = (relaxation.moments(jnp.array([50e-6]), t) for relaxation in (law, TRUTH.retention))
+        found, expected = (relaxation.moments(jnp.array([50e-6]), t) for relaxation in (law, TRUTH.drift))
         np.testing.assert_allclose(found[0], expected[0], atol=0.03e-6)
         np.testing.assert_allclose(found[1], expected[1], rtol=0.15)
 

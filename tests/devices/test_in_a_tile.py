@@ -137,7 +137,7 @@ def outputs(config, prepared, x):
 @pytest.mark.parametrize("compensation", [GlobalCompensation(), ColumnCompensation()])
 def test_compensation_undoes_a_common_loss(x64, compensation):
     """With equal exponents everywhere the loss is one factor and comes out to the last digit."""
-    device = Device(retention=replace(PCMDrift(), spread=replace(PCMDrift().spread, low=0.0, high=1e-12), g_max=1.0))
+    device = Device(drift=replace(PCMDrift(), spread=replace(PCMDrift().spread, low=0.0, high=1e-12), g_max=1.0))
     config = AnalogConfig(device=device, wires=NoWires(), adc=IdealADC(), rows=16, cols=8)
     w, x = jax.random.normal(CHIP, (40, 20)), jax.random.normal(READ, (5, 40))
     programmed = matrix.program(config, w, CHIP)

@@ -73,7 +73,7 @@ def summaries(device, target, t, key):
     """Return mean, deviation and fourth central moment [powers of uS] of a million devices."""
     program_key, drift_key = jax.random.split(key)
     target = jnp.full(1_000_000, target)
-    g = device.retention.drift(device.programming.program(target, program_key), target, t, drift_key) * 1e6
+    g = device.drift.drift(device.programming.program(target, program_key), target, t, drift_key) * 1e6
     mean = jnp.mean(g)
     return mean, jnp.std(g), jnp.mean((g - mean) ** 4)
 
@@ -147,7 +147,7 @@ def test_fits_stay_at_the_end_of_their_range(x64):
 def test_times_beyond_the_measured_ones_change_nothing():
     for device, last in ((WanRRAM(), 2 * DAY), (SONOS(), 5 * DAY)):
         target = jnp.linspace(0, 16e-6, 50)
-        at_end, later = (device.retention.drift(target, target, t, jax.random.key(0)) for t in (last, 1e9))
+        at_end, later = (device.drift.drift(target, target, t, jax.random.key(0)) for t in (last, 1e9))
         np.testing.assert_array_equal(at_end, later)
 
 

@@ -101,8 +101,8 @@ def test_stuck_devices_are_as_many_as_said_and_stay_for_ever():
     device = with_stuck(WanRRAM(), on=0.1, off=0.2, g_on=40e-6)
     target = jnp.full(100_000, 0.2e-6)
     programmed = device.programming.program(target, KEY)
-    later = device.retention.drift(programmed, target, 2e5, jax.random.key(1))
-    stuck = device.retention.stuck(programmed)
+    later = device.drift.drift(programmed, target, 2e5, jax.random.key(1))
+    stuck = device.drift.stuck(programmed)
     assert float(jnp.mean(programmed == 40e-6)) == pytest.approx(0.1, abs=0.004)
     assert float(jnp.mean(programmed == 0.0)) == pytest.approx(0.2, abs=0.005)
     np.testing.assert_array_equal(later[stuck], programmed[stuck])
@@ -114,7 +114,7 @@ def test_stuck_devices_are_as_many_as_said_and_stay_for_ever():
 def test_healthy_devices_keep_their_distribution_beside_stuck_ones():
     device = with_stuck(PCM(), off=0.5)
     g = device.programming.program(MANY, KEY)
-    healthy = g[~device.retention.stuck(g)] * 1e6
+    healthy = g[~device.drift.stuck(g)] * 1e6
     assert float(healthy.std()) == pytest.approx(0.26348 + 1.9650 * 0.4 - 1.1731 * 0.16, rel=0.01)
 
 
@@ -190,7 +190,7 @@ def test_devices_survive_a_config_file(device):
     again = config_files.loads(config_files.dumps(AnalogConfig(device=device))).device
     target = jnp.linspace(0, 10e-6, 100)
     for t in (0.0, 1e5):
-        one, other = (d.retention.drift(d.programming.program(target, KEY), target, t, KEY) for d in (device, again))
+        one, other = (d.drift.drift(d.programming.program(target, KEY), target, t, KEY) for d in (device, again))
         np.testing.assert_array_equal(one, other)
 
 
@@ -219,13 +219,13 @@ def test_no_polynomial_makes_a_negative_conductance(coefficients, g_max, scale, 
 def test_power_laws_fall_and_relaxations_spread_with_time(times):
     early, late = sorted(times)
     target = jnp.linspace(1e-6, 16e-6, 40)
-    pcm = PCM().retention
+    pcm = PCM().drift
     mean, spread = pcm.exponent(target)
     certain = mean > 4 * spread
     drifted = [pcm.drift(target, target, t, KEY) for t in (early, late)]
     assert bool(jnp.all(jnp.where(certain, drifted[1] <= drifted[0] * (1 + 1e-6), True)))
     for device in (CMOHfOx(), SONOS()):
-        spreads = [device.retention.moments(target, t)[1] for t in (early, late)]
+        spreads = [device.drift.moments(target, t)[1] for t in (early, late)]
         assert bool(jnp.all(spreads[1] >= spreads[0] * (1 - 1e-5)))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxaimc import AnalogConfig, _straight_through, analog_matmul
+from jaxaimc import AnalogConfig, analog_matmul
+from jaxaimc._core import rounding
 from jaxaimc.adcs import CCO, BothEnds, Floor, IdealADC, Span, Symmetric, Truncate, Uniform
 from jaxaimc.cells import Differential
 from jaxaimc.devices import PCM, Device, IdealDevice, PCMDrift, PCMFlickerNoise, PCMProgrammingNoise, PCMPulseNoise
@@ -29,7 +30,7 @@ RNG = np.random.default_rng(2)
 W = RNG.normal(size=(ROWS, COLS))
 X = RNG.normal(size=(2, ROWS))
 WEIGHT = RNG.normal(size=(2, COLS))
-ROUNDINGS = [_straight_through.round_ste, _straight_through.floor_ste, _straight_through.trunc_ste]
+ROUNDINGS = [rounding.round_ste, rounding.floor_ste, rounding.trunc_ste]
 
 
 def places_of(function):
@@ -126,7 +127,7 @@ BASE = AnalogConfig(
     rows=11,
     cols=COLS,
 )
-FLICKER = Device(programming=PCMProgrammingNoise(), retention=PCMDrift(), read_noise=PCMFlickerNoise())
+FLICKER = Device(programming=PCMProgrammingNoise(), drift=PCMDrift(), read_noise=PCMFlickerNoise())
 CASES = {
     "ladder": (BASE, None),
     "counter at its limit": (replace(BASE, adc=CCO(max_count=100.0)), None),

@@ -68,7 +68,7 @@ def test_the_recorded_training_is_reproduced_step_by_step():
     with pytest.raises(EnoughError):
         fit(task, progress=stop_after_an_epoch)
     recorded = checkpoints.metadata(task.default_checkpoint)["losses"][0]
-    # Rounding differs between processors; the learning itself does not.
+    # Rounding differs between CPUs; the learning itself does not.
     assert np.mean(losses) == pytest.approx(recorded, rel=5e-3)
 
 

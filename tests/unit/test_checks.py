@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import _checks
+from jaxaimc._core import checks
 
 
 @pytest.mark.parametrize(
     "value", [0, 1, 0.5, np.float32(0.25), np.arange(2), jnp.ones(3), jnp.asarray(0.5, jnp.bfloat16)]
 )
 def test_numbers_in_range_pass(value):
-    _checks.check_number("Owner", "field", value, "V", low=0.0, high=1.0)
+    checks.check_number("Owner", "field", value, "V", low=0.0, high=1.0)
 
 
 @pytest.mark.parametrize(
@@ -32,27 +32,27 @@ def test_numbers_in_range_pass(value):
 )
 def test_bad_numbers(value, limits, message):
     with pytest.raises(ValueError, match=message):
-        _checks.check_number("Owner", "f", value, "V", **limits)
+        checks.check_number("Owner", "f", value, "V", **limits)
 
 
 def test_infinity_passes_only_where_it_means_something():
-    _checks.check_number("Owner", "f", np.inf, low=1.0, finite=False)
+    checks.check_number("Owner", "f", np.inf, low=1.0, finite=False)
     with pytest.raises(ValueError, match=r"must be in \[1, inf\], but is nan"):
-        _checks.check_number("Owner", "f", np.nan, low=1.0, finite=False)
+        checks.check_number("Owner", "f", np.nan, low=1.0, finite=False)
 
 
 @pytest.mark.parametrize("value", [8.0, "8", True, None, 1, 17])
 def test_bad_integers(value):
     with pytest.raises(ValueError, match=rf"Field `bits` of PWM must be an integer in \[2, 16\], but is {value!r}"):
-        _checks.check_integer("PWM", "bits", value, low=2, high=16)
+        checks.check_integer("PWM", "bits", value, low=2, high=16)
 
 
 def test_bad_order_names_the_pair_that_fails():
     small, large = np.array([0.0, 3e-6, 9e-6]), np.array([1e-6, 2e-6, 10e-6])
     with pytest.raises(ValueError, match="must be less than `b`, but a is 3 uS and b is 2 uS"):
-        _checks.check_less("Owner", "a", small, "b", large, "S")
+        checks.check_less("Owner", "a", small, "b", large, "S")
     with pytest.raises(ValueError, match="must be less than `b`, but a is 1 and b is 1"):
-        _checks.check_less("Owner", "a", 1.0, "b", 1.0, "")
+        checks.check_less("Owner", "a", 1.0, "b", 1.0, "")
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_bad_order_names_the_pair_that_fails():
 )
 def test_bad_matrices(value, message):
     with pytest.raises(ValueError, match=message):
-        _checks.check_matrix("w", value)
+        checks.check_matrix("w", value)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (5, 4)])
 def test_bad_trailing_axis(shape):
     with pytest.raises(ValueError, match=r"Argument `x` must have shape \(\.\.\., rows=5\), but has shape"):
-        _checks.check_trailing("x", np.ones(shape), 5)
+        checks.check_trailing("x", np.ones(shape), 5)
 
 
 @pytest.mark.parametrize("t", [-1.0, np.nan, np.inf, jnp.asarray(-1.0)])
 def test_bad_times(t):
     with pytest.raises(ValueError, match=r"Argument `t` must be a time in \[0, inf\) s, but is"):
-        _checks.check_time("t", t)
+        checks.check_time("t", t)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +96,14 @@ def test_bad_times(t):
 )
 def test_bad_keys(key, message):
     with pytest.raises(ValueError, match=message):
-        _checks.check_key("key", key)
+        checks.check_key("key", key)
 
 
 def test_bad_key_shape():
     keys = jax.random.split(jax.random.key(0), 3)
     with pytest.raises(ValueError, match=r"Argument `key` must be a single key, shape \(\), but has shape \(3,\)"):
-        _checks.check_key("key", keys)
-    _checks.check_key("key", keys, batched=True)
+        checks.check_key("key", keys)
+    checks.check_key("key", keys, batched=True)
 
 
 def test_traced_values_are_not_looked_at():
@@ -111,11 +111,11 @@ def test_traced_values_are_not_looked_at():
 
     @jax.jit
     def inside(value, key):
-        _checks.check_number("Owner", "f", value, low=0.0)
-        _checks.check_less("Owner", "a", value, "b", 0.0, "V")
-        _checks.check_time("t", value)
-        _checks.check_matrix("w", value[None, None])
-        _checks.check_key("key", key)
+        checks.check_number("Owner", "f", value, low=0.0)
+        checks.check_less("Owner", "a", value, "b", 0.0, "V")
+        checks.check_time("t", value)
+        checks.check_matrix("w", value[None, None])
+        checks.check_key("key", key)
         return value
 
     assert inside(-1.0 * jnp.ones(()), jax.random.key(0)) == -1.0

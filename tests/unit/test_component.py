@@ -6,11 +6,11 @@ import jax
 import numpy as np
 
 from jaxaimc import adcs, component
-from jaxaimc._component import static
+from jaxaimc._core.component import static
 
 
 def test_structures_of_different_classes_differ():
-    parts = [adcs.FullRange(), adcs.MacroRange(), adcs.MidTread(), adcs.BothEnds(), adcs.Nearest(), adcs.Floor()]
+    parts = [adcs.FullRange(), adcs.TileRange(), adcs.MidTread(), adcs.BothEnds(), adcs.Nearest(), adcs.Floor()]
     for one, other in itertools.combinations(map(jax.tree.structure, parts), 2):
         assert one != other
     assert jax.tree.structure(adcs.Symmetric(limit=1.0)) != jax.tree.structure(adcs.ChargeNoise(rms=1.0))

@@ -173,7 +173,7 @@ def test_gradient_reaches_every_weight_and_input(x64):
 @pytest.mark.parametrize("t", [1.0, 86400.0, 3.15e7])
 def test_compensation_restores_the_scale(x64, t):
     """Exponents that do not depend on the weight are a common loss, which compensation takes out."""
-    device = Device(retention=PCMDrift(g_max=1.0))  # every target far below g_max: both exponents at their clip
+    device = Device(drift=PCMDrift(g_max=1.0))  # every target far below g_max: both exponents at their clip
     config = replace(IDEAL, device=device, rows=64, cols=32)
     w, x = weights(150, 40), inputs(150)
     programmed = matrix.program(config, w, KEY)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxaimc._axes import add_up
-from jaxaimc._normals import block, normal
+from jaxaimc._core.random import block, standard_normal
+from jaxaimc._core.xla import add_up
 from jaxaimc.training.random import fast_key
 
 SIZE = 4_000_000
@@ -36,7 +36,7 @@ def test_known_answer():
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_distribution(implementation):
     """Moments to the sixth within four standard errors, no distance to the normal's distribution, tails as it has."""
-    z = np.asarray(normal(make_key(implementation, 3), (SIZE,)), np.float64)
+    z = np.asarray(standard_normal(make_key(implementation, 3), (SIZE,)), np.float64)
     for power, mean, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96), (6, 15, 10170)):
         assert np.mean(z**power) == pytest.approx(mean, abs=4 * np.sqrt(variance / SIZE)), power
     assert stats.kstest(z, "norm").pvalue > 1e-3
@@ -46,7 +46,7 @@ def test_distribution(implementation):
 
 
 def test_neighbours_and_keys_are_independent():
-    z = np.stack([np.asarray(normal(jax.random.key(seed), (1 << 18,))) for seed in range(6)])
+    z = np.stack([np.asarray(standard_normal(jax.random.key(seed), (1 << 18,))) for seed in range(6)])
     for values in (z, z**2):
         assert np.abs(np.corrcoef(values)[np.triu_indices(6, 1)]).max() < 4.5 / np.sqrt(z.shape[1])
         for lag in (1, 2, 64, 512):
@@ -57,18 +57,20 @@ def test_neighbours_and_keys_are_independent():
 @pytest.mark.parametrize("implementation", ["threefry2x32", "hashed"])
 def test_draws_depend_on_key_and_place_only(implementation):
     keys = jax.random.split(make_key(implementation, 5), 3)
-    together = jax.jit(jax.vmap(lambda key: normal(key, (5, 7))))(keys)
-    np.testing.assert_allclose(together, jnp.stack([normal(key, (5, 7)) for key in keys]), rtol=1e-5, atol=1e-6)
+    together = jax.jit(jax.vmap(lambda key: standard_normal(key, (5, 7))))(keys)
+    np.testing.assert_allclose(
+        together, jnp.stack([standard_normal(key, (5, 7)) for key in keys]), rtol=1e-5, atol=1e-6
+    )
     if implementation == "threefry2x32":
-        np.testing.assert_array_equal(normal(keys[0], (9,)), normal(keys[0], (35,))[:9])
-    assert normal(keys[0], ()).shape == ()
-    assert normal(keys[0], (0, 3)).shape == (0, 3)
-    assert normal(keys[0], (3,), jnp.bfloat16).dtype == jnp.bfloat16
+        np.testing.assert_array_equal(standard_normal(keys[0], (9,)), standard_normal(keys[0], (35,))[:9])
+    assert standard_normal(keys[0], ()).shape == ()
+    assert standard_normal(keys[0], (0, 3)).shape == (0, 3)
+    assert standard_normal(keys[0], (3,), jnp.bfloat16).dtype == jnp.bfloat16
 
 
 def test_double_precision_is_that_of_jax(x64):
     key = jax.random.key(1)
-    np.testing.assert_array_equal(normal(key, (8,), jnp.float64), jax.random.normal(key, (8,), jnp.float64))
+    np.testing.assert_array_equal(standard_normal(key, (8,), jnp.float64), jax.random.normal(key, (8,), jnp.float64))
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 16, 17])

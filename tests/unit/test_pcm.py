@@ -139,7 +139,7 @@ def test_pulse_factors_add_up_to_the_noise_of_an_empty_device(x64):
         (PCMDrift(scale=np.nan), r"`scale` of PCMDrift must be in \[0, inf\), but is nan"),
         (PCMFlickerNoise(t_read=-250e-9), r"`t_read` of PCMFlickerNoise must be in \(0, inf\) s, but is -250 ns"),
         (PCMPulseNoise(scale=np.inf), r"`scale` of PCMPulseNoise must be in \[0, inf\), but is inf"),
-        (PCM(retention=PCMDrift(g_max=-1e-6)), r"`g_max` of PCMDrift must be in \(0, inf\) S, but is -1 uS"),
+        (PCM(drift=PCMDrift(g_max=-1e-6)), r"`g_max` of PCMDrift must be in \(0, inf\) S, but is -1 uS"),
         (IdealDevice(read_noise=PCMPulseNoise(scale=-2.0)), r"`scale` of PCMPulseNoise must be in \[0, inf\)"),
     ],
 )

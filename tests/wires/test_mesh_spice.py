@@ -8,7 +8,7 @@ import pytest
 
 from jaxaimc import spice
 from jaxaimc.spice import mesh_dc
-from jaxaimc.wires import Gated, Mesh, NonlinearMesh, Placement, PolynomialIV
+from jaxaimc.wires import Mesh, NonlinearMesh, OpenIdle, Placement, PolynomialIV
 
 pytestmark = [
     pytest.mark.spice,
@@ -39,10 +39,10 @@ def test_linear_mesh(x64, r_row, r_col):
         np.testing.assert_allclose(point.col_voltage[i, j], results[f"col_{i}_{j}"][0], rtol=0, atol=1e-9)
 
 
-def test_gated_columns_step_by_step(x64):
+def test_open_idle_columns_step_by_step(x64):
     g, _ = example()
     k, steps = np.array([3, -1, 0, 2, 4]), 4
-    wires = Gated(r=50.0, steps=steps, alternate=False)
+    wires = OpenIdle(r=50.0, steps=steps, alternate=False)
     network = wires.effective(jnp.asarray(g)[None], (1.0,), Placement(rows=5, cols=4)).network
     total = np.zeros(4)
     for t in range(steps):

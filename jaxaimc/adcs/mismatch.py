@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.adcs.base import ADC, Readout
 from jaxaimc.adcs.uniform import Uniform
 
 
 @component
-class Spread:
+class Mismatch:
     """Another converter, of which each has its own gain and offset: it digitises `(1 + gain) q + offset`.
 
     Both are drawn once per chip from normal distributions. Exact gradients in both fields along the drawn sample
@@ -45,13 +45,13 @@ class Spread:
         """As the converter."""
         return self.adc.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Any]:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Any]:
         """Return gain error and offset of every converter, and what the converter itself has."""
         gain_key, offset_key, own_key = jax.random.split(key, 3)
         return {
             "gain": self.gain * jax.random.normal(gain_key, (slices, cols)),
             "offset": self.offset * jax.random.normal(offset_key, (slices, cols)),
-            "adc": self.adc.fabricate(own_key, slices, cols),
+            "adc": self.adc.draw_mismatch(own_key, slices, cols),
         }
 
     def convert(
@@ -62,7 +62,7 @@ class Spread:
         gain, offset = jnp.asarray(chip["gain"], q.dtype), jnp.asarray(chip["offset"], q.dtype)
         return self.adc.convert(q * (1 + gain) + offset, readout._replace(converters=chip["adc"]), key)
 
-    def with_range(self, range: Any) -> "Spread":
+    def with_range(self, range: Any) -> "Mismatch":
         """Return this with the converter's range set."""
         return replace(self, adc=self.adc.with_range(range))
 
@@ -73,12 +73,12 @@ class Spread:
             ValueError: If a standard deviation is negative, or a field of the converter out of range.
         """
         self.adc.validate()
-        check_number("Spread", "gain", self.gain, low=0.0)
-        check_number("Spread", "offset", self.offset, low=0.0)
+        check_number("Mismatch", "gain", self.gain, low=0.0)
+        check_number("Mismatch", "offset", self.offset, low=0.0)
 
 
 @component
-class Shared:
+class ColumnMux:
     """Another converter that serves a group of neighbouring columns one after the other.
 
     All columns of a group see the same mismatch. How long the columns wait for it is a matter of the latency model.
@@ -88,11 +88,11 @@ class Shared:
         columns: Columns per converter; the last group of a tile may be smaller.
     """
 
-    adc: ADC = Spread()
+    adc: ADC = Mismatch()
     columns: int = static(default=8)
 
     def __post_init__(self) -> None:
-        check_integer("Shared", "columns", self.columns, low=1, high=65536)
+        check_integer("ColumnMux", "columns", self.columns, low=1, high=65536)
 
     @property
     def noisy(self) -> bool:
@@ -109,9 +109,9 @@ class Shared:
         """As the converter."""
         return self.adc.unipolar
 
-    def fabricate(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what one converter per group has, repeated for its columns."""
-        groups = self.adc.fabricate(key, slices, -(-cols // self.columns))
+        groups = self.adc.draw_mismatch(key, slices, -(-cols // self.columns))
         return jax.tree.map(lambda leaf: jnp.repeat(leaf, self.columns, axis=-1)[..., :cols], groups)
 
     def convert(
@@ -120,7 +120,7 @@ class Shared:
         """Return what each column's converter makes of the charge, in the unit of `q`."""
         return self.adc.convert(q, readout, key)
 
-    def with_range(self, range: Any) -> "Shared":
+    def with_range(self, range: Any) -> "ColumnMux":
         """Return this with the converter's range set."""
         return replace(self, adc=self.adc.with_range(range))
 
@@ -133,6 +133,6 @@ class Shared:
         self.adc.validate()
         if not self.adc.mismatched:
             raise ValueError(
-                f"Field `adc` of Shared must be one with mismatch, such as Spread, but {type(self.adc).__name__} "
+                f"Field `adc` of ColumnMux must be one with mismatch, such as Mismatch, but {type(self.adc).__name__} "
                 "has none, so that `columns` could not act."
             )

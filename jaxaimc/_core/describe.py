@@ -45,6 +45,8 @@ def _lines(component: Any, name: str, depth: int) -> list[str]:
             lines += _lines(value, field.name, depth + 1)
             continue
         text, unit = documented.get(field.name, ("", ""))
+        limits = field.metadata.get("limits")
+        unit = limits.unit if limits is not None and limits.unit else unit
         lines.append(f"{indent}  {field.name} = {_value(value, unit)}" + (f"  ({text})" if text else ""))
     return lines
 

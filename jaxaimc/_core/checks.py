@@ -1,5 +1,6 @@
 """Checks at the public doors. They look at concrete values only: under jit a traced value passes unchecked."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -24,6 +25,86 @@ def _is_real(array: np.ndarray) -> bool:
     return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What is allowed in a numeric field.
+
+    Args:
+        unit: Symbol of the base unit; empty for a pure number.
+        low: Smallest allowed value.
+        high: Largest allowed value.
+        above: Bound that the value must exceed.
+        below: Bound that the value must stay under.
+        infinite: Whether infinity is allowed.
+        array: Whether arrays are allowed.
+    """
+
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    infinite: bool = False
+    array: bool = False
+
+
+# Sizes that a quantity of each unit has on a chip, or can have in a calculation. What lies beyond is a slip of units,
+# and its squares and quotients leave the range of single precision.
+_SIZES = {
+    "S": (1e-15, 1e3), "ohm": (1e-9, 1e12), "V": (1e-9, 1e4), "s": (1e-15, 1e12), "A": (1e-18, 1e3), "Hz": (1e-3, 1e15),
+    "C": (1e-24, 1e3), "J": (1e-24, 1e6), "F": (1e-21, 1e3),
+}  # fmt: skip
+
+
+def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
+    """Check a numeric field, or each entry of a tuple, against what is allowed.
+
+    Args:
+        owner: Class that owns the field, for the message.
+        field: Name of the field.
+        value: Number, array or tuple of numbers.
+        limits: What is allowed.
+
+    Raises:
+        ValueError: If it is no real number, an array where one number is due, NaN, infinite where it must be finite,
+            out of range, or of a size that no quantity of this unit has.
+    """
+    if isinstance(value, tuple):
+        for entry in value:
+            check_limits(owner, field, entry, limits)
+        return
+    shape = getattr(value, "shape", None)
+    if shape and not limits.array:
+        raise ValueError(
+            f"Field `{field}` of {owner} must be one number, but has shape {tuple(shape)}; map over components with "
+            "`jax.vmap`."
+        )
+    low, high = (limits.above, limits.below) if limits.low is None else (limits.low, limits.below)
+    high = limits.high if high is None else high
+    check_number(
+        owner,
+        field,
+        value,
+        limits.unit,
+        low=-np.inf if low is None else low,
+        high=np.inf if high is None else high,
+        open_low=limits.above is not None,
+        open_high=limits.below is not None,
+        finite=not limits.infinite,
+    )
+    array = _concrete(value)
+    if array is None or limits.unit not in _SIZES:
+        return
+    least, most = _SIZES[limits.unit]
+    size = np.abs(array[np.isfinite(array) & (array != 0)])
+    bad = size[(size < least) | (size > most)]
+    if bad.size:
+        raise ValueError(
+            f"Field `{field}` of {owner} must be zero or {least:g} to {most:g} {limits.unit} in size, but is "
+            f"{bad.ravel()[0]:g} {limits.unit}: quantities are in base SI units."
+        )
+
+
 def check_number(
     owner: str,
     field: str,
@@ -33,6 +114,7 @@ def check_number(
     low: float = -np.inf,
     high: float = np.inf,
     open_low: bool = False,
+    open_high: bool = False,
     finite: bool = True,
 ) -> None:
     """Check that every entry of a numeric field is a number in a closed (or left-open) range.
@@ -45,6 +127,7 @@ def check_number(
         low: Smallest allowed value [unit].
         high: Largest allowed value [unit].
         open_low: Whether `low` itself is refused.
+        open_high: Whether `high` itself is refused.
         finite: Whether infinite values are refused.
 
     Raises:
@@ -58,12 +141,14 @@ def check_number(
     bad = np.isnan(array) | (array < low) | (array > high)
     if open_low:
         bad |= array <= low
+    if open_high:
+        bad |= array >= high
     if finite:
         bad |= np.isinf(array)
     if np.any(bad):
         worst = float(array[bad].ravel()[0])
         left = "(" if open_low or (finite and low == -np.inf) else "["
-        right = ")" if finite and high == np.inf else "]"
+        right = ")" if open_high or (finite and high == np.inf) else "]"
         allowed = f"in {left}{low:g}, {high:g}{right}" + (f" {unit}" if unit else "")
         shown = format_si(worst, unit) if unit else f"{worst:g}"
         raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {shown}.")

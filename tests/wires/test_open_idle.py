@@ -12,7 +12,7 @@ from jaxaimc import AnalogConfig, matrix
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
-from jaxaimc.wires import Centred, Gated, Left, NoWires, Placement, Right, Staggered
+from jaxaimc.wires import Centred, Left, NoWires, OpenIdle, Placement, Right, Staggered
 
 ROWS, COLS, STEPS = 6, 3, 7
 TILE = Placement(rows=9, cols=4, row_start=1)
@@ -48,7 +48,7 @@ def example(seed):
 
 
 def charge(g, level, **fields):
-    wires = Gated(**{"r": 40.0, "steps": STEPS, **fields})
+    wires = OpenIdle(**{"r": 40.0, "steps": STEPS, **fields})
     return wires.charge(wires.effective(jnp.asarray(g), (1.0, -1.0), TILE).network, jnp.asarray(level), 0.2)
 
 
@@ -117,7 +117,7 @@ def test_error_of_long_steps_falls_with_their_square(x64):
     level = jnp.asarray(np.clip(np.round(rng.normal(size=(4, 256)) * 40), -127, 127) / 127)
 
     def read(steps):
-        wires = Gated(r=0.3, steps=steps)
+        wires = OpenIdle(r=0.3, steps=steps)
         network = wires.effective(jnp.asarray(g), (1.0, -1.0), Placement(rows=256, cols=8)).network
         return wires.charge(network, level, 0.2)
 
@@ -159,7 +159,7 @@ def test_in_a_matrix_of_several_tiles(x64):
     # Tiles of 4 x 3: every tile is a circuit of its own, unused cells are open, odd columns turn around per tile.
     config = AnalogConfig(
         device=IdealDevice(),
-        wires=Gated(r=2000.0, steps=7),
+        wires=OpenIdle(r=2000.0, steps=7),
         drive=PWM(bits=4),
         adc=IdealADC(),
         rows=4,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jaxtyping import Array, Float
 
-from jaxaimc._straight_through import trunc_ste
+from jaxaimc._core.rounding import trunc_ste
 
 
 def digits(k: Float[Array, "*shape"], widths: Sequence[int]) -> list[Float[Array, "*shape"]]:

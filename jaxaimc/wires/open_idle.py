@@ -19,8 +19,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._checks import check_integer, check_number
-from jaxaimc._component import component, static
+from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc._core.component import component, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Effective, Placement, signed_sum
 from jaxaimc.wires.ladder import Ladder
@@ -103,7 +103,7 @@ class Columns:
 
 
 @component
-class Gated:
+class OpenIdle:
     """Resistive columns whose idle cells are disconnected; the ADC holds the column at the idle voltage.
 
     Attributes:
@@ -119,8 +119,8 @@ class Gated:
 
     Example:
         >>> import jax.numpy as jnp
-        >>> from jaxaimc.wires import Gated, Placement
-        >>> wires = Gated(r=100.0, steps=4)
+        >>> from jaxaimc.wires import OpenIdle, Placement
+        >>> wires = OpenIdle(r=100.0, steps=4)
         >>> network = wires.effective(jnp.full((1, 2, 1), 1e-3), (1.0,), Placement(rows=2, cols=1)).network
         >>> charge = wires.charge(network, jnp.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), 0.2)
         >>> [round(float(q) * 1e3, 4) for q in charge[:, 0]]
@@ -136,7 +136,7 @@ class Gated:
     steps: int = static(default=127)
 
     def __post_init__(self) -> None:
-        check_integer("Gated", "steps", self.steps, low=1, high=65536)
+        check_integer("OpenIdle", "steps", self.steps, low=1, high=65536)
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
@@ -198,10 +198,10 @@ class Gated:
         Raises:
             ValueError: If one is negative.
         """
-        check_number("Gated", "r", self.r, "ohm", low=0.0, high=1e9)
-        check_number("Gated", "r_supply", self.r_supply, "ohm", low=0.0, high=1e9)
-        check_number("Gated", "adc_segments", self.adc_segments, low=0.0, high=1e6)
-        check_number("Gated", "r_out", self.r_out, "ohm", low=0.0, high=1e12)
+        check_number("OpenIdle", "r", self.r, "ohm", low=0.0, high=1e9)
+        check_number("OpenIdle", "r_supply", self.r_supply, "ohm", low=0.0, high=1e9)
+        check_number("OpenIdle", "adc_segments", self.adc_segments, low=0.0, high=1e6)
+        check_number("OpenIdle", "r_out", self.r_out, "ohm", low=0.0, high=1e12)
 
     def _charge_of_one(self, columns: Columns, level: Float[Array, " rows"]) -> Float[Array, " cols"]:
         count = min(_STEPS_AT_ONCE, self.steps)

@@ -1,17 +1,21 @@
-"""Normals in one pass over the array.
+"""Random draws: normals in one pass over the array, with one key for all or a key for each leading entry.
 
-On processors `jax.random.normal` makes its bits in rolled loops, which write the array several times, and inverts the
+
+On CPUs `jax.random.normal` makes its bits in rolled loops, which write the array several times, and inverts the
 error function: 2 to 7 ns per normal on two cores. Here the twenty rounds of Threefry are written out, so that XLA
 computes bits, normal and what is done with it together, and both words of a block make one normal by the transform of
 Box and Muller (1958): about 1.6 ns. Like there, a draw depends on its key and its place in the array only.
 """
 
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
+
+from jaxaimc._core.checks import check_key
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
@@ -19,7 +23,7 @@ _PARITY = np.uint32(0x1BD11BDA)
 _COSINE = [(-1) ** k * (math.pi / 2) ** (2 * k) / math.factorial(2 * k) for k in range(7)]
 
 
-def normal(
+def standard_normal(
     key: Key[Array, ""], shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32
 ) -> Float[Array, "..."]:
     """Draw standard normals.
@@ -70,3 +74,64 @@ def _box_muller(first: UInt32[Array, " size"], second: UInt32[Array, " size"]) -
     for coefficient in reversed(_COSINE[:-1]):
         cosine = cosine * squared + coefficient
     return jnp.where(first & 1, -radius, radius) * cosine
+
+
+def fold_in(key: Key[Array, "*keys"], data: Array | int) -> Key[Array, "*keys"]:
+    """Fold a number into one key or into each key of an array.
+
+    Args:
+        key: Keys of any shape.
+        data: Number to fold in.
+
+    Returns:
+        Keys of the same shape.
+    """
+    fold = jax.random.fold_in
+    for _ in range(key.ndim):
+        fold = jax.vmap(fold, in_axes=(0, None))
+    return fold(key, data)
+
+
+def normal(
+    key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jax.typing.DTypeLike, *, axes: int, where: str
+) -> Float[Array, "..."]:
+    """Draw normals.
+
+    Args:
+        key: One key, or an array of keys whose shape leads `shape`.
+        shape: Shape of the result.
+        dtype: Type of the result.
+        axes: Last axes of `shape` that are not batch axes.
+        where: What needs the key, for the error.
+
+    Raises:
+        ValueError: If `key` is None, not a typed key, or has a shape that does not lead the batch axes.
+    """
+    return _draw(standard_normal, key, shape, dtype, axes, where)
+
+
+def uniform(
+    key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jax.typing.DTypeLike, *, axes: int, where: str
+) -> Float[Array, "..."]:
+    """Draw uniformly from `[0, 1)`. See `normal`."""
+    return _draw(jax.random.uniform, key, shape, dtype, axes, where)
+
+
+def _draw(
+    function: Callable[..., Array],
+    key: Key[Array, "*keys"] | None,
+    shape: tuple[int, ...],
+    dtype: jax.typing.DTypeLike,
+    axes: int,
+    where: str,
+) -> Float[Array, "..."]:
+    if key is None:
+        raise ValueError(f"Argument `key` must be a read key where {where}, but is None.")
+    check_key("key", key, batched=True)
+    batch = shape[: len(shape) - axes]
+    if key.shape != batch[: key.ndim]:
+        raise ValueError(f"Argument `key` must be one key or have a shape that leads {batch}, but has {key.shape}.")
+    draw = lambda k: function(k, shape[key.ndim :], dtype)  # noqa: E731
+    for _ in range(key.ndim):
+        draw = jax.vmap(draw)
+    return draw(key)

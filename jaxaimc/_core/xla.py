@@ -1,0 +1,132 @@
+"""What is written for XLA's sake: products in full precision, short sums, several small products in one.
+
+On CPUs `jnp.sum` over few terms and products with several batch axes are slow.
+"""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+# Terms up to which a sum is written out.
+_FEW = 16
+
+
+def product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Float[Array, "*batch cols"]:
+    """Return `x @ w` in full precision, whatever the platform.
+
+    Args:
+        x: Vectors.
+        w: Matrix.
+
+    Returns:
+        Vectors.
+    """
+    # One batch axis: with several, the gradient of `w` would copy and transpose `x` first, four times slower on CPUs.
+    y = jnp.matmul(x.reshape(-1, x.shape[-1]), w, precision=jax.lax.Precision.HIGHEST)
+    return y.reshape(*x.shape[:-1], w.shape[-1])
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1,))
+def add_up(terms: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """Sum over an axis like `jnp.sum`.
+
+    On CPUs a reduction computes its terms one by one, several times slower where they hold random draws; sums
+    written out run through the vector unit.
+
+    Args:
+        terms: What to add.
+        axis: Axis to sum over.
+
+    Returns:
+        The sum, without that axis.
+    """
+    count = terms.shape[axis]
+    if not 0 < count <= _FEW:
+        return jnp.sum(terms, axis=axis)
+    first, *others = (jax.lax.index_in_dim(terms, i, axis, keepdims=False) for i in range(count))
+    return sum(others, start=first)
+
+
+def leading(values: Sequence[float], like: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return constants along a new first axis, to be combined with an array.
+
+    On CPUs `jnp.stack` of what each of them makes of the array computes entry by entry.
+
+    Args:
+        values: Constants.
+        like: The array.
+
+    Returns:
+        The constants in the array's type, with as many axes of one behind theirs as the array has.
+    """
+    return jnp.asarray(values, like.dtype).reshape(len(values), *[1] * like.ndim)
+
+
+@add_up.defjvp
+def _add_up_jvp(axis: int, primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # Transposed, a reduction is a broadcast; slices would be padded and added.
+    return add_up(*primals, axis), jnp.sum(*tangents, axis=axis)
+
+
+# Digits of bit planes times bits of weights give whole numbers of a few bits, while a float32 product carries 24:
+# planes `a` and `b` are driven as `a + base b`, and the two results are taken apart without error.
+
+
+def planes_per_product(largest: int, dtype: jnp.dtype) -> int:
+    """Return how many planes fit into one product.
+
+    Args:
+        largest: Largest magnitude of a plane's result.
+        dtype: Floating type of the product.
+
+    Returns:
+        Number of planes, at least one.
+    """
+    mantissa = jnp.finfo(dtype).nmant + 1
+    count = 1
+    while largest * sum(_base(largest) ** k for k in range(count + 1)) < 2**mantissa:
+        count += 1
+    return count
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def packed_product(
+    levels: tuple[Float[Array, "*batch plane rows"], ...], matrix: Float[Array, "rows out"], largest: int
+) -> tuple[Float[Array, "*batch plane out"], ...]:
+    """Multiply several arrays of planes of whole numbers with a matrix of whole numbers in one product.
+
+    Args:
+        levels: Planes of whole numbers, at most as many arrays as `planes_per_product` allows.
+        matrix: Zeros and ones.
+        largest: Largest magnitude of a plane's result.
+
+    Returns:
+        The product of each array, without rounding error. Derivatives are those of plain products.
+    """
+    base = _base(largest)
+    packed = sum(level * float(base**k) for k, level in enumerate(levels))
+    rest = product(jnp.asarray(packed), matrix)
+    products = []
+    for _ in levels[1:]:
+        high = jnp.round(rest * (1 / base))
+        products.append(rest - base * high)
+        rest = high
+    return (*products, rest)
+
+
+@packed_product.defjvp
+def _packed_product_jvp(largest: int, primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
+    (levels, matrix), (d_levels, d_matrix) = primals, tangents
+    changes = tuple(
+        product(d_level, matrix) + product(level, d_matrix) for level, d_level in zip(levels, d_levels, strict=True)
+    )
+    return packed_product(levels, matrix, largest), changes
+
+
+def _base(largest: int) -> int:
+    """Return the power of two that keeps results of either sign apart; dividing by it is exact."""
+    return 2 ** math.ceil(math.log2(2 * largest + 1))
