@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from benchmarks._timing import medians
-from jaxaimc import AnalogConfig, matrix
+from jaxaimc import AnalogConfig, prepare, program
 from jaxaimc.adcs import FullScaleNoise
 from jaxaimc.drives import TwosComplement
 from jaxaimc.presets import asim, collapsed_asim, crosssim_sonos
@@ -51,10 +51,10 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
     sliced = replace(crosssim_sonos(), rows=size)
 
     def mvm(config: AnalogConfig, key: Array, *, whole: bool = True) -> Callable[[], Array]:
-        prepared = matrix.prepare(config, matrix.program(config, w, chip_key))
+        prepared = prepare(config, program(config, w, chip_key))
         if not whole:
-            prepared = replace(prepared, tiles=replace(prepared.tiles, whole=False))
-        return lambda: matrix.mvm(config, prepared, x, key)
+            prepared = replace(prepared, whole=False)
+        return lambda: mvm(config, prepared, x, key)
 
     plain = jax.jit(lambda x, w: jnp.matmul(x, w, precision=jax.lax.Precision.HIGHEST))
     return {

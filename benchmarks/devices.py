@@ -40,12 +40,12 @@ def cases(rows: int, cols: int, batch: int, sampled: int) -> dict[str, Callable[
 
     def read(device: devices.Device) -> Callable[[], Any]:
         own = replace(config, device=device)
-        prepared = tile.prepare(own, tile.drift(own, tile.program(own, w, keys[2]), 3600.0, keys[2]))
+        prepared = tile.prepare(own, tile.drift(own, tile.program(own, w, keys[2]), 3600.0))
         run = jax.jit(lambda prepared, x, key: tile.mvm(own, prepared, x, key))
         return lambda: run(prepared, x, keys[3])
 
     noisy = replace(config, device=devices.PCM(read_noise=devices.PCMFlickerNoise()))
-    programmed = tile.drift(noisy, tile.program(noisy, w, keys[2]), 3600.0, keys[2])
+    programmed = tile.drift(noisy, tile.program(noisy, w, keys[2]), 3600.0)
     spread = jnp.sqrt(noisy.device.read_noise.variance(programmed.g, programmed.g_target, programmed.t)[0, 0])
 
     @jax.jit

@@ -47,7 +47,7 @@ def cases(rows: int, cols: int, batch: int) -> dict[str, Callable[[], Any]]:
     flicker = Device(read_noise=PCMFlickerNoise())
 
     def programmed(config: AnalogConfig) -> tile.Programmed:
-        return tile.drift(config, tile.program(config, w, chip_key), 3600.0, chip_key)
+        return tile.drift(config, tile.program(config, w, chip_key), 3600.0)
 
     def mvm(config: AnalogConfig) -> Callable[[], Array]:
         prepared = tile.prepare(config, programmed(config))

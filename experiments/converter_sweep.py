@@ -15,11 +15,11 @@ from typing import Any
 from flax import nnx
 
 from jaxaimc.adcs import FullScaleNoise, NoNoise
+from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import TwosComplement
 from jaxaimc.evaluation import engine
 from jaxaimc.presets import asim
 from jaxaimc.task import Task, load_task
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.restore import load_model
 from jaxaimc.training.scoring import evaluate as digital_score
 

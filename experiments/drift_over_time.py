@@ -22,12 +22,12 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import devices, nn
+from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.cells import Differential
-from jaxaimc.compensation import GlobalCompensation
+from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation.engine import chip_keys
 from jaxaimc.presets import tile_circuit
 from jaxaimc.task import Split, Task, load_task
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.restore import load_model
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.units import day, hour, minute, month, s, uS, year
@@ -102,7 +102,7 @@ def sweep(
 
         def at(t: Array) -> Array:
             corrections = (None, GlobalCompensation())
-            return jnp.stack([mean_score(nn.effective(nn.drift(chip, t, chip_key, c))) for c in corrections])
+            return jnp.stack([mean_score(nn.effective(nn.drift(chip, t, c))) for c in corrections])
 
         return jax.lax.map(at, times)
 

@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 
 from jaxaimc import presets, startup
 from jaxaimc.adcs import IdealADC
+from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device
 from jaxaimc.drives import PWM, SplitPWM
 from jaxaimc.evaluation import engine
 from jaxaimc.task import load_task
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.training import load_model
 from jaxaimc.units import ns
 from jaxaimc.wires import NoWires

@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 
 import numpy as np
 
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.config import AnalogConfig
 
 SCHEMA_VERSION = 1
 

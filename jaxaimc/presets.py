@@ -19,6 +19,7 @@ from jaxaimc.adcs import (
     Uniform,
 )
 from jaxaimc.cells import BitPlanes, Differential, DifferentialSlices, OffsetSlices, Quantised, UnitColumn
+from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import PCM, SONOS, Device, IdealDevice
 from jaxaimc.devices.curves import ClippedPower
 from jaxaimc.devices.laws import NormalReadNoise
@@ -34,7 +35,6 @@ from jaxaimc.drives import (
     Unsigned,
     VoltageDAC,
 )
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.units import GHz, V, kohm, ns, ohm, uA, uS
 from jaxaimc.wires import Ladder, NoWires
 from jaxaimc.wires.surrogates import StaticFactor

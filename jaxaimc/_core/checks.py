@@ -21,7 +21,12 @@ def _concrete(value: Any) -> np.ndarray | None:
         return None
 
 
-def _is_real(array: np.ndarray) -> bool:
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"a {type(value).__name__}"
+
+
+def _is_real(array: np.ndarray | jax.Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
 
 
@@ -178,6 +183,48 @@ def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) ->
     raise ValueError(
         f"Field `{small}` of {owner} must be less than `{large}`, but {small} is {shown[0]} and {large} is {shown[1]}."
     )
+
+
+def as_real(name: str, value: Any) -> jax.Array:
+    """Return an argument as an array of real numbers in floating point.
+
+    Args:
+        name: Name of the argument.
+        value: Numbers of any kind: an array, a number, or nested lists of equal lengths.
+
+    Returns:
+        The array; whole numbers become single precision at least.
+
+    Raises:
+        ValueError: If it holds complex numbers, whose imaginary part would be lost, or no numbers at all.
+    """
+    try:
+        array = jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Argument `{name}` must hold real numbers, but is {_shown(value)}.") from error
+    if not (_is_real(array) or jnp.issubdtype(array.dtype, jnp.bool_)):
+        raise ValueError(f"Argument `{name}` must hold real numbers, but has dtype {array.dtype}.")
+    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
+
+
+def as_matrix(name: str, value: Any, axes: str) -> jax.Array:
+    """Return an argument as a non-empty, finite matrix of real numbers; see `as_real`.
+
+    Args:
+        name: Name of the argument.
+        value: What was passed.
+        axes: Names of its two axes, for the message.
+
+    Returns:
+        The matrix.
+
+    Raises:
+        ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
+            NaN or infinite.
+    """
+    matrix = as_real(name, value)
+    check_matrix(name, matrix, axes)
+    return matrix
 
 
 def check_matrix(name: str, value: Any, axes: str = "rows, cols") -> None:

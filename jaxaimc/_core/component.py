@@ -256,8 +256,8 @@ def _check_role(owner: Any, field: dataclasses.Field, role: type) -> None:
 
 def _check_leaf(owner: Any, field: dataclasses.Field, value: Any) -> None:
     role = _role(field.type)
-    if isinstance(value, Component):
-        value.validate()
+    if isinstance(value, Component) or (dataclasses.is_dataclass(value) and hasattr(value, "validate")):
+        value.validate()  # pyright: ignore[reportAttributeAccessIssue]
     elif role is not None:
         shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
         raise ValueError(_wrong_role(owner, field, role, shown))

@@ -10,14 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix, nn
-from jaxaimc.compensation import GlobalCompensation
+from jaxaimc import nn
+from jaxaimc.calibration import GlobalCompensation
+from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device
 from jaxaimc.task import Split, Task
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
 
-Chips = dict[str, matrix.Prepared]
+Chips = dict[str, Prepared]
 
 
 def program_chips(
@@ -43,12 +44,12 @@ def program_chips(
     def one(key: Key[Array, ""]) -> Chips:
         chip = nn.program(analog, key)
         if t is not None:
-            chip = nn.drift(chip, t, key, GlobalCompensation() if compensated else None)
+            chip = nn.drift(chip, t, GlobalCompensation() if compensated else None)
         return nn.effective(chip)
 
     chips = jax.vmap(one)(keys)
     for path, prepared in chips.items():
-        check_residual(f"layer {path!r}", prepared.tiles.residual)
+        check_residual(f"layer {path!r}", prepared.residual)
     return chips
 
 
@@ -137,7 +138,7 @@ def chip_keys(seed: int, chips: int) -> tuple[Key[Array, " chip"], Key[Array, " 
 
 def _as_read(config: AnalogConfig, chips: Chips) -> AnalogConfig:
     """Keep what acts in a read only: configs that differ in what is folded in before share one compilation."""
-    solved = any(prepared.tiles.network is not None for prepared in chips.values())
+    solved = any(prepared.circuit is not None for prepared in chips.values())
     wires = config.wires if solved else NoWires()
     return replace(config, device=Device(read_noise=config.device.read_noise), wires=wires)
 

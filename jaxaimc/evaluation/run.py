@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jaxaimc import nn
+from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation import engine
 from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
 from jaxaimc.presets import tile_circuit
 from jaxaimc.task import Split, Task
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.restore import load_model
 from jaxaimc.training.scoring import evaluate as digital_score
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from jaxaimc.adcs import IdealADC
+from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device, IdealDevice
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.units import day, format_duration, hour, month, s, year
 from jaxaimc.wires import NoWires, Wires
 

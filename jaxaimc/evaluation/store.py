@@ -18,10 +18,10 @@ import numpy as np
 import polars as pl
 
 from jaxaimc import config_files
+from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation.run import Row
 from jaxaimc.evaluation.scenarios import Settings
 from jaxaimc.task import Task
-from jaxaimc.tile import AnalogConfig
 
 _SCORES = pl.Schema(
     {

@@ -7,9 +7,9 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Key
 
-from jaxaimc.matrix import Prepared
 from jaxaimc.nn.convert import with_effective, with_read_key
 from jaxaimc.nn.dot import AnalogMode
+from jaxaimc.tile import Prepared
 
 Module = nnx.Module
 

@@ -12,11 +12,11 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.xla import product
 from jaxaimc.calibration import Percentile, RangeRule, has_range
-from jaxaimc.matrix import Prepared
+from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
 from jaxaimc.nn.dot import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import DeviceParam
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.tile import Prepared
 
 _PERCENTILE = Percentile()
 
@@ -36,7 +36,7 @@ def calibrate(
     With that range set, the charges that its converters get from the model's chip are profiled with read noise, and
     the rule chooses from them. Converters without a range (`CCO`) keep what they have.
 
-    A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t, key), inputs, read_key,
+    A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t), inputs, read_key,
     input_percentile=None)`.
 
     Args:

@@ -5,16 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
-from jaxaimc.compensation import Compensation
+from jaxaimc import tile
+from jaxaimc.calibration import Compensation
+from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.dot import AnalogDot
 from jaxaimc.nn.variables import Conductance, EffectiveMatrix, LayerError, ReadKey
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.tile import Prepared
 
 
 @dataclass(frozen=True)
@@ -106,10 +106,9 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 
     def one(layer: Any, dot: AnalogDot) -> None:
         config = dot.config.get_value()
-        program_key, _ = jax.random.split(dot.layer_key(key))
-        programmed = matrix.program(config, dot.flat_kernel(layer.kernel[...]), program_key)
+        programmed = tile.program(config, dot.flat_kernel(layer.kernel[...]), dot.layer_key(key))
         dot.programmed = Conductance(programmed)
-        dot.prepared = EffectiveMatrix(matrix.prepare(config, programmed))
+        dot.prepared = EffectiveMatrix(tile.prepare(config, programmed))
 
     return over_analog_layers(one, model)
 
@@ -117,7 +116,6 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 def drift(
     model: nnx.Module,
     t: Float[Array, ""] | float,
-    key: Key[Array, ""],
     compensation: Compensation | None = None,
 ) -> nnx.Module:
     """Let the chip of a model drift to a time since programming.
@@ -125,8 +123,7 @@ def drift(
     Args:
         model: Result of `program`. It is not changed.
         t: Time since programming [s].
-        key: Chip key, the one that programmed the chip.
-        compensation: Digital correction, such as `jaxaimc.compensation.GlobalCompensation()`; None for no correction.
+        compensation: Digital correction, such as `jaxaimc.calibration.GlobalCompensation()`; None for no correction.
 
     Returns:
         The model on the chip at time `t`.
@@ -140,9 +137,8 @@ def drift(
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
         config = dot.config.get_value()
         programmed = dot.programmed.get_value()
-        _, drift_key = jax.random.split(dot.layer_key(key))
-        drifted = matrix.drift(config, programmed, t, drift_key)
-        prepared = matrix.prepare(config, drifted)
+        drifted = tile.drift(config, programmed, t)
+        prepared = tile.prepare(config, drifted)
         if compensation is not None:
             prepared = compensation(config, prepared, programmed)
         dot.programmed = Conductance(drifted)
@@ -171,7 +167,7 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
     return over_analog_layers(one, model)
 
 
-def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
+def effective(model: nnx.Module) -> dict[str, Prepared]:
     """Return what the products of every analog layer need: all that differs between chips once they are programmed.
 
     Args:
@@ -183,7 +179,7 @@ def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
     Raises:
         ValueError: If a layer is not programmed.
     """
-    found: dict[str, matrix.Prepared] = {}
+    found: dict[str, Prepared] = {}
 
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.prepared is None:
@@ -194,7 +190,7 @@ def effective(model: nnx.Module) -> dict[str, matrix.Prepared]:
     return found
 
 
-def with_effective(model: nnx.Module, matrices: dict[str, matrix.Prepared]) -> nnx.Module:
+def with_effective(model: nnx.Module, matrices: dict[str, Prepared]) -> nnx.Module:
     """Put a model on the chip that `effective` described.
 
     Args:

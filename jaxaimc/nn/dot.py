@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
+from jaxaimc import tile
+from jaxaimc._core.random import fold_in
+from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey
-from jaxaimc.tile import AnalogConfig, reads_are_random
 
 AnalogMode = Literal["analog", "train", "digital", "probe"]
 
@@ -30,7 +31,7 @@ class Call(NamedTuple):
     config: AnalogConfig
     inputs: Float[Array, "*batch n_in"]
     kernel: Float[Array, "n_in n_out"]
-    prepared: matrix.Prepared
+    prepared: Prepared
     key: Key[Array, "*keys"] | None
 
 
@@ -102,7 +103,7 @@ class AnalogDot(nnx.Module):
 
     def layer_key(self, key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
         """Return this layer's own key or keys: independent of the order in which layers are visited."""
-        return matrix.fold_in(key, zlib.crc32(self.path.encode()))
+        return fold_in(key, zlib.crc32(self.path.encode()))
 
     def flat_kernel(self, kernel: Float[Array, "..."]) -> Float[Array, "n_in n_out"]:
         """Return the kernel as a matrix."""
@@ -156,16 +157,16 @@ class AnalogDot(nnx.Module):
         flat = self.flat_kernel(kernel)
         if self.analog_mode == "train":
             chip_key, key = jax.random.split(_one_key(self._next_key(required=True)))
-            prepared = matrix.prepare(config, matrix.program(config, flat, chip_key))
+            prepared = tile.prepare(config, tile.program(config, flat, chip_key))
         elif self.prepared is None:
             raise ValueError(
                 f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
             )
         else:
             prepared = self.prepared.get_value()
-            noisy = reads_are_random(config, prepared.tiles) or any(hook.needs_key for hook in self.hooks)
+            noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
             key = self._next_key(required=True) if noisy else None
-        y = matrix.mvm(config, prepared, inputs, key)
+        y = tile.mvm(config, prepared, inputs, key)
         call = Call(config, inputs, flat, prepared, key)
         for hook in self.hooks:
             y = hook.after(call, y)
@@ -180,7 +181,7 @@ class AnalogDot(nnx.Module):
             )
         key, count = self.read_key.get_value()
         self.read_key.set_value((key, count + 1))
-        return matrix.fold_in(key, count)
+        return fold_in(key, count)
 
 
 def _one_key(keys: Key[Array, "*keys"]) -> Key[Array, ""]:

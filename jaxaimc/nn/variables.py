@@ -8,11 +8,11 @@ class DeviceParam(nnx.Variable):
 
 
 class Conductance(nnx.Variable):
-    """A `matrix.Programmed`: the devices of a layer."""
+    """A `Programmed`: the devices of a layer."""
 
 
 class EffectiveMatrix(nnx.Variable):
-    """A `matrix.Prepared`: what a layer's matrix-vector product needs."""
+    """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
 class ReadKey(nnx.Variable):

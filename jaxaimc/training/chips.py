@@ -60,7 +60,7 @@ def fresh_chips(
     for chip in range(chips):
         programmed = nnx.merge(*program(nnx.split(model)[1], jax.random.fold_in(chip_family, chip)))
         for path, prepared in nn.effective(programmed).items():
-            check_residual(f"layer {path!r} on chip {chip}", prepared.tiles.residual)
+            check_residual(f"layer {path!r} on chip {chip}", prepared.residual)
         if finish is not None:
             programmed = finish(programmed, jax.random.fold_in(finish_family, chip))
         graph, state = nnx.split(nnx.view(programmed, analog_mode="analog"))

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
 from jaxaimc.adcs import Symmetric
+from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import LearnedRange
 from jaxaimc.nn import AnalogDot, Hook, Scale
-from jaxaimc.tile import AnalogConfig
 from jaxaimc.training.attach import attach, matching, replace_products
 
 # A range that a step would make zero or negative would stop the layer for ever.

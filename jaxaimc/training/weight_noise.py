@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, static
+from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.random import rough_normal
@@ -170,7 +170,7 @@ def with_weight_noise(
             kernel = node.kernel[...]
             flat = dot.flat_kernel(kernel)
             change = sum(
-                (noise.change(flat, matrix.fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
+                (noise.change(flat, fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
                 start=jnp.zeros_like(flat),
             )
             noisy = kernel + (level * jax.lax.stop_gradient(change)).reshape(kernel.shape).astype(kernel.dtype)

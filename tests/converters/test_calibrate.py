@@ -152,8 +152,8 @@ def test_one_call_recalibrates_a_network_that_has_drifted(rule):
         assert after.drive.range.limit == before.drive.range.limit
         # The chip is the one that drifted.
         np.testing.assert_array_equal(
-            getattr(again, name).dot_general.prepared.get_value().tiles.matrix,
-            getattr(old, name).dot_general.prepared.get_value().tiles.matrix,
+            getattr(again, name).dot_general.prepared.get_value().matrix,
+            getattr(old, name).dot_general.prepared.get_value().matrix,
         )
 
     def quantisation(m):

@@ -15,8 +15,8 @@ import pytest
 from jaxaimc import adcs, cells, config_files, drives
 from jaxaimc._core.describe import describe
 from jaxaimc.adcs import Readout
+from jaxaimc.config import AnalogConfig, analog_matmul
 from jaxaimc.devices import IdealDevice
-from jaxaimc.tile import AnalogConfig, analog_matmul
 from jaxaimc.wires import NoWires
 
 KEY = jax.random.key(3)

@@ -10,8 +10,8 @@ from scipy.stats import ks_2samp
 
 from jaxaimc import AnalogConfig, matrix, tile
 from jaxaimc.adcs import IdealADC
+from jaxaimc.calibration import ColumnCompensation, GlobalCompensation
 from jaxaimc.cells import Differential
-from jaxaimc.compensation import ColumnCompensation, GlobalCompensation
 from jaxaimc.devices import (
     PCM,
     CMOHfOx,
@@ -58,10 +58,10 @@ def test_filling_cells_stay_open_when_devices_relax(x64):
     config = AnalogConfig(device=WanRRAM(), cell=Differential(g_max=40e-6), rows=16, cols=16)
     programmed = matrix.program(config, jnp.ones((17, 18)), CHIP)
     drifted = matrix.drift(config, programmed, DAY, CHIP)
-    open_cells = np.asarray(programmed.tiles.g_target) == 0
+    open_cells = np.asarray(programmed.g_target) == 0
     open_cells[..., 1, :, :] = False
     assert open_cells.any()
-    np.testing.assert_array_equal(np.asarray(drifted.tiles.g)[open_cells], 0.0)
+    np.testing.assert_array_equal(np.asarray(drifted.g)[open_cells], 0.0)
 
 
 @pytest.mark.parametrize("noise", [PCMFlickerNoise(scale=3.0), PCMPulseNoise(scale=5.0)])
@@ -172,6 +172,6 @@ def test_compensation_leaves_a_dead_column_alone():
     config = AnalogConfig(device=IdealDevice(), wires=NoWires(), rows=8, cols=8)
     programmed = matrix.program(config, jnp.eye(8), CHIP)
     prepared = matrix.prepare(config, programmed)
-    dead = replace(prepared, tiles=replace(prepared.tiles, matrix=jnp.zeros_like(prepared.tiles.matrix)))
+    dead = replace(prepared, matrix=jnp.zeros_like(prepared.matrix))
     for compensation in (GlobalCompensation(), ColumnCompensation()):
-        np.testing.assert_array_equal(compensation(config, dead, programmed).tiles.scale, prepared.tiles.scale)
+        np.testing.assert_array_equal(compensation(config, dead, programmed).w_scale, prepared.w_scale)

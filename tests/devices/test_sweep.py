@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from experiments import drift_over_time as study
 from jaxaimc import nn
-from jaxaimc.compensation import GlobalCompensation
+from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.evaluation.engine import chip_keys
 from jaxaimc.task import load_task
 from jaxaimc.training.restore import load_model

@@ -6,7 +6,7 @@ from flax import nnx
 
 from jaxaimc import AnalogConfig, nn
 from jaxaimc.adcs import IdealADC
-from jaxaimc.compensation import GlobalCompensation
+from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
 from jaxaimc.wires import NoWires

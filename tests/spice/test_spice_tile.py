@@ -9,9 +9,9 @@ from spice_cases import CASES, conductances
 
 from jaxaimc.adcs import IdealADC
 from jaxaimc.cells import Differential
+from jaxaimc.config import AnalogConfig, Programmed, mvm, prepare
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, FixedRange, SplitPWM
-from jaxaimc.tile import AnalogConfig, Programmed, mvm, prepare
 from jaxaimc.wires import Ladder, Placement
 
 T_LSB, V_READ, G_SPAN = 1e-9, 0.2, 25e-6

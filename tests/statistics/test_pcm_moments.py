@@ -90,7 +90,7 @@ def test_devices_are_independent():
 
 def test_chips_and_tiles_are_independent():
     config = AnalogConfig(rows=32, cols=32)
-    program = jax.jit(lambda key: matrix.program(config, jnp.full((64, 64), 0.5), key).tiles.g[..., 0, :, :])
+    program = jax.jit(lambda key: matrix.program(config, jnp.full((64, 64), 0.5), key).g[..., 0, :, :])
     chips = np.stack([program(jax.random.key(seed)) for seed in range(4)])[:, :, :, 0]
     chips = chips.reshape(4 * 4, -1)
     correlation = np.corrcoef(chips)[np.triu_indices(16, 1)]

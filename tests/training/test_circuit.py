@@ -210,7 +210,7 @@ def test_mean_field_noise_has_the_size_of_the_exact_one(rows):
     cheap = with_mean_field_noise(model)
     hook = next(analog_dots(cheap)).hooks[0]
     silent = next(analog_dots(cheap)).prepared.get_value()
-    assert silent.tiles.variance.shape[1] == 0
+    assert silent.variance.shape[1] == 0
     found = hook.sigma(nn.Call(config, x, model.kernel[...], silent, KEY))
 
     quiet = replace(config, adc=IdealADC())

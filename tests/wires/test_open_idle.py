@@ -181,9 +181,9 @@ def test_in_a_matrix_of_several_tiles(x64):
     level = jnp.pad(pulses.level, [(0, 0), (0, 0), (0, 1)])
     total = jnp.zeros((2, 6))
     for row, col in np.ndindex(2, 2):
-        g = programmed.tiles.g[row, col, 0]
+        g = programmed.g[row, col, 0]
         network = config.wires.effective(g, (1.0, -1.0), Placement(rows=4, cols=3)).network
         current = config.wires.charge(network, level[:, 0, 4 * row : 4 * row + 4], 0.2)
-        scaled = current / config.cell.g_span * programmed.tiles.scale[row, col]
+        scaled = current / config.cell.g_span * programmed.w_scale[row, col]
         total = total.at[:, 3 * col : 3 * col + 3].add(scaled)
     np.testing.assert_allclose(y, total[:, :5] * pulses.scale[:, None], rtol=1e-9)

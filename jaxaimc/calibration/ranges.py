@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
 from jaxaimc._core.checks import check_integer, check_number
 from jaxaimc._core.component import component, static
 from jaxaimc.adcs import ADC, IdealADC, Span, Symmetric
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.config import AnalogConfig
+from jaxaimc.tile import Prepared, charges, mvm
 
 # Config, matrix now, typical inputs and read key to the config with the converter's range chosen.
-RangeRule = Callable[[AnalogConfig, matrix.Prepared, Array, Any], AnalogConfig]
+RangeRule = Callable[[AnalogConfig, Prepared, Array, Any], AnalogConfig]
 
 
 @component
@@ -38,9 +38,9 @@ class Percentile:
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> from jaxaimc import AnalogConfig, adcs, devices, matrix, wires
+        >>> from jaxaimc import AnalogConfig, adcs, devices, prepare, program, wires
         >>> config = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.Uniform(bits=6))
-        >>> prepared = matrix.prepare(config, matrix.program(config, jnp.eye(4), jax.random.key(0)))
+        >>> prepared = prepare(config, program(config, jnp.eye(4), jax.random.key(0)))
         >>> Percentile(percentile=100.0)(config, prepared, jnp.eye(4)).adc.range.high.tolist()
         [[1.0]]
     """
@@ -50,7 +50,7 @@ class Percentile:
     def __call__(
         self,
         config: AnalogConfig,
-        prepared: matrix.Prepared,
+        prepared: Prepared,
         x: Float[Array, "*batch n_in"],
         key: Key[Array, ""] | None = None,
     ) -> AnalogConfig:
@@ -88,10 +88,10 @@ class LeastError:
 
     Example:
         >>> import jax
-        >>> from jaxaimc import AnalogConfig, adcs, devices, matrix
+        >>> from jaxaimc import AnalogConfig, adcs, devices, prepare, program
         >>> config = AnalogConfig(device=devices.IdealDevice(), adc=adcs.Uniform(bits=4))
         >>> w, x = (jax.random.normal(jax.random.key(i), (64, 64)) for i in range(2))
-        >>> prepared = matrix.prepare(config, matrix.program(config, w, jax.random.key(2)))
+        >>> prepared = prepare(config, program(config, w, jax.random.key(2)))
         >>> all_of_it, best = (rule(config, prepared, x).adc.range.limit for rule in (Percentile(), LeastError()))
         >>> 0.5 < float(best[0, 0] / all_of_it[0, 0]) < 0.9
         True
@@ -106,7 +106,7 @@ class LeastError:
     def __call__(
         self,
         config: AnalogConfig,
-        prepared: matrix.Prepared,
+        prepared: Prepared,
         x: Float[Array, "*batch n_in"],
         key: Key[Array, ""] | None = None,
     ) -> AnalogConfig:
@@ -120,13 +120,13 @@ class LeastError:
         check_number("LeastError", "smallest", self.smallest, low=0.0, high=1.0, open_low=True)
         _check_has_range(config.adc)
         largest = _charge_range(config, prepared, x, key, 100.0)
-        ideal = matrix.mvm(replace(config, adc=IdealADC()), prepared, x, key)
+        ideal = mvm(replace(config, adc=IdealADC()), prepared, x, key)
 
         def shrunk(part: Float[Array, ""]) -> AnalogConfig:
             return replace(config, adc=config.adc.with_range(jax.tree.map(lambda limit: part * limit, largest)))
 
         def error(part: Float[Array, ""]) -> Float[Array, ""]:
-            return jnp.mean(jnp.square(matrix.mvm(shrunk(part), prepared, x, key) - ideal))
+            return jnp.mean(jnp.square(mvm(shrunk(part), prepared, x, key) - ideal))
 
         parts = jnp.geomspace(self.smallest, 1.0, self.candidates, dtype=ideal.dtype)
         return shrunk(parts[jnp.argmin(jax.lax.map(error, parts))])
@@ -151,14 +151,14 @@ def _check_has_range(adc: ADC) -> None:
 
 def _charge_range(
     config: AnalogConfig,
-    prepared: matrix.Prepared,
+    prepared: Prepared,
     x: Float[Array, "*batch n_in"],
     key: Key[Array, ""] | None,
     percentile: float,
 ) -> Symmetric | Span:
-    charges = np.moveaxis(np.asarray(matrix.charges(config, prepared, x, key), np.float32), -2, 0)
-    charges = charges.reshape(len(charges), -1)
-    low, high = np.percentile(charges, [100 - percentile, percentile], axis=1)
+    found = np.moveaxis(np.asarray(charges(config, prepared, x, key), np.float32), -2, 0)
+    found = found.reshape(len(found), -1)
+    low, high = np.percentile(found, [100 - percentile, percentile], axis=1)
     limit = np.maximum(-low, high)
     # A slice that never carries a charge may have any range.
     limit = np.where(limit > 0, limit, 1.0)

@@ -1,4 +1,4 @@
-"""Matrices of any size on many tiles, against a hand-written loop over `jaxaimc.tile`."""
+"""Matrices of any size on many tiles, against a hand-written loop over blocks."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,11 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import AnalogConfig, matrix, tile
-from jaxaimc.adcs import CCO, IdealADC, Symmetric, Uniform
+from jaxaimc import AnalogConfig, drift, mvm, prepare, program
+from jaxaimc._core.random import fold_in
+from jaxaimc.adcs import CCO, IdealADC, Readout, Symmetric, Uniform
+from jaxaimc.calibration import compensate_drift
 from jaxaimc.cells import Differential
 from jaxaimc.devices import Device, IdealDevice, PCMDrift, PCMPulseNoise
 from jaxaimc.drives import PWM, FixedRange, SplitPWM
+from jaxaimc.tile import tile_grid
 from jaxaimc.wires import Ladder, NoWires, Placement
 
 KEY = jax.random.key(3)
@@ -30,14 +33,14 @@ def inputs(n_in, batch=(4,), dtype=float):
 
 
 def chip(config, w, key=KEY):
-    return matrix.prepare(config, matrix.program(config, w, key))
+    return prepare(config, program(config, w, key))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ideal_matrix_is_the_product_of_quantised_inputs(x64, shape):
     w, x = weights(*shape), inputs(shape[0])
     peak = np.max(np.abs(x), axis=-1, keepdims=True)
-    y = matrix.mvm(IDEAL, chip(IDEAL, w), x)
+    y = mvm(IDEAL, chip(IDEAL, w), x)
     np.testing.assert_allclose(y, np.round(x / peak * 127) / 127 * peak @ w, rtol=1e-11, atol=1e-12)
 
 
@@ -45,7 +48,7 @@ def test_ideal_matrix_is_the_product_of_quantised_inputs(x64, shape):
     ("n_in", "n_out", "grid"), [(1, 1, (1, 1)), (512, 512, (1, 1)), (513, 512, (2, 1)), (1500, 1025, (3, 3))]
 )
 def test_grid(n_in, n_out, grid):
-    assert matrix.tile_grid(AnalogConfig(), n_in, n_out) == grid
+    assert tile_grid(AnalogConfig(), n_in, n_out) == grid
 
 
 @jax.jit
@@ -57,14 +60,19 @@ def by_hand(config, w, x):
     cols = -(-n_out // -(-n_out // config.cols))
     total = jnp.zeros((len(x), n_out))
     pulses = config.drive.encode(x)
+    span, signs = config.cell.g_span, config.cell.signs
     for i in range(0, n_in, rows):
         for j in range(0, n_out, cols):
             block = w[i : i + rows, j : j + cols]
-            # Each block alone on its tile, where the full blocks sit; a short last block leaves the rows below open.
+            scale = jnp.max(jnp.abs(block), axis=0)
+            # Where the full blocks sit; a short last block leaves the rows below open.
             place = Placement(config.rows, config.cols, row_start=(config.rows - rows) // 2)
-            prepared = tile.prepare(config, tile.program(config, block, KEY), place)
-            part = pulses._replace(level=pulses.level[..., i : i + rows], duration=pulses.duration[..., i : i + rows])
-            total = total.at[:, j : j + cols].add(tile.read(config, prepared, part, None))
+            seen = config.wires.effective(config.cell.encode(block / scale)[0], signs, place)
+            q = pulses.level[..., i : i + rows] @ seen.matrix / span + seen.baseline / (span * config.drive.v_read)
+            known = Readout(unit_charge=(pulses.full_scale * span)[:, None, None], rows=rows, tile_rows=config.rows)
+            codes = config.adc.convert(q[..., None, :], known)[..., 0, :]
+            part = jnp.einsum("...pc,p->...c", codes, pulses.significance)
+            total = total.at[:, j : j + cols].add(part * scale)
     return total * pulses.scale[:, None]
 
 
@@ -75,7 +83,7 @@ def test_partial_sums_each_through_their_own_converter(x64, shape, drive):
     config = replace(CIRCUIT, drive=drive, cell=Differential(g_min=0.2e-6))
     w, x = weights(*shape), inputs(shape[0])
     expected = by_hand(config, w, x)
-    np.testing.assert_allclose(matrix.mvm(config, chip(config, w), x), expected, rtol=1e-10, atol=1e-10)
+    np.testing.assert_allclose(mvm(config, chip(config, w), x), expected, rtol=1e-10, atol=1e-10)
     assert np.max(np.abs(expected - x @ w)) > 1e-3  # the circuit and its counters do something
 
 
@@ -83,22 +91,21 @@ def test_saturation_is_that_of_each_partial_sum(x64):
     """Two tile rows that saturate in opposite directions: their digital sum is zero, whatever the analog one is."""
     config = replace(IDEAL, adc=Uniform(bits=8, range=Symmetric(limit=2.0)), drive=PWM(range=FixedRange(limit=1.0)))
     w = jnp.concatenate([jnp.ones((8, 1)), -0.5 * jnp.ones((8, 1))])
-    y = matrix.mvm(config, chip(config, w), jnp.ones(16))
+    y = mvm(config, chip(config, w), jnp.ones(16))
     np.testing.assert_allclose(y, 2.0 * 1.0 - 2.0 * 0.5, rtol=1e-12)
 
 
 def test_one_tile_matrix_is_a_tile(x64):
     w, x = weights(8, 6), inputs(8)
-    one = tile.mvm(CIRCUIT, tile.prepare(CIRCUIT, tile.program(CIRCUIT, w, KEY)), x)
-    np.testing.assert_allclose(matrix.mvm(CIRCUIT, chip(CIRCUIT, w), x), one, rtol=1e-12)
+    np.testing.assert_allclose(mvm(CIRCUIT, chip(CIRCUIT, w), x), by_hand(CIRCUIT, w, x), rtol=1e-12)
 
 
 def test_filling_cells_are_open():
     """Even where devices have a smallest conductance, programming noise and drift, the filling carries nothing."""
     config = replace(AnalogConfig(rows=8, cols=6), cell=Differential(g_min=1e-6))
-    programmed = matrix.program(config, weights(11, 9, np.float32), KEY)
-    drifted = matrix.drift(config, programmed, 1e4, KEY)
-    for tiles in (programmed.tiles, drifted.tiles):
+    programmed = program(config, weights(11, 9, np.float32), KEY)
+    drifted = drift(config, programmed, 1e4)
+    for tiles in (programmed, drifted):
         assert tiles.g.shape == (2, 2, 1, 2, 6, 5)
         np.testing.assert_array_equal(tiles.g[1, :, ..., 5, :], 0.0)
         np.testing.assert_array_equal(tiles.g[:, 1, ..., 4:], 0.0)
@@ -107,7 +114,7 @@ def test_filling_cells_are_open():
 
 def test_every_tile_has_its_own_draws():
     config = AnalogConfig(rows=4, cols=4)
-    g = matrix.program(config, jnp.ones((8, 8)), KEY).tiles.g
+    g = program(config, jnp.ones((8, 8)), KEY).g
     assert len(np.unique(np.asarray(g[:, :, 0, 0]))) == 64
 
 
@@ -116,18 +123,18 @@ def test_each_tile_row_reads_with_its_own_noise():
     config = replace(IDEAL, device=Device(read_noise=PCMPulseNoise()))
     prepared = chip(config, jnp.ones((16, 3)))
     x = jnp.concatenate([jnp.ones(8), -jnp.ones(8)])
-    assert np.min(np.abs(matrix.mvm(config, prepared, x, KEY))) > 1e-3
+    assert np.min(np.abs(mvm(config, prepared, x, KEY))) > 1e-3
 
 
 def test_keys_per_vector_make_the_batch_split_irrelevant():
     config = AnalogConfig(rows=8, cols=6, adc=IdealADC(), drive=SplitPWM())
     prepared = chip(config, weights(17, 7, np.float32))
     x, keys = inputs(17, (6,), np.float32), jax.random.split(KEY, 6)
-    whole = matrix.mvm(config, prepared, x, keys)
-    parts = jnp.concatenate([matrix.mvm(config, prepared, x[i : i + 2], keys[i : i + 2]) for i in (0, 2, 4)])
+    whole = mvm(config, prepared, x, keys)
+    parts = jnp.concatenate([mvm(config, prepared, x[i : i + 2], keys[i : i + 2]) for i in (0, 2, 4)])
     np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
-    np.testing.assert_array_equal(matrix.mvm(config, prepared, x, keys), whole)
-    assert not np.any(matrix.mvm(config, prepared, x, jax.random.split(jax.random.key(9), 6)) == whole)
+    np.testing.assert_array_equal(mvm(config, prepared, x, keys), whole)
+    assert not np.any(mvm(config, prepared, x, jax.random.split(jax.random.key(9), 6)) == whole)
 
 
 def test_vmap_over_chip_keys():
@@ -136,7 +143,7 @@ def test_vmap_over_chip_keys():
     keys = jax.random.split(KEY, 3)
 
     def run(key):
-        return matrix.mvm(config, chip(config, w, key), x, KEY)
+        return mvm(config, chip(config, w, key), x, KEY)
 
     np.testing.assert_allclose(jax.vmap(run)(keys), jnp.stack([run(k) for k in keys]), rtol=1e-5, atol=1e-5)
 
@@ -148,7 +155,7 @@ def test_a_sweep_of_wire_resistances_compiles_once(empty_jit_cache):
     @jax.jit
     def run(config):
         traced.append(config)
-        return matrix.mvm(config, chip(config, w), x)
+        return mvm(config, chip(config, w), x)
 
     for r in np.geomspace(0.01, 100.0, 64):
         run(replace(CIRCUIT, wires=Ladder(r=float(r))))
@@ -162,7 +169,7 @@ def test_gradient_reaches_every_weight_and_input(x64):
     w, x = weights(11, 8), inputs(11, ())
 
     def run(w, x):
-        return matrix.mvm(config, chip(config, w), x)
+        return mvm(config, chip(config, w), x)
 
     by_w, by_x = jax.jacobian(run, (0, 1))(w, x)
     np.testing.assert_allclose(by_x, w.T, rtol=1e-10, atol=1e-12)
@@ -176,19 +183,19 @@ def test_compensation_restores_the_scale(x64, t):
     device = Device(drift=PCMDrift(g_max=1.0))  # every target far below g_max: both exponents at their clip
     config = replace(IDEAL, device=device, rows=64, cols=32)
     w, x = weights(150, 40), inputs(150)
-    programmed = matrix.program(config, w, KEY)
-    fresh = matrix.prepare(config, programmed)
-    drifted = matrix.prepare(config, matrix.drift(config, programmed, t, KEY))
-    restored = matrix.compensate_drift(config, drifted, fresh)
-    ideal = matrix.mvm(config, fresh, x)
+    programmed = program(config, w, KEY)
+    fresh = prepare(config, programmed)
+    drifted = prepare(config, drift(config, programmed, t))
+    restored = compensate_drift(config, drifted, fresh)
+    ideal = mvm(config, fresh, x)
 
     def slope(y):
         return np.sum(y * ideal) / np.sum(ideal**2)
 
     # 6,000 log-normal factors of exponent 0.1 +- 0.045; their weighted mean is good to a few per cent.
     expected = np.exp(-0.1 * np.log1p(t / 20) + (0.045 * np.log1p(t / 20)) ** 2 / 2)
-    assert slope(matrix.mvm(config, drifted, x)) == pytest.approx(expected, rel=0.06)
-    assert slope(matrix.mvm(config, restored, x)) == pytest.approx(1.0, rel=0.06)
+    assert slope(mvm(config, drifted, x)) == pytest.approx(expected, rel=0.06)
+    assert slope(mvm(config, restored, x)) == pytest.approx(1.0, rel=0.06)
 
 
 def test_compensation_of_a_uniform_loss_is_exact_per_tile(x64):
@@ -196,56 +203,54 @@ def test_compensation_of_a_uniform_loss_is_exact_per_tile(x64):
     w, x = weights(17, 13), inputs(17)
     fresh = chip(config, w)
     loss = jnp.linspace(0.4, 0.9, 3)[:, None] * jnp.repeat(jnp.array([1.0, 0.5, 0.7]), 5)[:13]
-    worn = replace(fresh, tiles=replace(fresh.tiles, matrix=fresh.tiles.matrix * loss[:, None, None, :]))
-    restored = matrix.compensate_drift(config, worn, fresh)
-    np.testing.assert_allclose(matrix.mvm(config, restored, x), matrix.mvm(config, fresh, x), rtol=1e-11, atol=1e-12)
-    np.testing.assert_allclose(restored.tiles.scale * loss, fresh.tiles.scale, rtol=1e-12)
+    worn = replace(fresh, matrix=fresh.matrix * loss[:, None, None, :])
+    restored = compensate_drift(config, worn, fresh)
+    np.testing.assert_allclose(mvm(config, restored, x), mvm(config, fresh, x), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(restored.w_scale * loss, fresh.w_scale, rtol=1e-12)
 
 
 def test_compensation_of_an_open_tile_is_finite():
     config = replace(IDEAL, device=IdealDevice())
     fresh = chip(config, jnp.zeros((9, 7)))
-    restored = matrix.compensate_drift(config, fresh, fresh)
+    restored = compensate_drift(config, fresh, fresh)
     assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(restored))
 
 
 def test_fold_in_is_that_of_jax_for_every_key():
     keys = jax.random.split(KEY, (2, 3))
-    folded = matrix.fold_in(keys, 5)
+    folded = fold_in(keys, 5)
     data = jax.random.key_data
     np.testing.assert_array_equal(data(folded[1, 2]), data(jax.random.fold_in(keys[1, 2], 5)))
-    np.testing.assert_array_equal(data(matrix.fold_in(KEY, 5)), data(jax.random.fold_in(KEY, 5)))
+    np.testing.assert_array_equal(data(fold_in(KEY, 5)), data(jax.random.fold_in(KEY, 5)))
 
 
 def test_bad_arguments():
     config = AnalogConfig(rows=8, cols=6)
-    program = partial(matrix.program, config)
+    put = partial(program, config)
     prepared = chip(config, weights(10, 7, np.float32))
     x = inputs(10, (3,), np.float32)
     for call, message in (
-        (lambda: program(jnp.ones(3), KEY), r"Argument `w` must have shape \(n_in, n_out\) .* has shape \(3,\)"),
-        (lambda: program(jnp.full((9, 2), jnp.nan), KEY), "Argument `w` must be finite, but 18 of 18 entries are not"),
-        (lambda: program(jnp.ones((9, 2)), 0), "Argument `key` must be a typed key"),
-        (lambda: program(jnp.ones((9, 2)), jax.random.split(KEY)), r"must be a single key, shape \(\)"),
+        (lambda: put(jnp.ones(3), KEY), r"Argument `w` must have shape \(n_in, n_out\) .* has shape \(3,\)"),
+        (lambda: put(jnp.full((9, 2), jnp.nan), KEY), "Argument `w` must be finite, but 18 of 18 entries are not"),
+        (lambda: put(jnp.ones((9, 2)), 0), "Argument `key` must be a typed key"),
+        (lambda: put(jnp.ones((9, 2)), jax.random.split(KEY)), r"must be a single key, shape \(\)"),
         (
-            lambda: matrix.mvm(config, prepared, x[:, :9], KEY),
+            lambda: mvm(config, prepared, x[:, :9], KEY),
             r"must have shape \(\.\.\., n_in=10\), but has shape \(3, 9\)",
         ),
-        (lambda: matrix.mvm(config, prepared, x), "Argument `key` must be a read key .* but is None"),
-        (lambda: matrix.mvm(config, prepared, x, jax.random.split(KEY, 4)), r"shape that leads \(3,\), but has \(4,\)"),
-        (lambda: matrix.mvm(config, prepared, x, 0), "Argument `key` must be a typed key"),
+        (lambda: mvm(config, prepared, x), "Argument `key` must be a read key .* but is None"),
+        (lambda: mvm(config, prepared, x, jax.random.split(KEY, 4)), r"shape that leads \(3,\), but has \(4,\)"),
+        (lambda: mvm(config, prepared, x, 0), "Argument `key` must be a typed key"),
         (
-            lambda: matrix.drift(config, matrix.program(config, jnp.ones((9, 2)), KEY), -1.0, KEY),
+            lambda: drift(config, program(config, jnp.ones((9, 2)), KEY), -1.0),
             r"Argument `t` must be a time in \[0, inf\) s, but is -1",
         ),
         (
-            lambda: matrix.prepare(
-                replace(config, wires=Ladder(r=-1.0)), matrix.program(config, jnp.ones((9, 2)), KEY)
-            ),
+            lambda: prepare(replace(config, wires=Ladder(r=-1.0)), program(config, jnp.ones((9, 2)), KEY)),
             r"`r` of Ladder must be in \[0, 1e\+09\] ohm, but is -1 ohm",
         ),
         (
-            lambda: matrix.mvm(replace(config, adc=CCO(f_adc=-1.0)), prepared, x, KEY),
+            lambda: mvm(replace(config, adc=CCO(f_adc=-1.0)), prepared, x, KEY),
             r"`f_adc` of CCO must be in \(0, inf\) Hz, but is -1 Hz",
         ),
     ):

@@ -1,0 +1,20 @@
+"""Calibration: ranges of converters and inputs from data, and digital corrections of a chip that has drifted."""
+
+from jaxaimc.calibration.compensation import (
+    ColumnCompensation,
+    Compensation,
+    GlobalCompensation,
+    compensate_drift,
+)
+from jaxaimc.calibration.ranges import LeastError, Percentile, RangeRule, has_range
+
+__all__ = [
+    "ColumnCompensation",
+    "Compensation",
+    "GlobalCompensation",
+    "LeastError",
+    "Percentile",
+    "RangeRule",
+    "compensate_drift",
+    "has_range",
+]

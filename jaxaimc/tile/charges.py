@@ -1,0 +1,64 @@
+"""What the converters of a matrix get to see, for choosing their range."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._core.checks import as_real, check_key, check_trailing
+from jaxaimc._core.random import fold_in
+from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.drives import Pulses
+from jaxaimc.tile.conversion import at_converters
+from jaxaimc.tile.planes import charges_of_parts
+from jaxaimc.tile.read import read_noise
+from jaxaimc.tile.state import Prepared, row_blocks
+
+
+def charges(
+    config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, "*keys"] | None = None
+) -> Float[Array, "tile_row *batch conversion slice n_out"]:
+    """Return what the converters of all tiles get to see.
+
+    Args:
+        config: The tile.
+        prepared: Result of `prepare`.
+        x: Input vectors.
+        key: Read key, one or one per vector; without one there is no read noise.
+
+    Returns:
+        Charges of every conversion, in fully driven cells.
+
+    Raises:
+        ValueError: If `x` holds no real numbers or its last axis is not the matrix's rows, or a field of `config` is
+            out of range.
+    """
+    config.validate()
+    x = as_real("x", x)
+    check_trailing("x", x, prepared.n_in, "n_in")
+    if key is not None:
+        check_key("key", key, batched=True)
+    return _charges(config, prepared, x, key)
+
+
+@jax.jit
+def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array, "*keys"] | None) -> Array:
+    pulses = config.drive.encode(jnp.asarray(x, prepared.matrix.dtype))
+    tile_rows, rows = prepared.matrix.shape[:2]
+
+    def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
+        read_key = None if key is None else fold_in(key, index)
+        return _charges_of_tile(config, tile, pulses._replace(level=level, duration=duration), read_key)
+
+    level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
+    return jax.vmap(one)(prepared, level, duration, jnp.arange(tile_rows))
+
+
+def _charges_of_tile(
+    config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
+) -> Float[Array, "*batch conversion slice cols"]:
+    _, slices, cols = tile.matrix.shape
+    everything = slice(0, pulses.level.shape[-2])
+    q = charges_of_parts(config, tile, pulses, [everything])[0] + tile.baseline.reshape(slices * cols)
+    if tile.variance.shape[0] and key is not None:
+        q = q + read_noise(config, tile, pulses, key)
+    return at_converters(config.cell, config.drive, pulses, q.reshape(*q.shape[:-1], slices, cols), config.cols)

@@ -1,0 +1,88 @@
+"""Preparing: the wires folded into an effective matrix, once per programmed chip."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.tile.state import Prepared, Programmed, over_tiles
+from jaxaimc.wires import NoWires, Placement, check_residual
+
+
+def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
+    """Fold the wires of all tiles into effective matrices.
+
+    Args:
+        config: The tile.
+        programmed: The devices.
+
+    Returns:
+        What `mvm` needs. Gradients are exact.
+
+    Raises:
+        ValueError: If a field of `config` is out of range.
+        ConvergenceError: Outside jit, if the wires miss their own check; under jit `residual` says so.
+    """
+    config.validate()
+    prepared = prepare_unchecked(config, programmed)
+    check_residual("the matrix", prepared.residual)
+    return prepared
+
+
+@jax.jit
+def prepare_unchecked(config: AnalogConfig, programmed: Programmed) -> Prepared:
+    """Fold the wires in without a look at fields and residual; see `prepare`."""
+    rows = programmed.g.shape[-2]
+    # Blocks start in a tile's first column: their own columns alternate.
+    placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
+    fold = over_tiles(partial(_prepare_tile, config, placement, programmed.t))
+    matrix, baseline, variance, residual, circuit = fold(programmed.g, programmed.g_target)
+    merge = partial(_merge_tile_columns, n_out=programmed.n_out)
+    return Prepared(
+        matrix=merge(matrix),
+        baseline=merge(baseline),
+        variance=merge(variance),
+        w_scale=merge(programmed.w_scale),
+        residual=merge(residual),
+        circuit=circuit,
+        converters=jax.tree.map(merge, programmed.converters),
+        n_in=programmed.n_in,
+        n_out=programmed.n_out,
+        exact=programmed.exact and config.wires == NoWires(),
+    )
+
+
+def _prepare_tile(
+    config: AnalogConfig,
+    placement: Placement,
+    t: Float[Array, ""],
+    g: Float[Array, "slice polarity rows cols"],
+    g_target: Float[Array, "slice polarity rows cols"],
+) -> tuple[Array, Array, Array, Array, Any]:
+    """Return matrix, baseline, variance, residual and circuit of one tile."""
+    span = config.cell.g_span
+
+    def one_slice(g: Array) -> tuple[Array, tuple[Array, Array, Array, Any]]:
+        seen = config.wires.effective(g, config.cell.signs, placement)
+        residual = jnp.broadcast_to(jnp.asarray(seen.residual, g.dtype), g.shape[-1:])
+        return seen.matrix, (seen.sensitivity, seen.baseline, residual, seen.network)
+
+    if g.shape[0] == 1:
+        # A batch axis of one would cost two copies of the tile in the layout of the scans.
+        matrix, rest = one_slice(g[0])
+        matrix, rest = matrix[:, None], jax.tree.map(lambda a: a[None], rest)
+    else:
+        matrix, rest = jax.vmap(one_slice, out_axes=(1, 0))(g)
+    sensitivity, baseline, residual, circuit = rest
+    noise = config.device.read_noise.variance(g, g_target, t) / span**2
+    variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
+    return matrix / span, baseline / (span * config.drive.v_read), variance, residual, circuit
+
+
+def _merge_tile_columns(leaf: Array, n_out: int) -> Array:
+    """Move the tile column (axis 1) next to the columns (last axis), merge the two and drop the filling."""
+    moved = jnp.moveaxis(leaf, 1, -2)
+    return moved.reshape(*moved.shape[:-2], moved.shape[-2] * moved.shape[-1])[..., :n_out]

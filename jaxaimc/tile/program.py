@@ -1,0 +1,138 @@
+"""Programming and drift: from weights to the conductances of one chip, at any time."""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._core.checks import as_matrix, check_key, check_time
+from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.devices import NoDrift, NoProgrammingNoise
+from jaxaimc.tile.conversion import even_share
+from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
+
+# Folded into the key of a tile's programming for what is particular to its converters.
+_CONVERTERS = 1
+
+
+def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
+    """Program a matrix of any size.
+
+    Args:
+        config: The tile.
+        w: Weights, any scale.
+        key: Chip key: everything that this chip keeps, now and after any time, is drawn from it.
+
+    Returns:
+        The programmed devices, at time zero.
+
+    Raises:
+        ValueError: If `w` is not a finite matrix of real numbers, `key` is not a single key, or a field of `config` is
+            out of range.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> from jaxaimc import AnalogConfig, program
+        >>> program(AnalogConfig(), jnp.ones((700, 96)), jax.random.key(0)).g.shape
+        (2, 1, 1, 2, 350, 96)
+    """
+    config.validate()
+    w = as_matrix("w", w, "n_in, n_out")
+    check_key("key", key)
+    g, g_target, w_scale, converters = _program(config, w, key)
+    return Programmed(
+        key=key,
+        g=g,
+        g_programmed=g,
+        g_target=g_target,
+        w_scale=w_scale,
+        t=jnp.zeros((), g.dtype),
+        converters=converters,
+        n_in=w.shape[0],
+        n_out=w.shape[1],
+        exact=config.cell.binary and config.device.programming == NoProgrammingNoise(),
+    )
+
+
+@jax.jit
+def _program(
+    config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]
+) -> tuple[Array, Array, Array, Any]:
+    n_in, n_out = w.shape
+    grid = tile_grid(config, n_in, n_out)
+    rows, cols = even_share(n_in, config.rows), even_share(n_out, config.cols)
+    blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
+    blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
+    peak = None if config.column_scales else jnp.max(jnp.abs(w))
+    g, g_target, w_scale, converters = over_tiles(partial(_program_tile, config, peak))(blocks, tile_keys(key, grid))
+    return disconnected(g, n_in, n_out), disconnected(g_target, n_in, n_out), w_scale, converters
+
+
+def _program_tile(
+    config: AnalogConfig, peak: Float[Array, ""] | None, w: Float[Array, "rows cols"], keys: Key[Array, "2"]
+) -> tuple[Array, Array, Array, Any]:
+    peak = jnp.max(jnp.abs(w), axis=0) if peak is None else peak
+    w_scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
+    g_target = config.cell.encode(w / w_scale)
+    g = config.device.programming.program(g_target, keys[0])
+    converters = config.adc.draw_mismatch(jax.random.fold_in(keys[0], _CONVERTERS), g_target.shape[0], w.shape[1])
+    return g, g_target, w_scale, converters
+
+
+def tile_keys(key: Key[Array, ""], grid: tuple[int, int]) -> Key[Array, "tile_row tile_col 2"]:
+    """Return the keys of every tile's devices: the two into which the chip key splits, one for programming and one for
+    drift, each with the tile's number folded in.
+    """
+    index = jnp.arange(grid[0] * grid[1]).reshape(grid)
+    fold = jax.vmap(jax.random.fold_in, (0, None))
+    parts = jax.random.split(key)
+    return over_tiles(lambda i: fold(parts, i))(index)
+
+
+def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float) -> Programmed:
+    """Let all devices drift to a time since programming.
+
+    Times are counted from programming, whatever time `programmed` is at: drifting to a day is the same from any
+    earlier state. The chip's own key says how its devices drift.
+
+    Args:
+        config: The tile.
+        programmed: The devices, at any time.
+        t: Time since programming [s].
+
+    Returns:
+        The devices at time `t`.
+
+    Raises:
+        ValueError: If `t` is negative or not finite, or a field of `config` is out of range.
+    """
+    config.validate()
+    check_time("t", t)
+    return _drift(config, programmed, t)
+
+
+@jax.jit
+def _drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float) -> Programmed:
+    t = jnp.asarray(t, programmed.g.dtype)
+    keys = tile_keys(programmed.key, programmed.g.shape[:2])
+    g = over_tiles(lambda g, target, keys: config.device.drift.drift(g, target, t, keys[1]))(
+        programmed.g_programmed, programmed.g_target, keys
+    )
+    # A relaxation adds to a conductance, so that cells that are not there have to be taken out again.
+    g = disconnected(g, programmed.n_in, programmed.n_out)
+    return replace(programmed, g=g, t=t, exact=programmed.exact and config.device.drift == NoDrift())
+
+
+def as_programmed(programmed: Programmed) -> Programmed:
+    """Return the devices as they were right after programming, whatever time they have drifted to.
+
+    Args:
+        programmed: The devices, at any time.
+
+    Returns:
+        The devices at time zero.
+    """
+    return replace(programmed, g=programmed.g_programmed, t=jnp.zeros_like(programmed.t))

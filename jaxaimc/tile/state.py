@@ -1,0 +1,122 @@
+"""What is kept of a matrix on a chip: its devices, and what reading them needs.
+
+Rows and columns are split evenly over the fewest tiles that hold them. A block sits in the middle of its tile's rows
+(Luquin et al. 2025 pad with zeros on both ends) and in its first columns. Every tile row's partial sum goes through its
+own converters, and the digitised partial sums are added. Unused cells are open. One tile is a grid of 1 x 1.
+"""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._core.component import component, static
+from jaxaimc.config.analog import AnalogConfig
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@component
+class Programmed:
+    """The devices of a matrix: a chip, and all that is kept of it after programming.
+
+    Attributes:
+        key: Chip key. Whatever a chip keeps is drawn from it: programming errors, drift, mismatch of the converters.
+        g: Conductance of every device now [S].
+        g_programmed: Conductance of every device right after programming [S].
+        g_target: Conductance that programming aimed at [S].
+        w_scale: Weight that stands for a normalised one, per column of a tile.
+        t: Time since programming [s].
+        converters: What is particular to each converter; its arrays end with the axes (slice, cols).
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+        exact: Whether every device holds exactly zero or the cell's `g_span`.
+    """
+
+    key: Key[Array, ""]
+    g: Float[Array, "tile_row tile_col slice polarity rows cols"]
+    g_programmed: Float[Array, "tile_row tile_col slice polarity rows cols"]
+    g_target: Float[Array, "tile_row tile_col slice polarity rows cols"]
+    w_scale: Float[Array, "tile_row tile_col cols"]
+    t: Float[Array, ""]
+    converters: Any = ()
+    n_in: int = static()
+    n_out: int = static()
+    exact: bool = static(default=False)
+
+
+@component
+class Prepared:
+    """A matrix with its wires folded in: what a product needs, and nothing else. Tiles side by side are merged.
+
+    Attributes:
+        matrix: Effective weight of every cell [1], signs and wires included.
+        baseline: Charge of an idle column [fully driven cells].
+        variance: Read-noise variance factors of every cell, seen at the output [1].
+        w_scale: Weight that stands for a normalised one, per column; drift compensation acts here.
+        residual: How far the wires' own check of the matrix is off, of the largest output [1].
+        circuit: What wires that are not linear solve at every read, with leading axes (tile_row, tile_col, slice); None
+            for linear wires. Where it is given, `matrix` serves read noise and drift compensation alone.
+        converters: What is particular to each converter, as in `Programmed`.
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+        exact: Whether `matrix` holds zeros and ones only; several planes then share one product.
+    """
+
+    matrix: Float[Array, "tile_row rows slice n_out"]
+    baseline: Float[Array, "tile_row slice n_out"]
+    variance: Float[Array, "tile_row term rows slice n_out"]
+    w_scale: Float[Array, "tile_row n_out"]
+    residual: Float[Array, "tile_row slice n_out"]
+    circuit: Any = None
+    converters: Any = ()
+    n_in: int = static()
+    n_out: int = static()
+    exact: bool = static(default=False)
+
+
+def tile_grid(config: AnalogConfig, n_in: int, n_out: int) -> tuple[int, int]:
+    """Return how many tiles a matrix takes.
+
+    Args:
+        config: The tile.
+        n_in: Rows of the matrix.
+        n_out: Columns of the matrix.
+
+    Returns:
+        Tile rows and tile columns.
+
+    Example:
+        >>> from jaxaimc import AnalogConfig
+        >>> tile_grid(AnalogConfig(), 768, 3072)
+        (2, 6)
+    """
+    return -(-n_in // config.rows), -(-n_out // config.cols)
+
+
+def over_tiles(function: Callable[P, R]) -> Callable[P, R]:
+    """Map a function of one tile over the grid of tiles, the two leading axes of its arguments."""
+    return jax.vmap(jax.vmap(function))
+
+
+def disconnected(
+    g: Float[Array, "tile_row tile_col slice polarity rows cols"], n_in: int, n_out: int
+) -> Float[Array, "tile_row tile_col slice polarity rows cols"]:
+    """Open the cells that only fill up the last tile row and column."""
+    tile_rows, tile_cols, *_, rows, cols = g.shape
+    used_rows = np.arange(tile_rows * rows).reshape(tile_rows, 1, 1, 1, rows, 1) < n_in
+    used_cols = np.arange(tile_cols * cols).reshape(1, tile_cols, 1, 1, 1, cols) < n_out
+    used = used_rows & used_cols
+    return g if used.all() else jnp.where(used, g, 0.0)
+
+
+def row_blocks(a: Float[Array, "*batch n_in"], tile_rows: int, rows: int) -> Float[Array, "tile_row *batch rows"]:
+    """Cut the last axis into the rows of each tile row, filling up the last one with zeros."""
+    if tile_rows == 1:
+        return a[None]
+    filled = jnp.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, tile_rows * rows - a.shape[-1])])
+    return jnp.moveaxis(filled.reshape(*a.shape[:-1], tile_rows, rows), -2, 0)
