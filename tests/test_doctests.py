@@ -31,7 +31,7 @@ def test_examples_are_found_through_the_run_time_checks():
     """The import hook wraps functions; a finder that loses their docstrings would make the test above pass idly."""
     names = {
         test.name
-        for name in ("jaxaimc.cells.differential", "jaxaimc.matrix")
+        for name in ("jaxaimc.cells.differential", "jaxaimc.tile.state")
         for test in _examples(importlib.import_module(name))
     }
-    assert {"jaxaimc.cells.differential.Differential", "jaxaimc.matrix.tile_grid"} <= names
+    assert {"jaxaimc.cells.differential.Differential", "jaxaimc.tile.state.tile_grid"} <= names

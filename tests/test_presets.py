@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import analog_matmul, config_files, matrix, presets
+from jaxaimc import analog_matmul, config_files, presets, tile
 from jaxaimc.adcs import Readout
 from jaxaimc.drives import SignMagnitude
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
@@ -93,8 +93,8 @@ def test_isaac_loses_nothing(x64):
     w = np.array(jax.random.randint(jax.random.key(0), (200, 3), -32767, 32768)).astype(float)
     x = np.array(jax.random.randint(jax.random.key(1), (4, 200), -32767, 32768)).astype(float)
     w[0, 0], x[:, 0] = 32767, 32767
-    prepared = matrix.prepare(config, matrix.program(config, jnp.asarray(w), jax.random.key(2)))
-    np.testing.assert_allclose(matrix.mvm(config, prepared, jnp.asarray(x)), x @ w, rtol=1e-9, atol=1e-3)
+    prepared = tile.prepare(config, tile.program(config, jnp.asarray(w), jax.random.key(2)))
+    np.testing.assert_allclose(tile.mvm(config, prepared, jnp.asarray(x)), x @ w, rtol=1e-9, atol=1e-3)
 
 
 def test_isaac_has_the_values_of_the_paper():

@@ -219,7 +219,7 @@ def _declared_types(cls: type) -> dict[str, Any]:
 def _check_declarations(cls: type, declared: dict[str, Any]) -> None:
     """Refuse structure that would become a traced leaf, and fail with a riddle the first time it is compiled."""
     for name in inspect.get_annotations(cls):
-        value, declaration = cls.__dict__.get(name), declared.get(name)
+        value, declaration = cls.__dict__.get(name), declared.get(name, Any)
         is_static = isinstance(value, dataclasses.Field) and value.metadata.get("static")
         if declaration in _STRUCTURE and not is_static:
             word = declaration.__name__
@@ -239,6 +239,7 @@ def _check_static(owner: Any, field: dataclasses.Field, declared: Any) -> None:
         raise ValueError(f"Field `{field.name}` of {type(owner).__name__} must be true or false, but is {value!r}.")
     if low is None and high is None:
         return
+    low, high = (-(2**31) if low is None else low), (2**31 - 1 if high is None else high)
     for entry in value if isinstance(value, tuple) else (value,):
         checks.check_integer(type(owner).__name__, field.name, entry, low=low, high=high)
 

@@ -31,7 +31,7 @@ class Call(NamedTuple):
     config: AnalogConfig
     inputs: Float[Array, "*batch n_in"]
     kernel: Float[Array, "n_in n_out"]
-    prepared: Prepared
+    prepared: tile.Prepared
     key: Key[Array, "*keys"] | None
 
 

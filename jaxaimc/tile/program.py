@@ -117,7 +117,8 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
 @jax.jit
 def _drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | float) -> Programmed:
     t = jnp.asarray(t, programmed.g.dtype)
-    keys = tile_keys(programmed.key, programmed.g.shape[:2])
+    tile_rows, tile_cols = programmed.g.shape[:2]
+    keys = tile_keys(programmed.key, (tile_rows, tile_cols))
     g = over_tiles(lambda g, target, keys: config.device.drift.drift(g, target, t, keys[1]))(
         programmed.g_programmed, programmed.g_target, keys
     )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, matrix, nn
+from jaxaimc import AnalogConfig, nn, tile
 from jaxaimc.adcs import CCO, SAR, ColumnMux, FullRange, IdealADC, MidTread, PositiveRange, Span, Symmetric, Uniform
 from jaxaimc.calibration import LeastError, Percentile, has_range
 from jaxaimc.cells import Differential, DifferentialSlices, Offset
@@ -144,7 +144,7 @@ def test_one_call_recalibrates_a_network_that_has_drifted(rule):
     """After a year the charges are a half: ranges follow them on the model's own chip and give back resolution."""
     model, x = TwoLayers(), jax.random.normal(KEY, (300, 24))
     fresh = nn.calibrate(nn.convert(model, DRIFTING, key=KEY), x, KEY, adc_rule=rule)
-    old = nn.drift(fresh, 3e7, KEY)
+    old = nn.drift(fresh, 3e7)
     again = nn.calibrate(old, x, KEY, input_percentile=None, adc_rule=rule)
     for name in ("first", "second"):
         before, after = (layer(m, name) for m in (old, again))
@@ -160,7 +160,7 @@ def test_one_call_recalibrates_a_network_that_has_drifted(rule):
         dot = m.first.dot_general
         config, prepared = dot.config.get_value(), dot.prepared.get_value()
         ideal = replace(config, adc=IdealADC())
-        return float(jnp.std(matrix.mvm(config, prepared, x) - matrix.mvm(ideal, prepared, x)))
+        return float(jnp.std(tile.mvm(config, prepared, x) - tile.mvm(ideal, prepared, x)))
 
     assert quantisation(again) < 0.75 * quantisation(old)
 
@@ -169,13 +169,13 @@ def test_least_error_is_the_best_of_its_candidates():
     """Against a plain search over ranges: no other part of the largest charge has a smaller error."""
     config = replace(DRIFTING, device=IdealDevice(), adc=Uniform(bits=4))
     w, x = jax.random.normal(KEY, (16, 8)), jax.random.normal(jax.random.key(1), (100, 16))
-    prepared = matrix.prepare(config, matrix.program(config, w, KEY))
+    prepared = tile.prepare(config, tile.program(config, w, KEY))
     largest = Percentile(percentile=100.0)(config, prepared, x).adc.range.limit
-    ideal = matrix.mvm(replace(config, adc=IdealADC()), prepared, x)
+    ideal = tile.mvm(replace(config, adc=IdealADC()), prepared, x)
 
     def error(limit):
         chosen = replace(config, adc=Uniform(bits=4, range=Symmetric(limit=limit)))
-        return float(jnp.mean(jnp.square(matrix.mvm(chosen, prepared, x) - ideal)))
+        return float(jnp.mean(jnp.square(tile.mvm(chosen, prepared, x) - ideal)))
 
     rule = LeastError(candidates=9, smallest=0.1)
     best = rule(config, prepared, x).adc.range.limit

@@ -178,7 +178,7 @@ def test_ranges_of_single_devices_reach_a_full_device_in_every_row(x64):
     drive = BitGroups(widths=(6,), signs=Unsigned(), range=ONE)
     config = AnalogConfig(cell=Offset(**WINDOW), drive=drive, **{**PARTS, "rows": 10})
     prepared = tile.prepare(config, tile.program(config, jnp.ones((6, 3)), KEY))
-    largest = tile.charges(config, prepared, drive.encode(jnp.ones(6)))
+    largest = tile.charges(config, prepared, jnp.ones(6))
     np.testing.assert_allclose(largest, 6 * 1.25)
     for chosen, low, high in ((FullRange(), -7.5, 7.5), (PositiveRange(), 0.0, 7.5), (TileRange(), 0.0, 12.5)):
         one, other = (
@@ -249,7 +249,7 @@ def test_ranges_from_zero_are_kept_where_no_charge_is_negative(cell, drive, adc)
     config.validate()
     x, w = jax.random.normal(KEY, (5, 6)), jax.random.normal(jax.random.key(1), (6, 3))
     prepared = tile.prepare(config, tile.program(config, w, KEY))
-    assert np.min(tile.charges(config, prepared, config.drive.encode(x))) > -1e-6
+    assert np.min(tile.charges(config, prepared, x)) > -1e-6
 
 
 @pytest.mark.parametrize("adc", [IdealADC(), CCO(), Uniform(), Uniform(range=Symmetric(limit=1.0))])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxaimc import analog_matmul, matrix
+from jaxaimc import analog_matmul, tile
 from jaxaimc.adcs import FullScaleNoise, Hybrid, MacroNoise, Mean, Mismatch, Mode, StepNoise, Voting
 from jaxaimc.devices import Device, NormalProgramming, proportional
 from jaxaimc.drives import TwosComplement, Unsigned
@@ -58,8 +58,8 @@ def test_many_bits_and_row_tiles_are_exact(x64, dtype):
     w = np.array(jax.random.randint(w_key, (300, 5), -7, 8)).astype(dtype)
     x[0, 0], w[0, 0] = 7, 7
     config = asim(weight_bits=4, input_bits=4, adc_bits=6, rows=63, cols=2, signs=TwosComplement())
-    prepared = matrix.prepare(config, matrix.program(config, jnp.asarray(w), KEY))
-    y = matrix.mvm(config, prepared, jnp.asarray(x))
+    prepared = tile.prepare(config, tile.program(config, jnp.asarray(w), KEY))
+    y = tile.mvm(config, prepared, jnp.asarray(x))
     assert y.dtype == dtype
     np.testing.assert_allclose(y, x @ w, atol=1e-9 if dtype == np.float64 else 1e-2)
 
@@ -130,14 +130,14 @@ def test_mismatch_of_cells_and_of_converters_is_static(x64):
     w = np.array(jax.random.randint(jax.random.key(1), (3, 63), -7, 8)).astype(float)
     for mismatched in (cells, offsets):
         one, other = (
-            matrix.prepare(mismatched, matrix.program(mismatched, jnp.asarray(w.T), k)) for k in jax.random.split(KEY)
+            tile.prepare(mismatched, tile.program(mismatched, jnp.asarray(w.T), k)) for k in jax.random.split(KEY)
         )
-        first = np.asarray(matrix.mvm(mismatched, one, jnp.asarray(x)))
-        np.testing.assert_array_equal(first, matrix.mvm(mismatched, one, jnp.asarray(x)))
-        assert np.std(first - np.asarray(matrix.mvm(mismatched, other, jnp.asarray(x)))) > 1.0
+        first = np.asarray(tile.mvm(mismatched, one, jnp.asarray(x)))
+        np.testing.assert_array_equal(first, tile.mvm(mismatched, one, jnp.asarray(x)))
+        assert np.std(first - np.asarray(tile.mvm(mismatched, other, jnp.asarray(x)))) > 1.0
         assert np.std(first - x @ w.T) > 1.0
     # A bit that is not stored adds nothing: 5 % of a capacitor that is not charged is nothing too.
-    programmed = matrix.program(cells, jnp.asarray(w.T), KEY).tiles
+    programmed = tile.program(cells, jnp.asarray(w.T), KEY)
     np.testing.assert_array_equal(programmed.g[programmed.g_target == 0], 0.0)
 
 
@@ -166,8 +166,8 @@ def test_convolutions_lose_no_input_however_rows_split_the_window(kernel, groups
             here = slice(group * channels, (group + 1) * channels)
             windows = jax.lax.conv_general_dilated_patches(image[:, here], kernel, (stride, stride), "SAME")
             w = weights[2 * group : 2 * group + 2].reshape(2, -1).T
-            prepared = matrix.prepare(config, matrix.program(config, w, KEY))
-            parts.append(matrix.mvm(config, prepared, jnp.moveaxis(windows, 1, -1)))
+            prepared = tile.prepare(config, tile.program(config, w, KEY))
+            parts.append(tile.mvm(config, prepared, jnp.moveaxis(windows, 1, -1)))
         found = jnp.moveaxis(jnp.concatenate(parts, axis=-1), -1, 1)
         np.testing.assert_allclose(found, expected, atol=1e-9)
 

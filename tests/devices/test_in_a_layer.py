@@ -22,7 +22,7 @@ N_IN, N_OUT, SAMPLES = 150, 3, 3000
 
 def brute_force(config, dot, x):
     """Outputs of `x` with every device drawn anew for every read, tile row by tile row."""
-    tiles = dot.programmed.get_value().tiles
+    tiles = dot.programmed.get_value()
     pulses = config.drive.encode(x)
     # The tile rows share the inputs evenly, without filling.
     level, duration = (a[0].reshape(tiles.g.shape[0], tiles.g.shape[-2]) for a in (pulses.level, pulses.duration))
@@ -35,7 +35,7 @@ def brute_force(config, dot, x):
     def one(key):
         drawn = g + jnp.sqrt(variance) * jax.random.normal(key, g.shape)
         net = (drawn[:, 0] - drawn[:, 1]) / config.cell.g_span
-        return jnp.einsum("tr,trc,tc->c", level, net, tiles.scale[:, 0]) * pulses.scale
+        return jnp.einsum("tr,trc,tc->c", level, net, tiles.w_scale[:, 0]) * pulses.scale
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(9), SAMPLES))
 
@@ -45,7 +45,7 @@ def test_read_noise_of_a_linear_layer_equals_sampled_matrices(noise):
     """A chip with programming noise, a day old, on three tile rows: 3000 reads of one input, every output column."""
     config = replace(tile_circuit(), device=PCM(read_noise=noise), wires=NoWires(), adc=IdealADC(), rows=64, cols=8)
     layer = nnx.Linear(N_IN, N_OUT, use_bias=False, rngs=nnx.Rngs(0))
-    analog = nn.drift(nn.convert(layer, config, key=CHIP), DAY, CHIP)
+    analog = nn.drift(nn.convert(layer, config, key=CHIP), DAY)
     x = jax.random.normal(jax.random.key(2), (N_IN,))
     reads = jax.jit(lambda x, key: nn.with_read_key(analog, key)(x))
     ours = np.asarray(reads(jnp.broadcast_to(x, (SAMPLES, N_IN)), READ))

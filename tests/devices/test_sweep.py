@@ -36,7 +36,7 @@ def test_sweep_is_one_call_and_equals_single_evaluations(tmp_path, empty_jit_cac
 
     @jax.jit
     def single(read_key):
-        chip = nn.drift(programmed, times[1], chips[1], GlobalCompensation())
+        chip = nn.drift(programmed, times[1], GlobalCompensation())
         blocks = [slice(0, 8), slice(8, 16)]
         parts = [
             task.score(nn.with_read_key(chip, jax.random.fold_in(read_key, i))(inputs[b]), targets[b])

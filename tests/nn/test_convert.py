@@ -144,7 +144,7 @@ def test_drift_shrinks_outputs_and_compensation_restores_their_size(net, x):
     day = 86400.0
     fresh, drifted, compensated = (
         float(jnp.std(nn.with_read_key(model, READ).first(x)))
-        for model in (chip, nn.drift(chip, day, CHIP), nn.drift(chip, day, CHIP, GlobalCompensation()))
+        for model in (chip, nn.drift(chip, day), nn.drift(chip, day, GlobalCompensation()))
     )
     assert drifted < 0.8 * fresh
     assert abs(compensated / fresh - 1) < 0.05
@@ -198,7 +198,7 @@ def test_bad_models_and_rules_are_refused_with_the_paths_that_exist(net, x):
     with pytest.raises(ValueError, match=r"'first' has no programmed chip"):
         nn.with_read_key(nn.convert(net, AnalogConfig()), READ)(x)
     with pytest.raises(ValueError, match="has no programmed chip"):
-        nn.drift(nn.convert(net, AnalogConfig()), 1.0, CHIP)
+        nn.drift(nn.convert(net, AnalogConfig()), 1.0)
 
 
 def test_nan_weights_are_refused_when_a_chip_is_programmed(net):

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import AnalogConfig, matrix, tile
+from jaxaimc import AnalogConfig, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.cells import Differential
 from jaxaimc.devices import Device, PCMFlickerNoise, PCMPulseNoise
 from jaxaimc.drives import PWM, SplitPWM
+from jaxaimc.tile.read import _read_tile
 from jaxaimc.wires import Ladder, NoWires, Placement
 
 SAMPLES = 20_000
@@ -35,7 +36,9 @@ def config_with(noise, drive):
 
 def planes_of(config, prepared, pulses, key):
     """Output of each plane by itself, shape (plane, batch, cols): the same draws, other planes at weight zero."""
-    read = lambda one: tile.read(config, prepared, pulses._replace(significance=one), key)  # noqa: E731
+    one_tile = jax.tree.map(lambda leaf: leaf[0], prepared)
+    read_key = jax.random.fold_in(key, 0)  # that of the first tile row
+    read = lambda one: _read_tile(config, one_tile, pulses._replace(significance=one), read_key)  # noqa: E731
     return jax.vmap(read)(jnp.eye(len(pulses.significance)))
 
 
@@ -49,16 +52,16 @@ def brute_force(config, programmed, x, sigma):
     """Draw every device anew for every vector and plane, then multiply."""
     pulses = config.drive.encode(x)
     level, duration = (jnp.moveaxis(a, -2, 0) for a in (pulses.level, pulses.duration))  # plane, batch, rows
-    g = programmed.g[0]
+    g, target = programmed.g[0, 0, 0], programmed.g_target[0, 0, 0]
     # One standard deviation per plane, vector, polarity, row and column, from the row's own pulse.
-    spread = sigma(g, programmed.g_target[0], duration[:, :, None, :, None])
+    spread = sigma(g, target, duration[:, :, None, :, None])
     signs = jnp.array(config.cell.signs)
 
     @jax.jit
     def draw(key):
         noisy = g + spread * jax.random.normal(key, spread.shape)
         net = jnp.einsum("p,kbprc->kbrc", signs, noisy) / config.cell.g_span
-        return (jnp.einsum("kbr,kbrc->kbc", level, net) * programmed.scale).ravel()
+        return (jnp.einsum("kbr,kbrc->kbc", level, net) * programmed.w_scale[0, 0]).ravel()
 
     return np.asarray(jax.lax.map(draw, jax.random.split(jax.random.key(2), SAMPLES), batch_size=4000), np.float64)
 
@@ -92,7 +95,8 @@ def test_pulse_noise_is_that_of_sampled_matrices(drive):
     level, duration = (jnp.moveaxis(a, -2, 0) for a in (pulses.level, pulses.duration))
     noise = config.device.read_noise
     sigma = lambda g, target, duration: noise.sigma(g, duration)  # noqa: E731
-    spread = sigma(programmed.g[0], None, duration[:, :, None, :, None]) / config.cell.g_span * programmed.scale
+    spread = sigma(programmed.g[0, 0, 0], None, duration[:, :, None, :, None]) / config.cell.g_span
+    spread = spread * programmed.w_scale[0, 0]
     mean = jnp.einsum("kbr,rc->kbc", level, W)
     variance = jnp.einsum("kbr,kbprc->kbc", level**2, spread**2)
     a, b = sampled(config, programmed, X), brute_force(config, programmed, X, sigma)
@@ -102,7 +106,7 @@ def test_pulse_noise_is_that_of_sampled_matrices(drive):
 
 def test_flicker_noise_is_that_of_sampled_matrices():
     config = config_with(PCMFlickerNoise(scale=3.0), SplitPWM())
-    programmed = tile.drift(config, tile.program(config, W, jax.random.key(0)), 1e6, jax.random.key(0))
+    programmed = tile.drift(config, tile.program(config, W, jax.random.key(0)), 1e6)
     pulses = config.drive.encode(X)
     noise = config.device.read_noise
 
@@ -112,9 +116,10 @@ def test_flicker_noise_is_that_of_sampled_matrices():
         )
 
     level, duration = (jnp.moveaxis(a, -2, 0) for a in (pulses.level, pulses.duration))
-    spread = sigma(programmed.g[0], programmed.g_target[0], duration[:, :, None, :, None]) / config.cell.g_span
+    g, target = programmed.g[0, 0, 0], programmed.g_target[0, 0, 0]
+    spread = sigma(g, target, duration[:, :, None, :, None]) / config.cell.g_span
     mean = jnp.einsum("kbr,rc->kbc", level, W)
-    variance = jnp.einsum("kbr,kbprc->kbc", level**2, (spread * programmed.scale) ** 2)
+    variance = jnp.einsum("kbr,kbprc->kbc", level**2, (spread * programmed.w_scale[0, 0]) ** 2)
     assert_same_moments(
         sampled(config, programmed, X),
         brute_force(config, programmed, X, sigma),
@@ -141,9 +146,9 @@ def test_tile_rows_add_independent_noise():
     """A matrix on three tile rows: the variance of the sum of three reads, no correlation between outputs."""
     noise = PCMPulseNoise(scale=2.0)
     config = replace(config_with(noise, PWM()), rows=4)
-    prepared = matrix.prepare(config, matrix.program(config, W, jax.random.key(0)))
+    prepared = tile.prepare(config, tile.program(config, W, jax.random.key(0)))
     keys = jax.random.split(jax.random.key(4), SAMPLES)
-    y = jax.lax.map(lambda k: matrix.mvm(config, prepared, X[0], k), keys, batch_size=4000)
+    y = jax.lax.map(lambda k: tile.mvm(config, prepared, X[0], k), keys, batch_size=4000)
     pulses = config.drive.encode(X[0])
     w, variance = np.asarray(W), np.zeros(COLS)
     for rows in (range(4), range(4, 8), range(8, 10)):
@@ -199,9 +204,9 @@ def test_size_of_what_the_ladder_adds(case, r, low, high):
     programmed = tile.program(config, w, KEY)
     prepared = tile.prepare(config, programmed)
     pulses = config.drive.encode(x)
-    level, g = pulses.level[0], programmed.g[0]
+    level, g = pulses.level[0], programmed.g[0, 0, 0]
     factors = device.read_noise.weight(pulses.duration[0]) * level**2
-    drawn = jnp.einsum("tr,trc->c", factors, prepared.variance[:, :, 0])
+    drawn = jnp.einsum("tr,trc->c", factors, prepared.variance[0, :, :, 0])
     spread = device.read_noise.sigma(g, pulses.duration[0][:, None])
 
     @jax.jit
@@ -214,5 +219,5 @@ def test_size_of_what_the_ladder_adds(case, r, low, high):
     ratio = np.sqrt(np.mean(drawn) / np.mean(np.var(y, axis=0)))
     assert low < ratio < high
     # The mean of the noisy matrices is that of the quiet one: the shift by the noise's own load is below a tenth of it.
-    shift = (np.mean(y, axis=0) - level @ prepared.matrix[:, 0]) / np.std(y, axis=0)
+    shift = (np.mean(y, axis=0) - level @ prepared.matrix[0, :, 0]) / np.std(y, axis=0)
     assert np.max(np.abs(shift)) < 0.1

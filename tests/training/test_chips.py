@@ -39,8 +39,7 @@ def test_calibration_undoes_gain_and_offset_of_every_column():
     dot = next(analog_dots(chip))
     prepared = dot.prepared.get_value()
     gains, offsets = jnp.array([0.3, 1.7, -0.5]), jnp.array([0.2, -4.0, 0.0])
-    tiles = dataclasses.replace(prepared.tiles, scale=prepared.w_scale * gains, baseline=prepared.baseline + 0.0)
-    dot.prepared.set_value(dataclasses.replace(prepared, tiles=tiles))
+    dot.prepared.set_value(dataclasses.replace(prepared, w_scale=prepared.w_scale * gains))
     dot.hooks = nnx.List([Shift(offsets)])
     x = jax.random.normal(KEY, (200, 5))
     assert float(jnp.abs(chip(x) - layer(x)).max()) > 1

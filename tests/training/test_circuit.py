@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, component, matrix, nn, presets, static
+from jaxaimc import AnalogConfig, component, nn, presets, static, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PerVector, Pulses
@@ -214,8 +214,8 @@ def test_mean_field_noise_has_the_size_of_the_exact_one(rows):
     found = hook.sigma(nn.Call(config, x, model.kernel[...], silent, KEY))
 
     quiet = replace(config, adc=IdealADC())
-    mean = matrix.mvm(quiet, silent, x)
-    draws = jax.vmap(lambda key: matrix.mvm(quiet, prepared, x, key) - mean)(jax.random.split(KEY, 400))
+    mean = tile.mvm(quiet, silent, x)
+    draws = jax.vmap(lambda key: tile.mvm(quiet, prepared, x, key) - mean)(jax.random.split(KEY, 400))
     exact = jnp.sqrt(jnp.mean(jnp.square(draws), axis=0))
     assert abs(float(jnp.sqrt(jnp.mean(found**2)) / jnp.sqrt(jnp.mean(exact**2))) - 1) < 0.03
     assert float(jnp.std(found / exact)) < 0.15

@@ -1,5 +1,6 @@
 """The column ladder against closed forms, a banded nodal solve, and the identities that any such network obeys."""
 
+from dataclasses import replace
 from functools import partial
 
 import hypothesis.strategies as st
@@ -96,7 +97,8 @@ def test_reference_case(x64):
         cols=4,
     )
     g = config.cell.encode(jnp.asarray(w))
-    programmed = tile.Programmed(g=g, g_programmed=g, g_target=g, scale=jnp.ones(4), t=jnp.zeros(()))
+    programmed = replace(tile.program(config, jnp.asarray(w), jax.random.key(0)), w_scale=jnp.ones((1, 1, 4)))
+    programmed = replace(programmed, g=g[None, None])
     y = tile.mvm(config, tile.prepare(config, programmed), jnp.array(REFERENCE_K) / 127)
     np.testing.assert_allclose(y, REFERENCE_Y, atol=1e-9)
 

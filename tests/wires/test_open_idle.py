@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.test_util import check_grads
 
-from jaxaimc import AnalogConfig, matrix
+from jaxaimc import AnalogConfig, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
@@ -168,13 +168,13 @@ def test_in_a_matrix_of_several_tiles(x64):
     )
     w = jax.random.normal(jax.random.key(0), (7, 5))
     x = jax.random.normal(jax.random.key(1), (2, 7))
-    programmed = matrix.program(config, w, jax.random.key(2))
-    prepared = matrix.prepare(config, programmed)
-    y = matrix.mvm(config, prepared, x, jax.random.key(3))
+    programmed = tile.program(config, w, jax.random.key(2))
+    prepared = tile.prepare(config, programmed)
+    y = tile.mvm(config, prepared, x, jax.random.key(3))
     config_free = AnalogConfig(
         device=IdealDevice(), wires=NoWires(), drive=PWM(bits=4), adc=IdealADC(), rows=4, cols=3, column_scales=False
     )
-    free = matrix.mvm(config_free, matrix.prepare(config_free, programmed), x, jax.random.key(3))
+    free = tile.mvm(config_free, tile.prepare(config_free, programmed), x, jax.random.key(3))
     assert float(jnp.max(jnp.abs(y - free))) > 0.01
     # The same by hand, tile by tile.
     pulses = config.drive.encode(x)
