@@ -10,7 +10,7 @@ from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.conversion import at_converters
 from jaxaimc.tile.planes import charges_of_parts
-from jaxaimc.tile.read import read_noise
+from jaxaimc.tile.read import in_precision, read_noise
 from jaxaimc.tile.state import Prepared, row_blocks
 
 
@@ -42,7 +42,8 @@ def charges(
 
 @jax.jit
 def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array, "*keys"] | None) -> Array:
-    pulses = config.drive.encode(jnp.asarray(x, prepared.matrix.dtype))
+    prepared = in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
+    pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
     tile_rows, rows = prepared.matrix.shape[:2]
 
     def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:

@@ -67,5 +67,6 @@ def _solved_charge(
     one = lambda circuit: wires.charge(circuit, level, config.drive.v_read)  # noqa: E731
     # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
     charge = jax.vmap(jax.vmap(one))(tile.circuit)
-    charge = jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*level.shape[:-1], slices, -1)[..., :cols]
+    tile_cols, _, *batch, width = charge.shape
+    charge = jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*batch, slices, tile_cols * width)[..., :cols]
     return charge.reshape(*level.shape[:-1], slices * cols) / config.cell.g_span
