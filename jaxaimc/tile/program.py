@@ -14,8 +14,9 @@ from jaxaimc.devices import NoDrift, NoProgrammingNoise
 from jaxaimc.tile.conversion import even_share
 from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
 
-# Folded into the key of a tile's programming for what is particular to its converters.
-_CONVERTERS = 1
+# Folded into the key of a tile's programming for what is particular to its converters ("mism"). No small number: splitting
+# a key is folding 0, 1, ... into it, and a device's programming may split its own.
+_CONVERTERS = 0x6D69736D
 
 
 def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
