@@ -13,17 +13,17 @@ from jaxaimc.units import format_si
 
 def _concrete(value: Any) -> np.ndarray | None:
     """Return the value as a NumPy array, or None where it is not known yet (a tracer, an abstract shape)."""
-    if isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct)):
+    if _is_traced(value):
         return None
     try:
-        return np.asarray(value)
-    except (TypeError, ValueError):
+        # Whole numbers beyond 64 bit would be objects.
+        return np.asarray(float(value) if type(value) is int else value)
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) < 80 else f"a {type(value).__name__}"
+def _is_traced(value: Any) -> bool:
+    return isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct))
 
 
 def _is_real(array: np.ndarray | jax.Array) -> bool:
@@ -55,10 +55,12 @@ class Limits:
 
 # Sizes that a quantity of each unit has on a chip, or can have in a calculation. What lies beyond is a slip of units,
 # and its squares and quotients leave the range of single precision.
-_SIZES = {
+SIZES = {
     "S": (1e-15, 1e3), "ohm": (1e-9, 1e12), "V": (1e-9, 1e4), "s": (1e-15, 1e12), "A": (1e-18, 1e3), "Hz": (1e-3, 1e15),
     "C": (1e-24, 1e3), "J": (1e-24, 1e6), "F": (1e-21, 1e3),
 }  # fmt: skip
+# Normal numbers of single precision, for pure numbers and units that are not listed.
+SINGLE = (float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max))
 
 
 def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
@@ -71,17 +73,18 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
         limits: What is allowed.
 
     Raises:
-        ValueError: If it is no real number, an array where one number is due, NaN, infinite where it must be finite,
-            out of range, or of a size that no quantity of this unit has.
+        ValueError: If it is no real number, an array where one number is due, empty, NaN, infinite where it must be
+            finite, out of range, or of a size that no quantity of this unit has or single precision cannot hold.
     """
     if isinstance(value, tuple):
-        for entry in value:
-            check_limits(owner, field, entry, limits)
+        _check_entries(owner, field, value, limits)
         return
-    shape = getattr(value, "shape", None)
+    shape = tuple(np.shape(value if _is_traced(value) else _concrete(value)))
+    if 0 in shape:
+        raise ValueError(f"Field `{field}` of {owner} must hold at least one number, but has shape {shape}.")
     if shape and not limits.array:
         raise ValueError(
-            f"Field `{field}` of {owner} must be one number, but has shape {tuple(shape)}; map over components with "
+            f"Field `{field}` of {owner} must be one number, but has shape {shape}; map over components with "
             "`jax.vmap`."
         )
     low, high = (limits.above, limits.below) if limits.low is None else (limits.low, limits.below)
@@ -97,17 +100,47 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
         open_high=limits.below is not None,
         finite=not limits.infinite,
     )
+    _check_size(owner, field, value, limits.unit)
+
+
+def _check_entries(owner: str, field: str, value: tuple[Any, ...], limits: Limits) -> None:
+    if not value:
+        raise ValueError(f"Field `{field}` of {owner} must hold at least one number, but is empty.")
+    for entry in value:
+        if isinstance(entry, (tuple, list)):
+            raise ValueError(f"Field `{field}` of {owner} must be a flat tuple of numbers, but is {shown(value)}.")
+        check_limits(owner, field, entry, limits)
+
+
+def _check_size(owner: str, field: str, value: Any, unit: str) -> None:
     array = _concrete(value)
-    if array is None or limits.unit not in _SIZES:
+    if array is None:
         return
-    least, most = _SIZES[limits.unit]
-    size = np.abs(array[np.isfinite(array) & (array != 0)])
+    least, most = SIZES.get(unit, SINGLE)
+    size = np.abs(np.asarray(array[np.isfinite(array) & (array != 0)], float))
     bad = size[(size < least) | (size > most)]
     if bad.size:
+        unit_name = f" {unit}" if unit else ""
+        why = "quantities are in base SI units" if unit in SIZES else "single precision holds no other"
         raise ValueError(
-            f"Field `{field}` of {owner} must be zero or {least:g} to {most:g} {limits.unit} in size, but is "
-            f"{bad.ravel()[0]:g} {limits.unit}: quantities are in base SI units."
+            f"Field `{field}` of {owner} must be zero or {least:.3g} to {most:.3g}{unit_name} in size, but is "
+            f"{bad.ravel()[0]:g}{unit_name}: {why}."
         )
+
+
+def shown(value: Any) -> str:
+    """Return a value for an error: as Python writes it, on one line and not longer than half of it.
+
+    Args:
+        value: What was given.
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a stranger's repr, or an integer too long to be written
+        return f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:50]}... (a {type(value).__name__})"
 
 
 def check_number(
@@ -138,11 +171,11 @@ def check_number(
     Raises:
         ValueError: If an entry is NaN, infinite where it must be finite, or out of range.
     """
-    array = _concrete(value)
-    if array is None:
+    if _is_traced(value):
         return
-    if not _is_real(array):
-        raise ValueError(f"Field `{field}` of {owner} must be a number [{unit or '1'}], but is {value!r}.")
+    array = _concrete(value)
+    if array is None or not _is_real(array):
+        raise ValueError(f"Field `{field}` of {owner} must be a number [{unit or '1'}], but is {shown(value)}.")
     bad = np.isnan(array) | (array < low) | (array > high)
     if open_low:
         bad |= array <= low
@@ -155,18 +188,21 @@ def check_number(
         left = "(" if open_low or (finite and low == -np.inf) else "["
         right = ")" if open_high or (finite and high == np.inf) else "]"
         allowed = f"in {left}{low:g}, {high:g}{right}" + (f" {unit}" if unit else "")
-        shown = format_si(worst, unit) if unit else f"{worst:g}"
-        raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {shown}.")
+        size = format_si(worst, unit) if unit else f"{worst:g}"
+        raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {size}.")
 
 
-def check_integer(owner: str, field: str, value: Any, *, low: int, high: int) -> None:
+def check_integer(owner: str, field: str, value: Any, *, low: int | None = None, high: int | None = None) -> None:
     """Check a structural (static) integer field.
 
     Raises:
-        ValueError: If the value is not an integer in `[low, high]`.
+        ValueError: If the value is not an integer in `[low, high]`, where None is no bound.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"Field `{field}` of {owner} must be an integer in [{low}, {high}], but is {value!r}.")
+    least, most = -np.inf if low is None else low, np.inf if high is None else high
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        left, right = "(" if low is None else "[", ")" if high is None else "]"
+        allowed = f"an integer in {left}{least}, {most}{right}"
+        raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {shown(value)}.")
 
 
 def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) -> None:
@@ -179,9 +215,9 @@ def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) ->
     if a is None or b is None or not np.any(a >= b):
         return
     a, b = (side[a >= b].ravel()[0] for side in np.broadcast_arrays(a, b))
-    shown = [format_si(float(value), unit) if unit else f"{float(value):g}" for value in (a, b)]
+    sizes = [format_si(float(value), unit) if unit else f"{float(value):g}" for value in (a, b)]
     raise ValueError(
-        f"Field `{small}` of {owner} must be less than `{large}`, but {small} is {shown[0]} and {large} is {shown[1]}."
+        f"Field `{small}` of {owner} must be less than `{large}`, but {small} is {sizes[0]} and {large} is {sizes[1]}."
     )
 
 
@@ -201,7 +237,7 @@ def as_real(name: str, value: Any) -> jax.Array:
     try:
         array = jnp.asarray(value)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"Argument `{name}` must hold real numbers, but is {_shown(value)}.") from error
+        raise ValueError(f"Argument `{name}` must hold real numbers, but is {shown(value)}.") from error
     if not (_is_real(array) or jnp.issubdtype(array.dtype, jnp.bool_)):
         raise ValueError(f"Argument `{name}` must hold real numbers, but has dtype {array.dtype}.")
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))

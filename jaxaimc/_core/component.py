@@ -8,12 +8,11 @@ and optimisers go by.
 import abc
 import dataclasses
 import inspect
-import typing
 from typing import Any, TypeVar, dataclass_transform
 
 import jax
 
-from jaxaimc._core import checks
+from jaxaimc._core import checks, fields
 from jaxaimc._core.describe import describe
 
 T = TypeVar("T")
@@ -87,6 +86,16 @@ def static(
 class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract methods
     """What every component has. The kinds of parts (`Cell`, `ADC`, ...) derive from it, and yours from those."""
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Refuse a class that lacks a method of its kind, with what to write.
+
+        Raises:
+            TypeError: If an abstract method is missing.
+        """
+        if cls.__abstractmethods__:
+            raise TypeError(_lacking(cls))
+        return super().__new__(cls)
+
     def validate(self) -> None:
         """Check the fields that are known (not traced) against their declarations, then the rules across fields.
 
@@ -128,10 +137,10 @@ class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract 
             >>> Mismatch(adc=Uniform(bits=8)).with_(bits=6.0).adc.bits, CCO().with_(bits=6.0)
             (6.0, None)
         """
-        fields = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
-        if set(changes) <= {field.name for field in fields}:
+        own = dataclasses.fields(self)  # pyright: ignore[reportArgumentType]
+        if set(changes) <= {field.name for field in own}:
             return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
-        for field in fields:
+        for field in own:
             part = getattr(self, field.name)
             if isinstance(part, kind(type(self))):
                 changed = part.with_(**changes)
@@ -163,28 +172,31 @@ def component(cls: type[T]) -> type[T]:
     Raises:
         TypeError: If a whole number, a flag or a text is not declared `static`.
     """
-    declared = _declared_types(cls)
+    declared = fields.declared_types(cls)
     _check_declarations(cls, declared)
     inherited = getattr(cls, "__post_init__", None)
 
     def post_init(self: Any) -> None:
         for field in static_fields:
-            _check_static(self, field, declared.get(field.name, field.type))
-        for field, role in role_fields:
-            _check_role(self, field, role)
+            value = getattr(self, field.name)
+            checked = fields.checked_static(cls.__name__, field, value, field.type)
+            if checked is not value:
+                object.__setattr__(self, field.name, checked)
+        for field, kinds in role_fields:
+            _check_role(self, field, kinds)
         if inherited is not None:
             inherited(self)
 
     cls.__post_init__ = post_init  # pyright: ignore[reportAttributeAccessIssue]
-    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
-    fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
-    parts = tuple(field.name for field in fields if not field.metadata.get("static"))
-    structure = tuple(field.name for field in fields if field.metadata.get("static"))
-    static_fields = [field for field in fields if field.metadata.get("static")]
-    role_fields = [(field, role) for field in fields if (role := _role(declared.get(field.name, field.type)))]
-    for field in fields:
+    cls = _as_dataclass(cls)
+    every = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+    for field in every:
         # What a text annotation stands for, for all who look at a field later.
         field.type = declared.get(field.name, field.type)
+    parts = tuple(field.name for field in every if not field.metadata.get("static"))
+    structure = tuple(field.name for field in every if field.metadata.get("static"))
+    static_fields = [field for field in every if field.metadata.get("static")]
+    role_fields = [(field, kinds) for field in every if (kinds := roles(field.type))]
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in parts)
 
     def flatten(self: T) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -204,16 +216,71 @@ def component(cls: type[T]) -> type[T]:
     return cls
 
 
-_STRUCTURE: tuple[Any, ...] = (int, bool, str)
 _NO_LIMITS = checks.Limits()
 
 
-def _declared_types(cls: type) -> dict[str, Any]:
-    """Return the types of a class's own fields, texts resolved where what they name can be found."""
-    try:
-        return typing.get_type_hints(cls)
-    except Exception:  # whatever evaluating a stranger's annotation may raise; the fields then have no role
-        return dict(inspect.get_annotations(cls))
+def roles(declared: Any) -> tuple[type, ...]:
+    """Return the kinds of parts that a field is for; none where it is for numbers.
+
+    Args:
+        declared: Type of the field.
+    """
+    return tuple(choice for choice in fields.choices(declared) if _is_component(choice))
+
+
+def wrong_role(owner: str, name: str, kinds: tuple[type, ...], value: Any) -> str:
+    """Return the error for a field that holds no part of the kind it is for.
+
+    Args:
+        owner: Class that owns the field.
+        name: Name of the field.
+        kinds: What it is for.
+        value: What was given.
+    """
+    if isinstance(value, Component):
+        given = f"{_a(type(value))}, which is {_a(kind(type(value)))}"
+    elif _is_component(value):
+        given = f"the class {value.__name__} itself: write `{value.__name__}(...)`"
+    else:
+        given = checks.shown(value)
+    named = " or ".join(f"{_a(role)} of `{role.__module__.rsplit('.', 1)[0]}`" for role in kinds)
+    return f"Field `{name}` of {owner} must be {named} or a class derived from it, but is {given}."
+
+
+def _is_component(value: Any) -> bool:
+    return isinstance(value, type) and issubclass(value, Component)
+
+
+def _as_dataclass(cls: type[T]) -> type[T]:
+    """Make a frozen dataclass, in which a field without default may take the place of an inherited property."""
+    hidden = [
+        name
+        for name in inspect.get_annotations(cls)
+        if name not in cls.__dict__ and isinstance(getattr(cls, name, None), property)
+    ]
+    for name in hidden:
+        # Otherwise the property would be taken for the field's default.
+        setattr(cls, name, dataclasses.field())
+    cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    for name in hidden:
+        setattr(cls, name, None)
+    return abc.update_abstractmethods(cls)
+
+
+def _lacking(cls: type) -> str:
+    """Return which methods a class lacks, and how they begin."""
+    missing = {name: getattr(cls, name) for name in sorted(cls.__abstractmethods__)}  # pyright: ignore
+    wanted = [
+        f"the field `{name}` (or a property)" if isinstance(member, property) else f"`def {name}{_signature(member)}`"
+        for name, member in missing.items()
+    ]
+    return f"{cls.__name__} is not a whole {kind(cls).__name__} yet: it lacks {' and '.join(wanted)}."
+
+
+def _signature(method: Any) -> str:
+    parameters = inspect.signature(method).parameters.values()
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(bare))
 
 
 def _check_declarations(cls: type, declared: dict[str, Any]) -> None:
@@ -221,57 +288,41 @@ def _check_declarations(cls: type, declared: dict[str, Any]) -> None:
     for name in inspect.get_annotations(cls):
         value, declaration = cls.__dict__.get(name), declared.get(name, Any)
         is_static = isinstance(value, dataclasses.Field) and value.metadata.get("static")
-        if declaration in _STRUCTURE and not is_static:
-            word = declaration.__name__
+        if fields.is_structure(declaration) and not is_static:
+            word = fields.name_of(declaration)
             raise TypeError(
                 f"Field `{name}` of {cls.__name__} is declared {word}, which is structure: write "
                 f"`{name}: {word} = static(default=...)`, or `float` for a continuous quantity."
             )
 
 
-def _check_static(owner: Any, field: dataclasses.Field, declared: Any) -> None:
-    value, low, high = getattr(owner, field.name), field.metadata.get("low"), field.metadata.get("high")
-    if typing.get_origin(declared) is tuple and not isinstance(value, tuple):
-        # Lists and arrays (from a config file) are not hashable, which static fields must be.
-        value = tuple(value.tolist() if hasattr(value, "tolist") else value)
-        object.__setattr__(owner, field.name, value)
-    if declared is bool and not isinstance(value, bool):
-        raise ValueError(f"Field `{field.name}` of {type(owner).__name__} must be true or false, but is {value!r}.")
-    if low is None and high is None:
-        return
-    low, high = (-(2**31) if low is None else low), (2**31 - 1 if high is None else high)
-    for entry in value if isinstance(value, tuple) else (value,):
-        checks.check_integer(type(owner).__name__, field.name, entry, low=low, high=high)
-
-
-def _role(declared: Any) -> type | None:
-    return declared if isinstance(declared, type) and issubclass(declared, Component) else None
-
-
-def _check_role(owner: Any, field: dataclasses.Field, role: type) -> None:
+def _check_role(owner: Any, field: dataclasses.Field, kinds: tuple[type, ...]) -> None:
     """Refuse a component of another kind. JAX rebuilds components with anything inside: only those are looked at."""
     value = getattr(owner, field.name)
-    if isinstance(value, Component) and not isinstance(value, role):
-        raise ValueError(_wrong_role(owner, field, role, f"a {type(value).__name__}, which is {_a(kind(type(value)))}"))
+    if (isinstance(value, Component) and not isinstance(value, kinds)) or _is_component(value):
+        raise ValueError(wrong_role(type(owner).__name__, field.name, kinds, value))
 
 
 def _check_leaf(owner: Any, field: dataclasses.Field, value: Any) -> None:
-    role = _role(field.type)
-    if isinstance(value, Component) or (dataclasses.is_dataclass(value) and hasattr(value, "validate")):
-        value.validate()  # pyright: ignore[reportAttributeAccessIssue]
-    elif role is not None:
-        shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
-        raise ValueError(_wrong_role(owner, field, role, shown))
-    elif field.type is not Any and not dataclasses.is_dataclass(value):
-        checks.check_limits(type(owner).__name__, field.name, value, field.metadata.get("limits", _NO_LIMITS))
+    name, kinds = type(owner).__name__, roles(field.type)
+    numeric = [choice for choice in fields.choices(field.type) if choice not in (*kinds, type(None))]
+    if _is_foreign(value) and hasattr(value, "validate"):
+        value.validate()
+    elif isinstance(value, Component) and (kinds or fields.is_open(field.type)):
+        value.validate()
+    elif value is None and type(None) in fields.choices(field.type):
+        return
+    elif kinds and not numeric:
+        raise ValueError(wrong_role(name, field.name, kinds, value))
+    elif not fields.is_open(field.type) and not _is_foreign(value):
+        if isinstance(value, tuple) and not fields.is_tuple(field.type):
+            raise ValueError(f"Field `{field.name}` of {name} must be one number, but is {checks.shown(value)}.")
+        checks.check_limits(name, field.name, value, field.metadata.get("limits", _NO_LIMITS))
 
 
-def _wrong_role(owner: Any, field: dataclasses.Field, role: type, shown: str) -> str:
-    package = role.__module__.rsplit(".", 1)[0]
-    return (
-        f"Field `{field.name}` of {type(owner).__name__} must be {_a(role)} of `{package}` or a class derived from it, "
-        f"but is {shown}."
-    )
+def _is_foreign(value: Any) -> bool:
+    """Return whether a value is a pytree of its own that is no component: it checks itself."""
+    return dataclasses.is_dataclass(value) and not isinstance(value, (type, Component))
 
 
 def _a(role: type) -> str:
