@@ -38,7 +38,7 @@ def describe(component: Any, name: str = "") -> str:
 def _lines(component: Any, name: str, depth: int) -> list[str]:
     indent = "  " * depth
     lines = [f"{indent}{name + ': ' if name else ''}{type(component).__name__}"]
-    documented = _attributes(type(component))
+    documented = attributes(type(component))
     for field in dataclasses.fields(component):
         value = getattr(component, field.name)
         if dataclasses.is_dataclass(value):
@@ -51,9 +51,23 @@ def _lines(component: Any, name: str, depth: int) -> list[str]:
     return lines
 
 
-def _attributes(cls: type) -> dict[str, tuple[str, str]]:
-    """Return what the docstring says of each field: its first sentence without the unit, and the unit."""
-    _, _, section = (inspect.getdoc(cls) or "").partition("Attributes:\n")
+def attributes(cls: type) -> dict[str, tuple[str, str]]:
+    """Return what docstrings say of a class's fields, those of its bases included.
+
+    Args:
+        cls: A class whose docstring has an `Attributes` section.
+
+    Returns:
+        By field, its first sentence without the unit, and the unit; empty texts where there is none.
+    """
+    found = {}
+    for base in reversed(cls.__mro__):
+        found |= _attributes(inspect.cleandoc(base.__doc__ or ""))
+    return found
+
+
+def _attributes(docstring: str) -> dict[str, tuple[str, str]]:
+    _, _, section = docstring.partition("Attributes:\n")
     section = "\n".join(line.removeprefix("    ") if line.startswith("    ") else line for line in section.split("\n"))
     found = {}
     for name, text in _ATTRIBUTE.findall(section.split("\nExample:")[0]):

@@ -54,12 +54,16 @@ def choices(declared: Any) -> tuple[Any, ...]:
 
 
 def is_open(declared: Any) -> bool:
-    """Return whether an annotation says nothing: `Any`, a type variable, or a text that names nothing known.
+    """Return whether an annotation says nothing that can be checked.
 
     Args:
-        declared: Type of a field.
+        declared: Type of a field: `Any`, a type variable, a protocol, a dataclass, or a text that names nothing known.
     """
-    return declared is Any or isinstance(declared, (str, typing.TypeVar))
+    if declared is Any or isinstance(declared, (str, typing.TypeVar)):
+        return True
+    return isinstance(declared, type) and (
+        getattr(declared, "_is_protocol", False) or dataclasses.is_dataclass(declared)
+    )
 
 
 def is_tuple(declared: Any) -> bool:
@@ -123,7 +127,7 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any, declared: A
         for entry in value if isinstance(value, tuple) else (value,):
             checks.check_integer(owner, field.name, entry, low=low, high=high)
     if (bounded and value == ()) or not _fits(value, declared):
-        raise ValueError(f"Field `{field.name}` of {owner} must be {_allowed(declared)}, but is {checks.shown(value)}.")
+        raise ValueError(f"Field `{field.name}` of {owner} must be {allowed(declared)}, but is {checks.shown(value)}.")
     return value
 
 
@@ -154,9 +158,14 @@ def _fits_tuple(value: tuple[Any, ...], args: tuple[Any, ...]) -> bool:
     return not args or (len(args) == len(value) and all(map(_fits, value, args)))
 
 
-def _allowed(declared: Any) -> str:
+def allowed(declared: Any) -> str:
+    """Return what a structural field may be, in words.
+
+    Args:
+        declared: Its type.
+    """
     if len(choices(declared)) > 1:
-        return " or ".join(_allowed(choice) for choice in choices(declared))
+        return " or ".join(allowed(choice) for choice in choices(declared))
     if typing.get_origin(declared) is typing.Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(declared)))
     if typing.get_origin(declared) is tuple:

@@ -1,5 +1,22 @@
-"""Configs of analog tiles: the component that holds all parts, described, written to files and read from them."""
+"""Configs of analog tiles: all parts of one, in words, in files, as a JSON schema, and field by field."""
 
 from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.config.errors import ConfigFileError
+from jaxaimc.config.files import SCHEMA_VERSION, dumps, load, loads
+from jaxaimc.config.paths import as_arrays, at, leaf_paths, with_at
+from jaxaimc.config.schema import schema, schema_text
 
-__all__ = ["AnalogConfig"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "AnalogConfig",
+    "ConfigFileError",
+    "as_arrays",
+    "at",
+    "dumps",
+    "leaf_paths",
+    "load",
+    "loads",
+    "schema",
+    "schema_text",
+    "with_at",
+]
