@@ -306,9 +306,8 @@ def _check_role(owner: Any, field: dataclasses.Field, kinds: tuple[type, ...]) -
 def _check_leaf(owner: Any, field: dataclasses.Field, value: Any) -> None:
     name, kinds = type(owner).__name__, roles(field.type)
     numeric = [choice for choice in fields.choices(field.type) if choice not in (*kinds, type(None))]
-    if _is_foreign(value) and hasattr(value, "validate"):
-        value.validate()
-    elif isinstance(value, Component) and (kinds or fields.is_open(field.type)):
+    is_part = isinstance(value, Component) and (kinds or fields.is_open(field.type))
+    if is_part or (_is_foreign(value) and hasattr(value, "validate")):
         value.validate()
     elif value is None and type(None) in fields.choices(field.type):
         return
