@@ -22,8 +22,6 @@ RENAMED = {
 }
 # Field renames by the new class name, or by the package of all classes that have the field.
 FIELDS = {"devices": {"retention": "drift"}}
-# What the stuck parts of schema 1 had beside the healthy part.
-_STUCK = ("on", "off", "g_on", "g_off")
 
 
 def upgraded(value: Any) -> Any:
@@ -43,7 +41,8 @@ def upgraded(value: Any) -> Any:
     if isinstance(new.get("type"), str):
         new["type"] = new_name(new["type"])
         renamed = fields_of(new["type"])
-        new = {key if key in new and renamed.get(key) in new else renamed.get(key, key): v for key, v in new.items()}
+        # A file that has both names has one too many, which the reader says.
+        new = {key if renamed.get(key) in new else renamed.get(key, key): entry for key, entry in new.items()}
     return _stuck(new)
 
 
@@ -73,18 +72,17 @@ def _stuck(device: dict[str, Any]) -> dict[str, Any]:
     parts = [part.get("type") if isinstance(part, dict) else None for part in (programming, drift)]
     if "devices.StuckProgramming" not in parts and "devices.StuckRetention" not in parts:
         return device
-    assert isinstance(programming, dict)
-    assert isinstance(drift, dict)
-    same = all(programming.get(name) == drift.get(name) for name in ("g_on", "g_off"))
-    if parts != ["devices.StuckProgramming", "devices.StuckRetention"] or not same:
+    if parts != ["devices.StuckProgramming", "devices.StuckRetention"] or _differ(programming, drift):
         raise ConfigFileError(
             "StuckProgramming and StuckRetention of schema 1 become one device only where both are there with equal "
             '`g_on` and `g_off`: write {"type": "devices.StuckDevice", "device": {the healthy device}, "on": ..., '
             '"off": ..., "g_on": ..., "g_off": ...} instead.'
         )
+    # What else is in the stuck parts is left for the reader to refuse.
+    outer = {name: value for name, value in programming.items() if name not in ("type", "healthy")}
     healthy = {**device, "programming": programming.get("healthy"), "drift": drift.get("healthy")}
-    return {
-        "type": "devices.StuckDevice",
-        "device": healthy,
-        **{name: programming[name] for name in _STUCK if name in programming},
-    }
+    return {"type": "devices.StuckDevice", "device": healthy, **outer}
+
+
+def _differ(programming: dict[str, Any], drift: dict[str, Any]) -> bool:
+    return any(programming.get(name) != drift.get(name) for name in ("g_on", "g_off"))
