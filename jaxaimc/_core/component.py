@@ -161,7 +161,7 @@ def kind(cls: type) -> type:
     return next(base for base in reversed(cls.__mro__) if issubclass(base, Component) and base is not Component)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static, leaf))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static))
 def component(cls: type[T]) -> type[T]:
     """Turn a class into a component: frozen, keyword-only, registered as a JAX pytree.
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from jaxaimc._core import fields
-from jaxaimc._core.checks import shown
+from jaxaimc._core.checks import Limits, shown
 from jaxaimc._core.component import roles, wrong_role
 from jaxaimc.config.errors import ConfigFileError, nearest
 from jaxaimc.config.migrate import fields_of, new_name
@@ -127,9 +127,10 @@ def _entry(owner: str, field: dataclasses.Field, value: Any, where: str) -> Any:
 def _kind(field: dataclasses.Field) -> str:
     if field.metadata.get("static"):
         return fields.allowed(field.type)
-    limits = field.metadata.get("limits")
-    several = fields.is_tuple(field.type) or (limits is not None and limits.array)
-    return 'numbers in a list, or "inf"' if several else 'a number, or "inf" where infinity is allowed'
+    limits = field.metadata.get("limits") or Limits()
+    several = fields.is_tuple(field.type) or limits.array
+    infinity = ' or "inf"' if limits.infinite else ""
+    return f"{'numbers' if several else 'a number'} [{limits.unit or '1'}]{infinity}"
 
 
 def _structure(value: Any) -> Any:

@@ -1,13 +1,15 @@
 """Config files of schema 1 in the names of schema 2.
 
 Schema 1 wrote classes with their modules (`jaxaimc.wires.gated.Gated`). What moved within its package needs no entry
-here: the public name has no file. What was renamed is in two tables, and stuck devices, once two parts of a device,
-are now a device around another.
+here: the public name has no file. What was renamed is in two tables, and the two stuck parts that a device could have
+are now a device of its own.
 """
 
+import dataclasses
 from typing import Any
 
 from jaxaimc.config.errors import ConfigFileError
+from jaxaimc.config.names import classes
 
 # Old public name -> new one.
 RENAMED = {
@@ -16,12 +18,18 @@ RENAMED = {
     "adcs.MacroRange": "adcs.TileRange",
     "adcs.Shared": "adcs.ColumnMux",
     "adcs.Spread": "adcs.Mismatch",
+    "adcs.Table": "adcs.CodeTable",
+    "devices.SpreadSinceFirst": "devices.StdSinceFirst",
+    "devices.Table": "devices.DeviceTable",
     "drives.Amplitude": "drives.VoltageDAC",
     "drives.Polarity": "drives.SignMagnitude",
     "wires.Gated": "wires.OpenIdle",
 }
-# Field renames by the new class name, or by the package of all classes that have the field.
-FIELDS = {"devices": {"retention": "drift"}}
+# Old field -> new one, by the public name of one class, or by the package of all whose old field is gone.
+FIELDS = {
+    "devices": {"retention": "drift", "spread": "std", "scale": "factor", "pulse_spread": "pulse_std"},
+    "devices.CommonLogarithm": {"scale": "full_scale"},
+}
 
 
 def upgraded(value: Any) -> Any:
@@ -58,30 +66,39 @@ def new_name(name: str) -> str:
 
 
 def fields_of(name: str) -> dict[str, str]:
-    """Return the renamed fields of a class.
+    """Return the renamed fields of a class: new names by old ones.
 
     Args:
         name: Public name of the class.
     """
-    return {**FIELDS.get(name.partition(".")[0], {}), **FIELDS.get(name, {})}
+    cls = classes().get(name)
+    own = {field.name for field in dataclasses.fields(cls)} if cls is not None else set()  # pyright: ignore
+    renamed = {**FIELDS.get(name.partition(".")[0], {}), **FIELDS.get(name, {})}
+    return {old: new for old, new in renamed.items() if new in own and old not in own}
 
 
 def _stuck(device: dict[str, Any]) -> dict[str, Any]:
-    """Return a device with stuck parts as `StuckDevice` around the healthy one."""
+    """Return a device with stuck parts as `StuckDevice`, which has the healthy parts itself."""
     programming, drift = device.get("programming"), device.get("drift")
     parts = [part.get("type") if isinstance(part, dict) else None for part in (programming, drift)]
     if "devices.StuckProgramming" not in parts and "devices.StuckRetention" not in parts:
         return device
-    if parts != ["devices.StuckProgramming", "devices.StuckRetention"] or _differ(programming, drift):
+    both = parts == ["devices.StuckProgramming", "devices.StuckRetention"]
+    # A field left out stands for the device's own, which only this device knew.
+    if not both or _differ(programming, drift) or "read_noise" not in device:
         raise ConfigFileError(
-            "StuckProgramming and StuckRetention of schema 1 become one device only where both are there with equal "
-            '`g_on` and `g_off`: write {"type": "devices.StuckDevice", "device": {the healthy device}, "on": ..., '
-            '"off": ..., "g_on": ..., "g_off": ...} instead.'
+            "StuckProgramming and StuckRetention of schema 1 are one device in schema 2; write "
+            '{"type": "devices.StuckDevice", "programming": ..., "drift": ..., "read_noise": ..., "on": ..., '
+            '"off": ..., "g_on": ..., "g_off": ...} with the three parts of the healthy device.'
         )
     # What else is in the stuck parts is left for the reader to refuse.
-    outer = {name: value for name, value in programming.items() if name not in ("type", "healthy")}
-    healthy = {**device, "programming": programming.get("healthy"), "drift": drift.get("healthy")}
-    return {"type": "devices.StuckDevice", "device": healthy, **outer}
+    stuck = {name: value for name, value in programming.items() if name not in ("type", "healthy")}
+    whole = {
+        "programming": programming.get("healthy"),
+        "drift": drift.get("healthy"),
+        "read_noise": device["read_noise"],
+    }
+    return {**device, "type": "devices.StuckDevice", **whole, **stuck}
 
 
 def _differ(programming: dict[str, Any], drift: dict[str, Any]) -> bool:
