@@ -130,7 +130,7 @@ _EMPTY = {"type": "devices.Polynomial", "coefficients": []}
         (
             "drive.range",
             _LADDER,
-            "config.drive.range: Field `range` of PWM must be an InputRange of `jaxaimc.drives` ... but is a Ladder, which",
+            "Field `range` of PWM must be an InputRange of `jaxaimc.drives` ... but is a Ladder, which",
         ),
         (
             "adc",
@@ -141,7 +141,7 @@ _EMPTY = {"type": "devices.Polynomial", "coefficients": []}
         (
             "device",
             {"type": "devices.NoDrift"},
-            "Field `device` of AnalogConfig must be a Device of `jaxaimc.devices` ... but is a NoDrift, which is.",
+            "Field `device` of AnalogConfig must be a Device of `jaxaimc.devices` ... but is a NoDrift, which",
         ),
         ("wires.r", _LADDER, "config.wires.r: Field `r` of Ladder must be a number"),
         # Values that are none.

@@ -91,13 +91,15 @@ def test_bad_mutated_file_s3_ends_in_a_config_or_in_one_line(files, seed):
     if seed % 10 == 9:
         content["schema"] = 1
     text = _mutated(content, rng)
+    message = None
     try:
         read = config.loads(text, "mutated")
     except ConfigFileError as error:
-        _check_message(str(error), text)
+        message = str(error)
+    if message is None:
+        assert config.dumps(config.loads(config.dumps(read))) == config.dumps(read)
     else:
-        read.validate()
-        assert config.loads(config.dumps(read)) is not None
+        _check_message(message, text)
 
 
 def _check_message(message, text):
@@ -130,8 +132,9 @@ def test_bad_mutated_config_s2_in_python_is_refused_in_one_line(seed):
     everything = [config.at(made, path) for path in ("wires", "adc", "cell", "drive", "device", "adc.range")]
     values = [*VALUES, *everything, *map(type, everything), object(), lambda: 3, {1, 2}, 1j, b"x"]
     path, value = rng.choice(_parts(made)), rng.choice(values)
+    message = None
     try:
         config.with_at(made, {path: value}).validate()
     except ValueError as error:
-        assert "Field `" in str(error)
-        assert "\n" not in str(error)
+        message = str(error)
+    assert message is None or ("Field `" in message and "\n" not in message)
