@@ -79,7 +79,8 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
     if isinstance(value, tuple):
         _check_entries(owner, field, value, limits)
         return
-    shape = tuple(np.shape(value if _is_traced(value) else _concrete(value)))
+    array = value if _is_traced(value) else _concrete(value)
+    shape = () if array is None else tuple(array.shape)
     if 0 in shape:
         raise ValueError(f"Field `{field}` of {owner} must hold at least one number, but has shape {shape}.")
     if shape and not limits.array:

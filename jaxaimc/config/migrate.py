@@ -79,8 +79,8 @@ def fields_of(name: str) -> dict[str, str]:
 
 def _stuck(device: dict[str, Any]) -> dict[str, Any]:
     """Return a device with stuck parts as `StuckDevice`, which has the healthy parts itself."""
-    programming, drift = device.get("programming"), device.get("drift")
-    parts = [part.get("type") if isinstance(part, dict) else None for part in (programming, drift)]
+    programming, drift = _object(device.get("programming")), _object(device.get("drift"))
+    parts = [programming.get("type"), drift.get("type")]
     if "devices.StuckProgramming" not in parts and "devices.StuckRetention" not in parts:
         return device
     both = parts == ["devices.StuckProgramming", "devices.StuckRetention"]
@@ -99,6 +99,10 @@ def _stuck(device: dict[str, Any]) -> dict[str, Any]:
         "read_noise": device["read_noise"],
     }
     return {**device, "type": "devices.StuckDevice", **whole, **stuck}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _differ(programming: dict[str, Any], drift: dict[str, Any]) -> bool:

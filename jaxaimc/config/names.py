@@ -7,7 +7,7 @@ from jaxaimc._core import component
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.config.errors import ConfigFileError, nearest
 
-_OWN = __package__.partition(".")[0]
+_OWN = __name__.partition(".")[0]
 
 
 def public_name(cls: type) -> str:

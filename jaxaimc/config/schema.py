@@ -90,15 +90,14 @@ def _definition(cls: Any) -> dict[str, Any]:
 
 def _property(field: dataclasses.Field, text: str, unit: str) -> dict[str, Any]:
     limits = field.metadata.get("limits") or Limits()
-    described = {"description": f"{text} [{limits.unit or unit}]".strip()} if limits.unit or unit else {}
-    described = described or ({"description": text} if text else {})
+    words = f"{text} [{limits.unit or unit}]" if limits.unit or unit else text
+    described: dict[str, Any] = {"description": words.strip()} if words else {}
     if field.metadata.get("static"):
         allowed = _structure(field.type, field.metadata.get("low"), field.metadata.get("high"))
     else:
         allowed = _leaf(field.type, limits)
-    default = field.default
-    if isinstance(default, (bool, int, float, str)) and math.isfinite(default if not isinstance(default, str) else 0):
-        described["default"] = default
+    if isinstance(field.default, (str, int)) or (isinstance(field.default, float) and math.isfinite(field.default)):
+        described["default"] = field.default
     return {**described, **allowed}
 
 

@@ -78,7 +78,7 @@ def test_bad_paths_name_the_nearest_and_all_that_there_is():
 
 
 def test_bad_changes():
-    with pytest.raises(ValueError, match="must not hold 'wires.r' beside 'wires', which replaces it"):
+    with pytest.raises(ValueError, match=r"must not hold 'wires.r' beside 'wires', which replaces it"):
         config.with_at(WRAPPED, {"wires": wires.NoWires(), "wires.r": 1.0})
     with pytest.raises(ValueError, match="Field `rows` of AnalogConfig must be an integer"):
         config.with_at(WRAPPED, {"rows": 0})

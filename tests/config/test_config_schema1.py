@@ -127,5 +127,5 @@ def test_bad_values_of_schema_1_are_refused_like_those_of_schema_2():
     ):
         config.loads(json.dumps(content))
     content["config"]["wires"]["type"] = "jaxaimc.wires.gone.Gone"
-    with pytest.raises(ConfigFileError, match="config.wires: the class 'wires.Gone' is not known"):
+    with pytest.raises(ConfigFileError, match=r"config.wires: the class 'wires.Gone' is not known"):
         config.loads(json.dumps(content))
