@@ -25,7 +25,7 @@ from jaxaimc.devices import (
     PCMJoshi,
     PCMProgrammingNoise,
     ProgramAndVerify,
-    Table,
+    DeviceTable,
     UniformProgramming,
     WanRRAM,
     check_device,
@@ -36,17 +36,17 @@ from jaxaimc.devices import (
 )
 from jaxaimc.devices.base import NoDrift, NoProgrammingNoise, NoReadNoise
 
-TABLE = Table(
+TABLE = DeviceTable(
     times=np.array([0.0, 1.0, 1e4]),
     targets=np.array([0.0, 10e-6, 25e-6]),
     mean=np.array([[0.1, 10.0, 25.0], [0.2, 9.8, 25.0], [0.4, 9.5, 24.0]]) * 1e-6,
-    spread=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
+    std=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
 )
 
 
 def generic(curve, distribution=NormalProgramming):
-    noise = NormalReadNoise(spread=curve, g_max=25e-6, scale=0.3)
-    return Device(programming=distribution(spread=curve, g_max=25e-6), read_noise=noise)
+    noise = NormalReadNoise(std=curve, g_max=25e-6, factor=0.3)
+    return Device(programming=distribution(std=curve, g_max=25e-6), read_noise=noise)
 
 
 DEVICES = {
@@ -165,8 +165,8 @@ def test_bad_device_with_a_negative_variance_is_caught():
 def test_bad_fields_are_refused_at_the_door():
     with pytest.raises(ValueError, match="`g_max`"):
         check_device(PCM(), 0.0)
-    with pytest.raises(ValueError, match="`scale` of PCMProgrammingNoise"):
-        check_device(PCM(programming=PCMProgrammingNoise(scale=-1.0)), 25e-6)
+    with pytest.raises(ValueError, match="`factor` of PCMProgrammingNoise"):
+        check_device(PCM(programming=PCMProgrammingNoise(factor=-1.0)), 25e-6)
 
 
 def test_chips_differ_and_times_do_not_redraw():
