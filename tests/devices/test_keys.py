@@ -125,7 +125,7 @@ def test_k1_no_two_draws_share_a_key(pair, stuck, monkeypatch):
         assert keys[early - 1] == keys[-1]
         keys = keys[:-1]
     assert len(keys) == len(set(keys)) >= 2 + stuck
-    # None of them is a key that others may draw from: the chip key itself and what the converters are drawn from.
+    # Nor is any of them the chip key itself, of which the parts of others are made.
     chip = tuple(np.asarray(jax.random.key_data(CHIP)).tolist())
     assert chip not in keys
 
