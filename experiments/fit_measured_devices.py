@@ -4,7 +4,7 @@
 
 DATA holds the folders `rram_relaxation` (program-and-verified RRAM read again up to 1e4 s later, MIT licence) and
 `pcm_partial_reset` (resistances of phase-change cells after partial reset pulses, BSD licence). The first becomes a
-table over states and times, the second a polynomial spread over the state.
+table over states and times, the second a polynomial deviation over the state.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def rram_relaxation(folder: Path) -> fit.Measurements:
 def pcm_partial_reset(folder: Path) -> fit.Measurements:
     """Read the conductances of phase-change cells after partial reset pulses of 2.2 to 2.95 V, 380 cells each.
 
-    Below 2.2 V the median conductance falls and rises again with the voltage, and one conductance occurs with spreads
+    Below 2.2 V the median conductance falls and rises again with the voltage, and one conductance occurs with deviations
     that differ by a factor of six: there the spread is no function of the state, and these pulses are left out.
 
     Args:
@@ -85,9 +85,9 @@ def fit_rram(measurements: fit.Measurements) -> dict[str, Device]:
 
 
 def fit_pcm(measurements: fit.Measurements) -> dict[str, Device]:
-    """Return polynomial spreads of the PCM data, from moments and from quantiles."""
+    """Return polynomial deviations of the PCM data, from moments and from quantiles."""
     parts: dict[str, NormalProgramming] = {
-        name: fit.polynomial_spread(fit.group(measurements, robust=robust), 12 * uS, 4)
+        name: fit.polynomial_std(fit.group(measurements, robust=robust), 12 * uS, 4)
         for name, robust in (("polynomial", False), ("polynomial of quantiles", True))
     }
     return {name: Device(programming=part) for name, part in parts.items()}
@@ -111,9 +111,9 @@ def main(arguments: list[str] | None = None) -> None:
         data = fit.group(measurements)
         for label, device in models.items():
             found = fit.group(fit.sample(device, measurements))
-            error = np.abs(found.spread / data.spread - 1)
+            error = np.abs(found.std / data.std - 1)
             off = f"{100 * np.median(error):.1f} % (median), {100 * error.max():.0f} % at most"
-            print(f"{name}, {label}: spread off by {off}")
+            print(f"{name}, {label}: standard deviation off by {off}")
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def standard_aimc() -> AnalogConfig:
         3.0
     """
     g_max = 25 * uS
-    weight_noise = NormalReadNoise(spread=ClippedPower(factor=0.0175, exponent=0.5, high=0.0175), g_max=g_max)
+    weight_noise = NormalReadNoise(std=ClippedPower(factor=0.0175, exponent=0.5, high=0.0175), g_max=g_max)
     return AnalogConfig(
         cell=Differential(g_min=0.0, g_max=g_max),
         device=Device(read_noise=weight_noise),

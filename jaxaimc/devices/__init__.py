@@ -10,10 +10,11 @@ from jaxaimc.devices.base import (
     NoReadNoise,
     ProgrammingNoise,
     ReadNoise,
+    check_window,
 )
-from jaxaimc.devices.conformance import ConformanceError, check_device
 from jaxaimc.devices.curves import (
     Branches,
+    Chebyshev,
     ClippedLogarithm,
     ClippedPower,
     CommonLogarithm,
@@ -40,15 +41,15 @@ from jaxaimc.devices.relaxation import (
     NoChange,
     Relaxation,
     ShiftSinceFirst,
-    SpreadSinceFirst,
+    StdSinceFirst,
     TimeCurve,
     Timeline,
 )
 from jaxaimc.devices.rram import CMOHfOx, CMOHfOxFine, MiloRRAM, WanRRAM, milo_current_coefficients
 from jaxaimc.devices.sonos import SONOS
-from jaxaimc.devices.stuck import StuckProgramming, StuckRetention, with_stuck
-from jaxaimc.devices.table import Table, read_csv, write_csv
-from jaxaimc.devices.verify import Outcome, ProgramAndVerify
+from jaxaimc.devices.stuck import StuckDevice, with_stuck
+from jaxaimc.devices.table import DeviceTable, read_csv, write_csv
+from jaxaimc.devices.verify import ProgramAndVerify, Verification
 
 __all__ = [
     "PCM",
@@ -56,12 +57,13 @@ __all__ = [
     "Branches",
     "CMOHfOx",
     "CMOHfOxFine",
+    "Chebyshev",
     "ClippedLogarithm",
     "ClippedPower",
     "CommonLogarithm",
-    "ConformanceError",
     "Curve",
     "Device",
+    "DeviceTable",
     "DriftLaw",
     "FlickerNoise",
     "HermesPairPCM",
@@ -76,7 +78,6 @@ __all__ = [
     "NoReadNoise",
     "NormalProgramming",
     "NormalReadNoise",
-    "Outcome",
     "PCMDrift",
     "PCMFlickerNoise",
     "PCMJoshi",
@@ -91,16 +92,15 @@ __all__ = [
     "Relaxation",
     "Saturating",
     "ShiftSinceFirst",
-    "SpreadSinceFirst",
-    "StuckProgramming",
-    "StuckRetention",
-    "Table",
+    "StdSinceFirst",
+    "StuckDevice",
     "Tabulated",
     "TimeCurve",
     "Timeline",
     "UniformProgramming",
+    "Verification",
     "WanRRAM",
-    "check_device",
+    "check_window",
     "fit",
     "independent",
     "inverse_proportional",

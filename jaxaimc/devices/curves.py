@@ -4,35 +4,50 @@ A curve holds coefficients in the unit in which they were published; the laws in
 `jaxaimc.devices.relaxation` say what the value means. Every curve clamps `r` to the range in which it was fitted.
 """
 
+import abc
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_less, check_number
-from jaxaimc._core.component import component
+from jaxaimc._core.checks import check_less
+from jaxaimc._core.component import Component, component, leaf
+from jaxaimc.devices.axes import check_increasing, leading_axes, shape_of
 
 # Below this fraction of g_max every published logarithm and power is at its clipped end.
 _SMALLEST = 1e-9
 
 
-class Curve(Protocol):
-    """A function of the state. A curve of your own is a component with these members."""
+class Curve(Component):
+    """A function of the state. Yours has `__call__`."""
 
+    # Axes that a field has in one curve; in a `Timeline` one more, in front. Fields that are not named here have none.
+    AXES: ClassVar[dict[str, int]] = {}
+
+    @abc.abstractmethod
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the value at states `r` [1]; finite for every `r >= 0`."""
-        ...
+
+    @property
+    def end(self) -> Any:
+        """Largest state that the fit covers [1], infinite where it holds for all."""
+        return 1.0
 
     def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
+        """Check the fields, and that none holds more axes than a curve of one time or of several has.
+
+        Raises:
+            ValueError: If a field is out of its range, nested too deep, or empty.
+        """
+        super().validate()
+        leading_axes(self)
 
 
 @component
-class Polynomial:
+class Polynomial(Curve):
     """`c_0 + c_1 r + c_2 r^2 + ...`, with `r` clamped to `[low, high]`.
 
     Attributes:
@@ -46,9 +61,11 @@ class Polynomial:
         [1.0, 2.0, 3.0]
     """
 
-    coefficients: tuple[float, ...] | Float[Array, "*time coefficient"] | np.ndarray
+    AXES: ClassVar[dict[str, int]] = {"coefficients": 1}
+
+    coefficients: tuple[float, ...] | Float[Array, "*time coefficient"] | np.ndarray = leaf(array=True)
     low: float = 0.0
-    high: float = 1.0
+    high: float = leaf(1.0, infinite=True)
 
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the polynomial by Horner's rule."""
@@ -58,18 +75,88 @@ class Polynomial:
             value = value * r + _like(coefficient, r)
         return value
 
-    def validate(self) -> None:
-        """Check that the coefficients are finite and the range is not empty.
+    @property
+    def end(self) -> Any:
+        """`high`, or no end where the polynomial is a constant."""
+        return self.high if (shape_of(self.coefficients) or (0,))[-1] != 1 else np.inf
+
+    def check(self) -> None:
+        """Check that the range is not empty.
 
         Raises:
-            ValueError: If they are not, or it is.
+            ValueError: If it is.
         """
-        check_number("Polynomial", "coefficients", self.coefficients)
-        _check_range("Polynomial", self.low, self.high)
+        check_less("Polynomial", "low", self.low, "high", self.high, "")
 
 
 @component
-class ClippedLogarithm:
+class Chebyshev(Curve):
+    """`c_0 T_0(x) + c_1 T_1(x) + ...`, where `x` goes from -1 at `low` to 1 at `high`, and `r` is clamped to them.
+
+    A polynomial of high order in a form that single precision can evaluate: of a tenth-order fit in powers of `r` the
+    terms are a thousand times larger than their sum and their rounding stays; here each term is at most `|c_k|`.
+
+    Attributes:
+        coefficients: Coefficients of the Chebyshev polynomials, the constant first; in a `Timeline` an array of shape
+            (time, coefficient).
+        low: Smallest state of the fit [1].
+        high: Largest state of the fit [1].
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> Chebyshev.of_powers((1.0, 0.0, 4.0))(jnp.array([0.0, 0.5, 1.0])).tolist()
+        [1.0, 2.0, 5.0]
+    """
+
+    AXES: ClassVar[dict[str, int]] = {"coefficients": 1}
+
+    coefficients: tuple[float, ...] | Float[Array, "*time coefficient"] | np.ndarray = leaf(array=True)
+    low: float = 0.0
+    high: float = 1.0
+
+    @classmethod
+    def of_powers(cls, coefficients: Any, low: float = 0.0, high: float = 1.0) -> "Chebyshev":
+        """Return the curve of a polynomial that was published in powers of `r`, converted in double precision.
+
+        Args:
+            coefficients: Coefficients of `r`, the constant first, of one time or of shape (time, coefficient).
+            low: Smallest state of the fit [1].
+            high: Largest state of the fit [1].
+        """
+
+        def convert(powers: np.ndarray) -> np.ndarray:
+            series = np.polynomial.Polynomial(powers).convert(domain=[low, high], kind=np.polynomial.Chebyshev)
+            return np.pad(series.coef, (0, len(powers) - len(series.coef)))
+
+        powers = np.asarray(coefficients, np.float64)
+        return cls(coefficients=np.apply_along_axis(convert, -1, powers), low=low, high=high)
+
+    def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
+        """Return the sum by Clenshaw's recurrence."""
+        r = jnp.clip(r, self.low, self.high)
+        x = (2 * r - (self.low + self.high)) / (self.high - self.low)
+        first, *others = _entries(self.coefficients)
+        after, value = jnp.zeros_like(x), jnp.zeros_like(x)
+        for coefficient in reversed(others):
+            after, value = value, 2 * x * value - after + _like(coefficient, x)
+        return x * value - after + _like(first, x)
+
+    @property
+    def end(self) -> Any:
+        """`high`."""
+        return self.high
+
+    def check(self) -> None:
+        """Check that the range is not empty.
+
+        Raises:
+            ValueError: If it is.
+        """
+        check_less("Chebyshev", "low", self.low, "high", self.high, "")
+
+
+@component
+class ClippedLogarithm(Curve):
     """`clip(slope ln(r) + offset, low, high)`; finite at `r = 0`.
 
     Attributes:
@@ -89,19 +176,17 @@ class ClippedLogarithm:
         log_r = jnp.log(jnp.maximum(r, _SMALLEST))
         return jnp.clip(self.slope * log_r + self.offset, self.low, self.high)
 
-    def validate(self) -> None:
-        """Check that the fields are finite and the clipping range is not empty.
+    def check(self) -> None:
+        """Check that the clipping range is not empty.
 
         Raises:
-            ValueError: If they are not, or it is.
+            ValueError: If it is.
         """
-        for name in ("slope", "offset", "low", "high"):
-            check_number("ClippedLogarithm", name, getattr(self, name))
         check_less("ClippedLogarithm", "low", self.low, "high", self.high, "")
 
 
 @component
-class ClippedPower:
+class ClippedPower(Curve):
     """`min(factor r^exponent, high)`; finite at `r = 0` also where the exponent is negative.
 
     Attributes:
@@ -118,18 +203,9 @@ class ClippedPower:
         """Return the clipped power."""
         return jnp.minimum(self.factor * jnp.maximum(r, _SMALLEST) ** self.exponent, self.high)
 
-    def validate(self) -> None:
-        """Check that the fields are finite.
-
-        Raises:
-            ValueError: If one is not.
-        """
-        for name in ("factor", "exponent", "high"):
-            check_number("ClippedPower", name, getattr(self, name))
-
 
 @component
-class Branches:
+class Branches(Curve):
     """One curve below a state and another one from there on.
 
     Attributes:
@@ -146,19 +222,14 @@ class Branches:
         """Return the value of the branch that `r` lies on."""
         return jnp.where(r < self.split, self.below(r), self.above(r))
 
-    def validate(self) -> None:
-        """Check the split and both curves.
-
-        Raises:
-            ValueError: If a field of one is out of its range.
-        """
-        check_number("Branches", "split", self.split)
-        self.below.validate()
-        self.above.validate()
+    @property
+    def end(self) -> Any:
+        """That of the upper branch."""
+        return self.above.end
 
 
 @component
-class Saturating:
+class Saturating(Curve):
     """`height (1 - exp(-r / width))`, with `r` clamped to `[0, high]`.
 
     Attributes:
@@ -167,28 +238,23 @@ class Saturating:
         high: Largest state of the fit [1].
     """
 
-    height: float | np.ndarray
-    width: float | np.ndarray
-    high: float = 1.0
+    height: float | Float[Array, "*time"] | np.ndarray = leaf(low=0.0, array=True)
+    width: float | Float[Array, "*time"] | np.ndarray = leaf(above=0.0, array=True)
+    high: float = leaf(1.0, above=0.0)
 
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the saturating exponential."""
         r = jnp.clip(r, 0.0, self.high)
         return -_like(self.height, r) * jnp.expm1(-r / _like(self.width, r))
 
-    def validate(self) -> None:
-        """Check that the curve rises.
-
-        Raises:
-            ValueError: If `height` is negative, or `width` or `high` not positive.
-        """
-        check_number("Saturating", "height", self.height, low=0.0)
-        check_number("Saturating", "width", self.width, low=0.0, open_low=True)
-        check_number("Saturating", "high", self.high, low=0.0, open_low=True)
+    @property
+    def end(self) -> Any:
+        """`high`."""
+        return self.high
 
 
 @component
-class Inverse:
+class Inverse(Curve):
     """`factor / r`, with `r` clamped to `[low, inf)`.
 
     Attributes:
@@ -197,57 +263,54 @@ class Inverse:
     """
 
     factor: float
-    low: float
+    low: float = leaf(above=0.0)
 
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the reciprocal."""
         return self.factor / jnp.maximum(r, self.low)
 
-    def validate(self) -> None:
-        """Check factor and smallest state.
-
-        Raises:
-            ValueError: If `factor` is not finite or `low` not positive.
-        """
-        check_number("Inverse", "factor", self.factor)
-        check_number("Inverse", "low", self.low, low=0.0, open_low=True)
+    @property
+    def end(self) -> Any:
+        """None."""
+        return np.inf
 
 
 @component
-class CommonLogarithm:
-    """`factor log10(scale r)`, with `r` clamped to `[low, high]`.
+class CommonLogarithm(Curve):
+    """`factor log10(full_scale r)`, with `r` clamped to `[low, high]`.
 
     Attributes:
         factor: Factor of the logarithm to base 10.
-        scale: What `r` is multiplied with: `g_max` in the unit of the fit.
+        full_scale: `g_max` in the unit of the fit.
         low: Smallest state of the fit [1], greater than zero.
         high: Largest state of the fit [1].
     """
 
     factor: float
-    scale: float
-    low: float
-    high: float = 1.0
+    full_scale: float = leaf(above=0.0)
+    low: float = leaf(above=0.0)
+    high: float = leaf(1.0, infinite=True)
 
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the logarithm."""
-        return self.factor * jnp.log10(self.scale * jnp.clip(r, self.low, self.high))
+        return self.factor * jnp.log10(self.full_scale * jnp.clip(r, self.low, self.high))
 
-    def validate(self) -> None:
-        """Check factor and range.
+    @property
+    def end(self) -> Any:
+        """`high`."""
+        return self.high
+
+    def check(self) -> None:
+        """Check that the range is not empty.
 
         Raises:
-            ValueError: If `factor` is not finite, `scale` or `low` not positive, or the range empty.
+            ValueError: If it is.
         """
-        check_number("CommonLogarithm", "factor", self.factor)
-        check_number("CommonLogarithm", "scale", self.scale, low=0.0, open_low=True)
-        check_number("CommonLogarithm", "low", self.low, low=0.0, open_low=True)
-        check_number("CommonLogarithm", "high", self.high, finite=False)
         check_less("CommonLogarithm", "low", self.low, "high", self.high, "")
 
 
 @component
-class Tabulated:
+class Tabulated(Curve):
     """Straight lines between measured states, constant outside.
 
     Attributes:
@@ -255,22 +318,32 @@ class Tabulated:
         values: Values there, shape (state,).
     """
 
-    states: Float[Array, "*time state"] | np.ndarray
-    values: Float[Array, "*time state"] | np.ndarray
+    AXES: ClassVar[dict[str, int]] = {"states": 1, "values": 1}
+
+    states: Float[Array, "*time state"] | np.ndarray = leaf(low=0.0, array=True)
+    values: Float[Array, "*time state"] | np.ndarray = leaf(array=True)
 
     def __call__(self, r: Float[Array, "*cell"]) -> Float[Array, "*cell"]:
         """Return the interpolated value."""
         return jnp.interp(r, _like(self.states, r), _like(self.values, r))
 
-    def validate(self) -> None:
-        """Check that states increase and values are finite.
+    @property
+    def end(self) -> Any:
+        """The last measured state."""
+        return self.states if isinstance(self.states, jax.core.Tracer) else np.max(self.states)
+
+    def check(self) -> None:
+        """Check that states increase and that there is a value for each.
 
         Raises:
-            ValueError: If they do not, or one is not.
+            ValueError: If they do not, or there is not.
         """
-        check_number("Tabulated", "states", self.states, low=0.0)
         check_increasing("Tabulated", "states", self.states)
-        check_number("Tabulated", "values", self.values)
+        if np.shape(self.states) != np.shape(self.values):
+            raise ValueError(
+                f"Field `values` of Tabulated must have the shape of `states`, {np.shape(self.states)}, but has shape "
+                f"{np.shape(self.values)}."
+            )
 
 
 def _like(value: Any, r: Array) -> Array:
@@ -280,27 +353,3 @@ def _like(value: Any, r: Array) -> Array:
 
 def _entries(coefficients: Any) -> list:
     return list(coefficients) if isinstance(coefficients, Iterable) else [coefficients]
-
-
-def _check_range(owner: str, low: float, high: float) -> None:
-    check_number(owner, "low", low)
-    check_number(owner, "high", high, finite=False)
-    check_less(owner, "low", low, "high", high, "")
-
-
-def check_increasing(owner: str, field: str, value: Array | np.ndarray) -> None:
-    """Check that the entries of a field along its last axis increase.
-
-    Args:
-        owner: Class that owns the field, for the message.
-        field: Name of the field.
-        value: Array; tracers pass unchecked.
-
-    Raises:
-        ValueError: If one is not greater than the one before.
-    """
-    if isinstance(value, jax.core.Tracer):
-        return
-    array = np.asarray(value)
-    if array.ndim == 0 or array.shape[-1] == 0 or not np.all(np.diff(array, axis=-1) > 0):
-        raise ValueError(f"Field `{field}` of {owner} must hold increasing numbers, but is {array.tolist()}.")

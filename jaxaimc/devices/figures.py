@@ -18,7 +18,7 @@ _PROBABILITIES = np.array([0.001, 0.01, 0.05, 0.159, 0.5, 0.841, 0.95, 0.99, 0.9
 def compare(
     path: str | Path, measurements: fit.Measurements, models: dict[str, Device], *, title: str = "", seed: int = 0
 ) -> None:
-    """Draw data against models: spread and mean shift over the state, spread over time, and quantiles.
+    """Draw data against models: deviation and mean shift over the state, deviation over time, and quantiles.
 
     Args:
         path: Image file to write.
@@ -41,7 +41,7 @@ def compare(
     groups = {name: fit.group(drawn) for name, drawn in samples.items()}
     figure, axes = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     shown = np.unique(np.linspace(0, len(data.times) - 1, 4).astype(int))
-    _over_state(axes[0, 0], data, groups, shown, "spread", "standard deviation [uS]")
+    _over_state(axes[0, 0], data, groups, shown, "std", "standard deviation [uS]")
     _over_state(axes[0, 1], data, groups, shown, "mean", "mean - target [uS]")
     _over_time(axes[1, 0], data, groups)
     _quantiles(axes[1, 1], measurements, samples, data, shown)
@@ -75,9 +75,9 @@ def _over_time(axis: Any, data: fit.Groups, groups: dict) -> None:
         return
     for colour, i in enumerate(np.unique(np.linspace(0, len(data.targets) - 1, 4).astype(int))):
         name = f"{data.targets[i] / uS:.0f} uS"
-        axis.plot(data.times[positive], data.spread[positive, i] / uS, ".", color=f"C{colour}", label=name)
+        axis.plot(data.times[positive], data.std[positive, i] / uS, ".", color=f"C{colour}", label=name)
         for style, model in zip(cycle(_STYLES), groups.values(), strict=False):
-            axis.plot(data.times[positive], model.spread[positive, i] / uS, style, color=f"C{colour}", lw=1)
+            axis.plot(data.times[positive], model.std[positive, i] / uS, style, color=f"C{colour}", lw=1)
     axis.set(xscale="log", xlabel="time since programming [s]", ylabel="standard deviation [uS]")
     axis.legend(fontsize=8)
 

@@ -1,4 +1,4 @@
-"""From raw measurements to a device: mean and spread per state and time, as a table or as smooth curves.
+"""From raw measurements to a device: mean and standard deviation per state and time, as a table or as smooth curves.
 
 Measurements are readings of many devices, each with the state it was meant to be in and the time since programming.
 Fits are made in double precision with NumPy, outside of any compiled function.
@@ -15,7 +15,7 @@ from jaxaimc.devices.base import Device
 from jaxaimc.devices.curves import Polynomial
 from jaxaimc.devices.laws import NormalProgramming
 from jaxaimc.devices.relaxation import LogTime, Relaxation
-from jaxaimc.devices.table import Table
+from jaxaimc.devices.table import DeviceTable
 
 
 class Measurements(NamedTuple):
@@ -39,14 +39,14 @@ class Groups(NamedTuple):
         times: Times [s], shape (time,).
         targets: States [S], shape (state,).
         mean: Mean conductance [S], shape (time, state).
-        spread: Standard deviation of the conductance [S], shape (time, state).
+        std: Standard deviation of the conductance [S], shape (time, state).
         count: Readings, shape (time, state).
     """
 
     times: Float[np.ndarray, " time"]
     targets: Float[np.ndarray, " state"]
     mean: Float[np.ndarray, "time state"]
-    spread: Float[np.ndarray, "time state"]
+    std: Float[np.ndarray, "time state"]
     count: Int[np.ndarray, "time state"]
 
 
@@ -55,7 +55,7 @@ def group(measurements: Measurements, *, smallest: int = 30, robust: bool = Fals
 
     Args:
         measurements: Readings.
-        smallest: States with fewer readings than this at some time are left out: their spread is not known. A spread
+        smallest: States with fewer readings than this at some time are left out: their deviation is not known. One
             from 30 readings is good to 13 %.
         robust: Use the median and the quantiles at one standard deviation (15.9 % and 84.1 %) instead of mean and
             standard deviation: few devices that failed altogether then do not widen the rest.
@@ -85,7 +85,7 @@ def group(measurements: Measurements, *, smallest: int = 30, robust: bool = Fals
     return Groups(times, targets[known], moments[..., 0], moments[..., 1], count[:, known])
 
 
-def table(groups: Groups, *, t_scale: float | None = None) -> Table:
+def table(groups: Groups, *, t_scale: float | None = None) -> DeviceTable:
     """Return the device table of grouped measurements.
 
     Args:
@@ -97,17 +97,17 @@ def table(groups: Groups, *, t_scale: float | None = None) -> Table:
     """
     positive = groups.times[groups.times > 0]
     scale = t_scale if t_scale is not None else float(positive[0]) if len(positive) else 1.0
-    result = Table(
-        times=groups.times, targets=groups.targets, mean=np.maximum(groups.mean, 0), spread=groups.spread, t_scale=scale
+    result = DeviceTable(
+        times=groups.times, targets=groups.targets, mean=np.maximum(groups.mean, 0), std=groups.std, t_scale=scale
     )
     result.validate()
     return result
 
 
-def polynomial_spread(groups: Groups, g_max: float, degree: int) -> NormalProgramming:
-    """Fit the spread at the first time by a polynomial in `r = g / g_max`.
+def polynomial_std(groups: Groups, g_max: float, degree: int) -> NormalProgramming:
+    """Fit the standard deviation at the first time by a polynomial in `r = g / g_max`.
 
-    Weighted least squares; a spread from `n` readings weighs `sqrt(2 n) / spread`. The fit is clamped to the measured
+    Weighted least squares; a deviation from `n` readings weighs `sqrt(2 n) / std`. The fit is clamped to the measured
     states.
 
     Args:
@@ -123,11 +123,11 @@ def polynomial_spread(groups: Groups, g_max: float, degree: int) -> NormalProgra
     """
     if len(groups.targets) <= degree:
         raise ValueError(f"Argument `degree` must be less than the {len(groups.targets)} states, but is {degree}.")
-    r, spread = groups.targets / g_max, groups.spread[0] / g_max
-    weight = np.sqrt(2 * groups.count[0]) / np.maximum(spread, 1e-3 * np.max(spread))
-    coefficients = np.polynomial.polynomial.polyfit(r, spread, degree, w=weight)
+    r, std = groups.targets / g_max, groups.std[0] / g_max
+    weight = np.sqrt(2 * groups.count[0]) / np.maximum(std, 1e-3 * np.max(std))
+    coefficients = np.polynomial.polynomial.polyfit(r, std, degree, w=weight)
     curve = Polynomial(coefficients=tuple(coefficients.tolist()), low=float(r[0]), high=float(r[-1]))
-    part = NormalProgramming(spread=curve, g_max=g_max)
+    part = NormalProgramming(std=curve, g_max=g_max)
     part.validate()
     return part
 
@@ -136,8 +136,8 @@ def log_relaxation(groups: Groups, g_max: float) -> Relaxation:
     """Fit the change since the first time by `a ln t + b`, the same for all states.
 
     The published law of CMO/HfOx devices (`jaxaimc.devices.CMOHfOx`), for technologies whose relaxation does not
-    depend on the state; compare it with the table before using it. Mean and spread of the change are averaged over
-    the states, the spread as a variance beyond that of the first time.
+    depend on the state; compare it with the table before using it. Mean and deviation of the change are averaged over
+    the states, the deviation as a variance beyond that of the first time.
 
     Args:
         groups: Result of `group`, with at least two times after the first.
@@ -153,15 +153,15 @@ def log_relaxation(groups: Groups, g_max: float) -> Relaxation:
         raise ValueError(f"Argument `groups` must have at least three times, but has {len(groups.times)}.")
     later = groups.times[1:]
     shift = np.average(groups.mean[1:] - groups.mean[0], axis=1, weights=groups.count[0])
-    grown = np.maximum(groups.spread[1:] ** 2 - groups.spread[0] ** 2, 0)
-    spread = np.sqrt(np.average(grown, axis=1, weights=groups.count[0]))
-    (b_shift, a_shift), (b_spread, a_spread) = (
-        np.polynomial.polynomial.polyfit(np.log(later), values / g_max, 1) for values in (shift, spread)
+    grown = np.maximum(groups.std[1:] ** 2 - groups.std[0] ** 2, 0)
+    std = np.sqrt(np.average(grown, axis=1, weights=groups.count[0]))
+    (b_shift, a_shift), (b_std, a_std) = (
+        np.polynomial.polynomial.polyfit(np.log(later), values / g_max, 1) for values in (shift, std)
     )
     span = {"t_first": float(later[0]), "t_last": float(later[-1])}
     law = Relaxation(
         shift=LogTime(slope=float(a_shift), offset=float(b_shift), **span),
-        spread=LogTime(slope=float(a_spread), offset=float(b_spread), **span),
+        std=LogTime(slope=float(a_std), offset=float(b_std), **span),
         g_max=g_max,
     )
     law.validate()
@@ -180,13 +180,13 @@ def sample(device: Device, measurements: Measurements, seed: int = 0) -> Measure
         Simulated readings in the same order; every time is one chip-wide draw of the model.
     """
     target = jnp.asarray(measurements.target)
-    program_key, drift_key = jax.random.split(jax.random.key(seed))
-    programmed = jax.jit(device.programming.program)(target, program_key)
+    key = jax.random.key(seed)
+    programmed = jax.jit(device.program)(target, key)
     g = np.empty(len(target))
-    drift = jax.jit(device.drift.drift)
+    at = jax.jit(device.at)
     for time in np.unique(measurements.t):
         here = measurements.t == time
-        g[here] = np.asarray(drift(programmed, target, float(time), drift_key))[here]
+        g[here] = np.asarray(at(programmed, target, float(time), key))[here]
     return Measurements(measurements.target, measurements.t, g)
 
 

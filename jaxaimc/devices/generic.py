@@ -7,8 +7,8 @@ them.
 Example:
     >>> from jaxaimc.devices import Device, NormalProgramming, NormalReadNoise
     >>> Device(
-    ...     programming=NormalProgramming(spread=proportional(0.03), g_max=100e-6),
-    ...     read_noise=NormalReadNoise(spread=independent(0.005), g_max=100e-6),
+    ...     programming=NormalProgramming(std=proportional(0.03), g_max=100e-6),
+    ...     read_noise=NormalReadNoise(std=independent(0.005), g_max=100e-6),
     ... ).validate()
 """
 
@@ -18,7 +18,7 @@ from jaxaimc.units import uS
 
 
 def independent(amplitude: float) -> Polynomial:
-    """Return a spread of `amplitude g_max` at every state.
+    """Return a standard deviation of `amplitude g_max` at every state.
 
     Args:
         amplitude: Standard deviation over `g_max` [1].
@@ -30,7 +30,7 @@ def independent(amplitude: float) -> Polynomial:
 
 
 def proportional(amplitude: float) -> Polynomial:
-    """Return a spread of `amplitude g`.
+    """Return a standard deviation of `amplitude g`.
 
     Args:
         amplitude: Standard deviation over the conductance [1].
@@ -42,11 +42,11 @@ def proportional(amplitude: float) -> Polynomial:
 
 
 def inverse_proportional(amplitude: float, smallest: float) -> Inverse:
-    """Return a spread of `amplitude g_max^2 / g`.
+    """Return a standard deviation of `amplitude g_max^2 / g`.
 
     Args:
         amplitude: Standard deviation over `g_max` at full conductance [1].
-        smallest: State [1] below which the spread stays: without it, it would be infinite at zero.
+        smallest: State [1] below which it stays: without it, it would be infinite at zero.
 
     Returns:
         Curve over `r = g / g_max`.
@@ -73,4 +73,4 @@ def uniform_read_noise(half_width: Curve, g_max: float = 25 * uS) -> NormalReadN
         >>> round(float(jnp.sqrt(noise.variance(jnp.array(5e-5), jnp.array(5e-5), 0.0))[0]) * 1e6, 3)
         1.732
     """
-    return NormalReadNoise(spread=half_width, g_max=g_max, scale=3**-0.5)
+    return NormalReadNoise(std=half_width, g_max=g_max, factor=3**-0.5)

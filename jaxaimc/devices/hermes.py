@@ -24,19 +24,19 @@ class HermesPairPCM(Device):
     """HERMES phase-change memory, two devices in parallel per polarity: g_max 20.7 uS, drift from 300 s.
 
     Attributes:
-        programming: Cubic spread over the state.
+        programming: Standard deviation cubic in the state.
         drift: Power law with a normal exponent.
         read_noise: 1/f noise since programming, reads of 512 ns.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
-        spread=Polynomial(coefficients=(0.16603222, 4.71806468, -8.48101252, 4.68961419)),
+        std=Polynomial(coefficients=(0.16603222, 4.71806468, -8.48101252, 4.68961419)),
         g_max=20.7 * uS,
         full_scale=20.7,
     )
     drift: DriftLaw = PowerLawDrift(
         mean=_MEAN_EXPONENT,
-        spread=Branches(
+        std=Branches(
             split=0.3055,
             below=ClippedLogarithm(slope=-0.0117, offset=-0.0057, low=0.0091, high=0.04),
             above=Polynomial(coefficients=(0.0073, 0.0093, -0.0118)),
@@ -60,19 +60,19 @@ class HermesSinglePCM(Device):
     """HERMES phase-change memory, one device per polarity: g_max 10.35 uS, drift from 200 s.
 
     Attributes:
-        programming: Cubic spread over the state.
+        programming: Standard deviation cubic in the state.
         drift: Power law with a normal exponent.
         read_noise: 1/f noise since programming, reads of 512 ns.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
-        spread=Polynomial(coefficients=(0.15781817, 2.32443916, -2.16310839, 0.68841818)),
+        std=Polynomial(coefficients=(0.15781817, 2.32443916, -2.16310839, 0.68841818)),
         g_max=10.35 * uS,
         full_scale=10.35,
     )
     drift: DriftLaw = PowerLawDrift(
         mean=_MEAN_EXPONENT,
-        spread=Branches(
+        std=Branches(
             split=0.3039,
             below=ClippedLogarithm(slope=-0.0120, offset=-0.0023, low=0.0124, high=0.04),
             above=Polynomial(coefficients=(0.0104, 0.0116, -0.0165)),

@@ -1,4 +1,4 @@
-"""Resistive memories: published spreads of three technologies, and the current-voltage curve of one.
+"""Resistive memories: published deviations of three technologies, and the current-voltage curve of one.
 
 Sources: Wan et al. 2022 (Nature 608, 504); Milo et al. 2021 (IRPS); Falcone et al. 2023 and 2025 (CMO/HfOx devices).
 Where a publication gives no read noise there is none here either.
@@ -12,11 +12,11 @@ from jaxaimc._core.component import component
 from jaxaimc.devices.base import Device, DriftLaw, NoDrift, NoReadNoise, ProgrammingNoise, ReadNoise
 from jaxaimc.devices.curves import CommonLogarithm, Polynomial
 from jaxaimc.devices.laws import FlickerNoise, NormalProgramming
-from jaxaimc.devices.relaxation import LogTime, Relaxation, SpreadSinceFirst, Timeline
+from jaxaimc.devices.relaxation import LogTime, Relaxation, StdSinceFirst, Timeline
 from jaxaimc.units import day, s, uS, us
 
-# Spread [uS] about the target over r = g / 40 uS, fourth order, after one second, one day and two days.
-_WAN_SPREAD = np.array(
+# Standard deviation [uS] about the target over r = g / 40 uS, fourth order, after one second, one day and two days.
+_WAN_STD = np.array(
     [
         [0.348, 16.030, -43.853, 45.393, -16.815],
         [0.701, 22.086, -50.773, 47.095, -16.458],
@@ -27,25 +27,25 @@ _WAN_SPREAD = np.array(
 
 @component
 class WanRRAM(Device):
-    """RRAM of the NeuRRAM chip (Wan et al. 2022), fitted to 40 uS: the spread one second, one day and two days on.
+    """RRAM of the NeuRRAM chip (Wan et al. 2022), fitted to 40 uS: the deviation one second, one day and two days on.
 
-    Programming holds the spread after one second; what it grows by later is drawn independently, so that the spread
-    at each published time is the published one. Between those times it is interpolated, after two days it stays.
-    A conductance is cut at zero at either step, which moves mean and spread of states within about two spreads of
-    zero. No read noise was published.
+    Programming holds the standard deviation after one second; what it grows by later is drawn independently, so that
+    it is the published one at each published time. Between those times it is interpolated, after two days it stays.
+    A conductance is cut at zero at either step, which moves the moments of states within about two deviations of zero.
+    No read noise was published.
 
     Attributes:
-        programming: Spread after one second.
-        drift: Growth of the spread.
+        programming: Standard deviation after one second.
+        drift: Growth of the standard deviation.
         read_noise: None.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
-        spread=Polynomial(coefficients=tuple(_WAN_SPREAD[0].tolist())), g_max=40 * uS, full_scale=40.0
+        std=Polynomial(coefficients=tuple(_WAN_STD[0].tolist())), g_max=40 * uS, full_scale=40.0
     )
     drift: DriftLaw = Relaxation(
-        spread=SpreadSinceFirst(
-            total=Timeline(times=np.array([1 * s, 1 * day, 2 * day]), curve=Polynomial(coefficients=_WAN_SPREAD))
+        std=StdSinceFirst(
+            total=Timeline(times=np.array([1 * s, 1 * day, 2 * day]), curve=Polynomial(coefficients=_WAN_STD))
         ),
         g_max=40 * uS,
         full_scale=40.0,
@@ -57,17 +57,17 @@ class WanRRAM(Device):
 class MiloRRAM(Device):
     """Multilevel RRAM (Milo et al. 2021), 50 to 225 uS: `sigma = max(4.782321 - 0.009107 g, 0)` in uS.
 
-    Outside 50 to 225 uS the spread is that at the end of the range. No drift and no read noise were published; its
+    Outside 50 to 225 uS sigma is that at the end of the range. No drift and no read noise were published; its
     non-linear current is `milo_current_coefficients`.
 
     Attributes:
-        programming: Linear spread.
+        programming: Standard deviation linear in the state.
         drift: None.
         read_noise: None.
     """
 
     programming: ProgrammingNoise = NormalProgramming(
-        spread=Polynomial(coefficients=(4.782321, -0.009107 * 225), low=50 / 225), g_max=225 * uS, full_scale=225.0
+        std=Polynomial(coefficients=(4.782321, -0.009107 * 225), low=50 / 225), g_max=225 * uS, full_scale=225.0
     )
     drift: DriftLaw = NoDrift()
     read_noise: ReadNoise = NoReadNoise()
@@ -100,12 +100,12 @@ def milo_current_coefficients(g: Float[Array, "*cell"]) -> tuple[Float[Array, "*
 # Falcone et al.: the change of conductance is independent of the state [uS over ln(t / 1 s)].
 _FALCONE_RELAXATION = Relaxation(
     shift=LogTime(slope=-0.08900206),
-    spread=LogTime(slope=0.04201137, offset=0.41183342),
+    std=LogTime(slope=0.04201137, offset=0.41183342),
     g_max=88.2 * uS,
     full_scale=88.2,
 )
 _FALCONE_READ = FlickerNoise(
-    amplitude=CommonLogarithm(factor=0.0277316483, scale=88.2, low=9 / 88.2),
+    amplitude=CommonLogarithm(factor=0.0277316483, full_scale=88.2, low=9 / 88.2),
     t_read=1 * us,
     g_max=88.2 * uS,
     full_scale=88.2,
@@ -114,22 +114,22 @@ _FALCONE_READ = FlickerNoise(
 
 
 def _falcone_programming(offset: float, slope: float) -> NormalProgramming:
-    """Return a spread that is linear in the target between 9 and 88.2 uS."""
-    spread = Polynomial(coefficients=(offset, slope * 88.2), low=9 / 88.2)
-    return NormalProgramming(spread=spread, g_max=88.2 * uS, full_scale=88.2)
+    """Return a standard deviation that is linear in the target between 9 and 88.2 uS."""
+    std = Polynomial(coefficients=(offset, slope * 88.2), low=9 / 88.2)
+    return NormalProgramming(std=std, g_max=88.2 * uS, full_scale=88.2)
 
 
 @component
 class CMOHfOx(Device):
     """Conductive-metal-oxide/HfOx RRAM (Falcone et al.), 9 to 88.2 uS, programmed to within 2 % of the target.
 
-    Programming `sigma = 0.0112185391 + 0.01129027418 g` in uS; relaxation by `-0.08900206 ln t` with spread
+    Programming `sigma = 0.0112185391 + 0.01129027418 g` in uS; relaxation by `-0.08900206 ln t` with deviation
     `0.04201137 ln t + 0.41183342` in uS from one second on (before, it grows linearly from zero); read noise
-    `0.0277316483 log10(g) sqrt(ln((t + 1 us) / 2 us))` in uS. States outside 9 to 88.2 uS have the spread of the end
-    of the range.
+    `0.0277316483 log10(g) sqrt(ln((t + 1 us) / 2 us))` in uS. States outside 9 to 88.2 uS have the deviation of the
+    end of the range.
 
     Attributes:
-        programming: Linear spread; `CMOHfOxFine` has that of a tolerance of 0.2 %.
+        programming: Standard deviation linear in the state; `CMOHfOxFine` has that of a tolerance of 0.2 %.
         drift: Logarithmic relaxation, the same for all states.
         read_noise: 1/f noise since programming.
     """
@@ -144,7 +144,7 @@ class CMOHfOxFine(Device):
     """`CMOHfOx` programmed to within 0.2 % of the target: `sigma = 0.00081107 + 0.00106879 g` in uS.
 
     Attributes:
-        programming: Linear spread.
+        programming: Standard deviation linear in the state.
         drift: Logarithmic relaxation, the same for all states.
         read_noise: 1/f noise since programming.
     """

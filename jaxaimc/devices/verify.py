@@ -6,15 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.base import ProgrammingNoise
 from jaxaimc.units import uS
 
 
-class Outcome(NamedTuple):
-    """What program-and-verify came to.
+class Verification(NamedTuple):
+    """What program-and-verify came to, device by device.
 
     Attributes:
         g: Conductance of every device [S].
@@ -28,11 +27,11 @@ class Outcome(NamedTuple):
 
 
 @component
-class ProgramAndVerify:
+class ProgramAndVerify(ProgrammingNoise):
     """Program, read, correct: each device is pulsed until a read is within tolerance, or the cap is reached.
 
     After the first pulse a device whose read differs from the target by more than `tolerance + relative_tolerance
-    target` gets a correction of `gain` times the difference, scattered by `pulse_spread` times its own size. Devices
+    target` gets a correction of `gain` times the difference, scattered by `pulse_std` times its own size. Devices
     are independent and stop one by one. All five numbers describe the programming circuit, so none has a published
     default for the technology beneath it; the yield and the pulses come from `outcome`.
 
@@ -44,7 +43,7 @@ class ProgramAndVerify:
         tolerance: Accepted deviation of a read [S].
         relative_tolerance: Accepted deviation as a fraction of the target, added to `tolerance` [1].
         gain: Part of a deviation that a pulse corrects on average [1].
-        pulse_spread: Standard deviation of a correction over its size [1].
+        pulse_std: Standard deviation of a correction over its size [1].
         verify_noise: Standard deviation of a verifying read [S].
         max_pulses: Cap on the pulses of a device.
 
@@ -58,17 +57,19 @@ class ProgramAndVerify:
     """
 
     first: ProgrammingNoise
-    tolerance: float = 0.5 * uS
-    relative_tolerance: float = 0.0
-    gain: float = 1.0
-    pulse_spread: float = 0.3
-    verify_noise: float = 0.0
-    max_pulses: int = static(default=20)
+    tolerance: float = leaf(0.5 * uS, "S", low=0.0)
+    relative_tolerance: float = leaf(0.0, low=0.0)
+    gain: float = leaf(1.0, above=0.0, high=2.0)
+    pulse_std: float = leaf(0.3, low=0.0)
+    verify_noise: float = leaf(0.0, "S", low=0.0)
+    max_pulses: int = static(default=20, low=1, high=10_000)
 
-    def __post_init__(self) -> None:
-        check_integer("ProgramAndVerify", "max_pulses", self.max_pulses, low=1, high=10_000)
+    @property
+    def window(self) -> float | None:
+        """That of the first pulse."""
+        return self.first.window
 
-    def outcome(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Outcome:
+    def outcome(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Verification:
         """Program devices and report how it went.
 
         Args:
@@ -91,7 +92,7 @@ class ProgramAndVerify:
         def pulse(state: tuple) -> tuple:
             g, off, pulses, count = state
             scatter_key, verify_key = jax.random.split(jax.random.fold_in(loop_key, count))
-            scatter = 1 + self.pulse_spread * standard_normal(scatter_key, g.shape, g.dtype)
+            scatter = 1 + self.pulse_std * standard_normal(scatter_key, g.shape, g.dtype)
             active = jnp.abs(off) > allowed
             g = jnp.where(active, jnp.maximum(g - self.gain * off * scatter, 0.0), g)
             off = jnp.where(active, read(g, verify_key), off)
@@ -100,23 +101,10 @@ class ProgramAndVerify:
         g = self.first.program(target, first_key)
         start = (g, read(g, read_key), jnp.ones(g.shape, jnp.int32), jnp.asarray(1, jnp.int32))
         g, off, pulses, _ = jax.lax.while_loop(unfinished, pulse, start)
-        return Outcome(g=g, pulses=pulses, accepted=jnp.abs(off) <= allowed)
+        return Verification(g=g, pulses=pulses, accepted=jnp.abs(off) <= allowed)
 
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
         """Return programmed conductances [S]; devices that failed stay where the last pulse left them."""
         # The loop has no reverse derivative: it sees constants only.
         fixed = jax.lax.stop_gradient((self, target))
         return target + jax.lax.stop_gradient(fixed[0].outcome(fixed[1], key).g - target)
-
-    def validate(self) -> None:
-        """Check the fields.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        check_number("ProgramAndVerify", "tolerance", self.tolerance, "S", low=0.0)
-        check_number("ProgramAndVerify", "relative_tolerance", self.relative_tolerance, low=0.0)
-        check_number("ProgramAndVerify", "gain", self.gain, low=0.0, open_low=True, high=2.0)
-        check_number("ProgramAndVerify", "pulse_spread", self.pulse_spread, low=0.0)
-        check_number("ProgramAndVerify", "verify_noise", self.verify_noise, "S", low=0.0)
-        self.first.validate()

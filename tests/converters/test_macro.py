@@ -124,7 +124,7 @@ def test_votes_on_the_top_diagonals_lower_the_error(x64, vote):
 def test_mismatch_of_cells_and_of_converters_is_static(x64):
     """Capacitors are a device's spread, converters an offset: errors repeat in every read and differ between chips."""
     config = asim(weight_bits=4, input_bits=4, adc_bits=8, rows=63, cols=3, signs=TwosComplement())
-    cells = replace(config, device=Device(programming=NormalProgramming(spread=proportional(0.05), g_max=1e-6)))
+    cells = replace(config, device=Device(programming=NormalProgramming(std=proportional(0.05), g_max=1e-6)))
     offsets = replace(config, adc=Mismatch(adc=config.adc, offset=0.5))
     x = np.array(jax.random.randint(KEY, (5, 63), -7, 8)).astype(float)
     w = np.array(jax.random.randint(jax.random.key(1), (3, 63), -7, 8)).astype(float)

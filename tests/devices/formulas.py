@@ -101,6 +101,21 @@ def sonos_sigma(current, days):
     return SONOS_A[days] * (1 - np.exp(-current / SONOS_B[days]))
 
 
+# fmt: off
+SONOS_SHIFT = {
+    0: (0.0,),
+    1: (.172684, .0572552, -6.85715e-4, 3.50271e-6, -9.37682e-9, 1.40575e-11, -1.19803e-14, 5.41293e-18, -8.85448e-22,
+        -1.66869e-25, 5.9518e-29),
+    5: (.319927, .106596, -1.04054e-3, 4.5029e-6, -1.10352e-8, 1.56477e-11, -1.27592e-14, 5.45513e-18, -7.26841e-22,
+        -2.43893e-25, 7.14608e-29),
+}
+# fmt: on
+
+
+def sonos_shift(current, days):
+    return sum(c * current**n for n, c in enumerate(SONOS_SHIFT[days]))
+
+
 def sonos_read(current):
     return 12.58037 * (1 - np.exp(-current / 215.36557))
 

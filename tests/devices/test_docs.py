@@ -16,4 +16,4 @@ def test_example_runs(number):
 
 def test_bring_your_own_device_is_short():
     example = next(code for code in EXAMPLES if "SettlingDrift" in code)
-    assert len(example.strip().splitlines()) < 40
+    assert len(example.strip().splitlines()) < 30

@@ -14,9 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from experiments import fit_measured_devices as study
 
 TRUTH = Device(
-    programming=NormalProgramming(spread=Polynomial(coefficients=(0.01, 0.05, -0.03)), g_max=100e-6),
+    programming=NormalProgramming(std=Polynomial(coefficients=(0.01, 0.05, -0.03)), g_max=100e-6),
     drift=Relaxation(
-        shift=LogTime(slope=-0.002), spread=LogTime(slope=0.001, offset=0.004), g_max=100e-6, full_scale=1.0
+        shift=LogTime(slope=-0.002), std=LogTime(slope=0.001, offset=0.004), g_max=100e-6, full_scale=1.0
     ),
 )
 
@@ -35,7 +35,7 @@ DATA = simulated()
 
 
 def test_polynomial_comes_back():
-    part = fit.polynomial_spread(fit.group(DATA), 100e-6, 2)
+    part = fit.polynomial_std(fit.group(DATA), 100e-6, 2)
     target = jnp.linspace(20e-6, 100e-6, 9)
     np.testing.assert_allclose(part.sigma(target), TRUTH.programming.sigma(target), rtol=0.03)
     np.testing.assert_allclose(part.sigma(jnp.array([0.0])), part.sigma(jnp.array([20e-6])))
@@ -55,7 +55,7 @@ def test_table_comes_back(robust):
     table = fit.table(groups)
     check_device(table.device(), 100e-6)
     again = fit.group(fit.sample(table.device(), DATA, seed=5), robust=robust)
-    np.testing.assert_allclose(again.spread, groups.spread, rtol=0.08)
+    np.testing.assert_allclose(again.std, groups.std, rtol=0.08)
     np.testing.assert_allclose(again.mean, groups.mean, atol=0.3e-6)
     assert table.t_scale == 1.0
 
@@ -63,8 +63,8 @@ def test_table_comes_back(robust):
 def test_robust_statistics_ignore_failed_devices():
     g = np.concatenate([np.random.default_rng(0).normal(50e-6, 1e-6, 5000), np.zeros(50)])
     data = fit.Measurements(np.full(5050, 50e-6), np.zeros(5050), g)
-    assert fit.group(data).spread[0, 0] > 4e-6
-    assert fit.group(data, robust=True).spread[0, 0] == pytest.approx(1e-6, rel=0.05)
+    assert fit.group(data).std[0, 0] > 4e-6
+    assert fit.group(data, robust=True).std[0, 0] == pytest.approx(1e-6, rel=0.05)
 
 
 def test_states_with_few_readings_are_left_out():
@@ -81,7 +81,7 @@ def test_bad_measurements_are_refused():
     with pytest.raises(ValueError, match="30 readings"):
         fit.group(fit.Measurements(ones[:5], ones[:5], ones[:5]))
     with pytest.raises(ValueError, match="`degree`"):
-        fit.polynomial_spread(fit.group(fit.Measurements(ones, ones, ones)), 1.0, 3)
+        fit.polynomial_std(fit.group(fit.Measurements(ones, ones, ones)), 1.0, 3)
     with pytest.raises(ValueError, match="three times"):
         fit.log_relaxation(fit.group(fit.Measurements(ones, ones, ones)), 1.0)
 
@@ -107,22 +107,22 @@ def test_measured_rram_is_reproduced_by_its_table(measured):
     groups = fit.group(data)
     assert len(groups.targets) == 32
     np.testing.assert_array_equal(groups.times, [0, 0.01, 0.1, 1, 100, 1000, 10000])
-    assert np.median(groups.spread[0]) * 1e6 == pytest.approx(1.0, abs=0.1)
+    assert np.median(groups.std[0]) * 1e6 == pytest.approx(1.0, abs=0.1)
     change = [
-        np.sqrt(np.average(groups.spread[k] ** 2 - groups.spread[0] ** 2, weights=groups.count[k])) for k in (3, 6)
+        np.sqrt(np.average(groups.std[k] ** 2 - groups.std[0] ** 2, weights=groups.count[k])) for k in (3, 6)
     ]
     np.testing.assert_allclose(np.array(change) * 1e6, [4.5, 7.0], atol=0.8)
     device = fit.table(groups).device()
     check_device(device, 128e-6)
     again = fit.group(fit.sample(device, data))
-    assert np.median(np.abs(again.spread / groups.spread - 1)) < 0.04
+    assert np.median(np.abs(again.std / groups.std - 1)) < 0.04
     assert np.max(np.abs(again.mean - groups.mean)) < 1.5e-6
 
 
 def test_measured_pcm_is_fitted_by_a_polynomial(measured):
     data = study.pcm_partial_reset(measured)
     groups = fit.group(data)
-    part = fit.polynomial_spread(groups, 12e-6, 4)
+    part = fit.polynomial_std(groups, 12e-6, 4)
     found = np.asarray(part.sigma(jnp.asarray(groups.targets)))
-    assert np.median(np.abs(found / groups.spread[0] - 1)) < 0.25
+    assert np.median(np.abs(found / groups.std[0] - 1)) < 0.25
     assert np.all(found > 0)

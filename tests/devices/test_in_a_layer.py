@@ -40,7 +40,7 @@ def brute_force(config, dot, x):
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(9), SAMPLES))
 
 
-@pytest.mark.parametrize("noise", [PCMFlickerNoise(scale=3.0), PCMPulseNoise(scale=3.0)], ids=["flicker", "pulse"])
+@pytest.mark.parametrize("noise", [PCMFlickerNoise(factor=3.0), PCMPulseNoise(factor=3.0)], ids=["flicker", "pulse"])
 def test_read_noise_of_a_linear_layer_equals_sampled_matrices(noise):
     """A chip with programming noise, a day old, on three tile rows: 3000 reads of one input, every output column."""
     config = replace(tile_circuit(), device=PCM(read_noise=noise), wires=NoWires(), adc=IdealADC(), rows=64, cols=8)

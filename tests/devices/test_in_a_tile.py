@@ -64,7 +64,7 @@ def test_filling_cells_stay_open_when_devices_relax(x64):
     np.testing.assert_array_equal(np.asarray(drifted.g)[open_cells], 0.0)
 
 
-@pytest.mark.parametrize("noise", [PCMFlickerNoise(scale=3.0), PCMPulseNoise(scale=5.0)])
+@pytest.mark.parametrize("noise", [PCMFlickerNoise(factor=3.0), PCMPulseNoise(factor=5.0)])
 def test_read_noise_equals_brute_force_without_wires(noise):
     """Outputs of reads with a fresh sample of every device and read, against noise drawn at the output."""
     samples = 4000
@@ -110,7 +110,7 @@ def test_uniform_read_noise_equals_brute_force():
 def test_read_noise_beside_wires_is_close_to_brute_force():
     """Noise also changes the load on the wires; leaving that out overstates the spread by about the IR drop."""
     samples, rows = 3000, 128
-    noise = PCMFlickerNoise(scale=2.0)
+    noise = PCMFlickerNoise(factor=2.0)
     config = AnalogConfig(device=Device(read_noise=noise), wires=Ladder(r=2.0), adc=IdealADC(), rows=rows, cols=2)
     w = jnp.abs(jax.random.normal(CHIP, (rows, 2)))
     programmed = tile.drift(config, tile.program(config, w, CHIP), DAY)
@@ -143,7 +143,7 @@ def outputs(config, prepared, x):
 @pytest.mark.parametrize("compensation", [GlobalCompensation(), ColumnCompensation()])
 def test_compensation_undoes_a_common_loss(x64, compensation):
     """With equal exponents everywhere the loss is one factor and comes out to the last digit."""
-    device = Device(drift=replace(PCMDrift(), spread=replace(PCMDrift().spread, low=0.0, high=1e-12), g_max=1.0))
+    device = Device(drift=replace(PCMDrift(), std=replace(PCMDrift().std, low=0.0, high=1e-12), g_max=1.0))
     config = AnalogConfig(device=device, wires=NoWires(), adc=IdealADC(), rows=16, cols=8)
     w, x = jax.random.normal(CHIP, (40, 20)), jax.random.normal(READ, (5, 40))
     programmed = tile.program(config, w, CHIP)

@@ -22,7 +22,6 @@ from jaxaimc.devices import (
     WanRRAM,
     milo_current_coefficients,
 )
-from jaxaimc.devices import sonos as sonos_tables
 
 DAY = 86400.0
 STATES = (0.0, 0.1, 0.3, 0.6, 1.0)
@@ -42,9 +41,9 @@ def wan(g, t):
 
 
 def sonos(g, t):
-    """In uS, 1600 nA for 16 uS; the change of the mean is the published polynomial, up to 1400 nA."""
+    """In uS, 1600 nA for 16 uS; the change of the mean is the published polynomial."""
     current, days = 100 * g, int(t / DAY)
-    shift = np.polyval(sonos_tables._SHIFT[days][::-1], min(current, 1400.0))
+    shift = f.sonos_shift(current, days)
     first, now = (f.sonos_sigma(current, k) for k in (0, days))
     return tuple(m / 100 for m in f.relaxation_moments(current, first, shift, np.sqrt(now**2 - first**2)))
 
@@ -71,9 +70,8 @@ CASES = {
 @jax.jit
 def summaries(device, target, t, key):
     """Return mean, deviation and fourth central moment [powers of uS] of a million devices."""
-    program_key, drift_key = jax.random.split(key)
     target = jnp.full(1_000_000, target)
-    g = device.drift.drift(device.programming.program(target, program_key), target, t, drift_key) * 1e6
+    g = device.at(device.program(target, key), target, t, key) * 1e6
     mean = jnp.mean(g)
     return mean, jnp.std(g), jnp.mean((g - mean) ** 4)
 

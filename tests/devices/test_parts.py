@@ -1,4 +1,4 @@
-"""Tables, stuck devices, program-and-verify and uniform programming: what they promise beyond conformance."""
+"""Tables, program-and-verify and uniform programming: what they promise beyond conformance."""
 
 import jax
 import jax.numpy as jnp
@@ -12,15 +12,14 @@ from jaxaimc.devices import (
     PCM,
     SONOS,
     CMOHfOx,
+    DeviceTable,
     FlickerNoise,
     HermesPairPCM,
-    IdealDevice,
     NormalProgramming,
     PCMFlickerNoise,
     PCMProgrammingNoise,
     Polynomial,
     ProgramAndVerify,
-    Table,
     UniformProgramming,
     WanRRAM,
     independent,
@@ -33,11 +32,11 @@ from jaxaimc.devices import (
 
 KEY = jax.random.key(0)
 MANY = jnp.full(200_000, 10e-6)
-TABLE = Table(
+TABLE = DeviceTable(
     times=np.array([0.0, 1.0, 1e4]),
     targets=np.array([0.0, 10e-6, 30e-6]),
     mean=np.array([[0.0, 10.0, 30.0], [0.0, 9.0, 29.0], [0.0, 8.0, 26.0]]) * 1e-6,
-    spread=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
+    std=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
 )
 
 
@@ -57,7 +56,7 @@ def test_table_is_linear_between_states_and_logarithmic_between_times():
 
 
 def test_table_of_one_time_only_programs():
-    table = Table(times=np.zeros(1), targets=TABLE.targets, mean=TABLE.mean[:1], spread=TABLE.spread[:1])
+    table = DeviceTable(times=np.zeros(1), targets=TABLE.targets, mean=TABLE.mean[:1], std=TABLE.std[:1])
     g = table.program(MANY, KEY)
     np.testing.assert_array_equal(table.drift(g, MANY, 1e6, KEY), g)
 
@@ -65,20 +64,29 @@ def test_table_of_one_time_only_programs():
 def test_table_survives_csv(tmp_path):
     write_csv(TABLE, tmp_path / "table.csv")
     again = read_csv(tmp_path / "table.csv")
-    for name in ("times", "targets", "mean", "spread"):
+    for name in ("times", "targets", "mean", "std"):
         np.testing.assert_array_equal(getattr(again, name), getattr(TABLE, name))
+
+
+def test_table_of_before_is_read(tmp_path):
+    """Files that call the column `spread_S` still load."""
+    write_csv(TABLE, tmp_path / "table.csv")
+    text = (tmp_path / "table.csv").read_text()
+    (tmp_path / "old.csv").write_text(text.replace("std_S", "spread_S"))
+    np.testing.assert_array_equal(read_csv(tmp_path / "old.csv").std, TABLE.std)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("t_s,target_S,mean_S\n0,1,1\n", "columns"),
-        ("t_s,target_S,mean_S,spread_S,extra\n0,1,1,1,1\n", "columns"),
-        ("t_s,target_S,mean_S,spread_S\n0,0,0,0\n0,1e-6,x,0\n", "line 3"),
-        ("t_s,target_S,mean_S,spread_S\n0,0,0,0\n0,1e-6,1e-6,0\n1,0,0,0\n", "one line for each"),
-        ("t_s,target_S,mean_S,spread_S\n0,0,0,0\n0,0,1,0\n", "one line for each"),
-        ("t_s,target_S,mean_S,spread_S\n", "one line for each"),
-        ("t_s,target_S,mean_S,spread_S\n0,0,0,-1e-6\n", "`spread` of Table"),
+        ("t_s,target_S,mean_S,std_S,spread_S\n0,1,1,1,1\n", "columns"),
+        ("t_s,target_S,mean_S,std_S,extra\n0,1,1,1,1\n", "columns"),
+        ("t_s,target_S,mean_S,std_S\n0,0,0,0\n0,1e-6,x,0\n", "line 3"),
+        ("t_s,target_S,mean_S,std_S\n0,0,0,0\n0,1e-6,1e-6,0\n1,0,0,0\n", "one line for each"),
+        ("t_s,target_S,mean_S,std_S\n0,0,0,0\n0,0,1,0\n", "one line for each"),
+        ("t_s,target_S,mean_S,std_S\n", "one line for each"),
+        ("t_s,target_S,mean_S,std_S\n0,0,0,-1e-6\n", "`std` of DeviceTable"),
         ("", "columns"),
     ],
 )
@@ -90,40 +98,13 @@ def test_bad_csv_is_refused(tmp_path, text, message):
 
 
 def test_bad_table_is_refused():
-    with pytest.raises(ValueError, match=r"`mean` of Table must have shape \(time=3, state=2\)"):
-        Table(times=TABLE.times, targets=TABLE.targets[:2], mean=TABLE.mean, spread=TABLE.spread).validate()
-    with pytest.raises(ValueError, match="`times` of Table must hold increasing"):
-        Table(times=TABLE.times[::-1], targets=TABLE.targets, mean=TABLE.mean, spread=TABLE.spread).validate()
+    with pytest.raises(ValueError, match=r"`mean` of DeviceTable must have shape \(time=3, state=2\)"):
+        DeviceTable(times=TABLE.times, targets=TABLE.targets[:2], mean=TABLE.mean, std=TABLE.std).validate()
+    with pytest.raises(ValueError, match="`times` of DeviceTable must hold increasing"):
+        DeviceTable(times=TABLE.times[::-1], targets=TABLE.targets, mean=TABLE.mean, std=TABLE.std).validate()
 
 
-def test_stuck_devices_are_as_many_as_said_and_stay_for_ever():
-    """Relaxation would move a device at zero; a stuck one stays, a healthy one that was cut at zero does not."""
-    device = with_stuck(WanRRAM(), on=0.1, off=0.2, g_on=40e-6)
-    target = jnp.full(100_000, 0.2e-6)
-    programmed = device.programming.program(target, KEY)
-    later = device.drift.drift(programmed, target, 2e5, jax.random.key(1))
-    stuck = device.drift.stuck(programmed)
-    assert float(jnp.mean(programmed == 40e-6)) == pytest.approx(0.1, abs=0.004)
-    assert float(jnp.mean(programmed == 0.0)) == pytest.approx(0.2, abs=0.005)
-    np.testing.assert_array_equal(later[stuck], programmed[stuck])
-    cut = (programmed < 1e-20) & ~stuck
-    assert float(jnp.mean(cut)) > 0.1
-    assert float(jnp.mean(later[cut] > 0)) > 0.4
-
-
-def test_healthy_devices_keep_their_distribution_beside_stuck_ones():
-    device = with_stuck(PCM(), off=0.5)
-    g = device.programming.program(MANY, KEY)
-    healthy = g[~device.drift.stuck(g)] * 1e6
-    assert float(healthy.std()) == pytest.approx(0.26348 + 1.9650 * 0.4 - 1.1731 * 0.16, rel=0.01)
-
-
-def test_bad_stuck_fractions_are_refused():
-    with pytest.raises(ValueError, match=r"`on \+ off`"):
-        with_stuck(PCM(), on=0.7, off=0.7)
-
-
-LOOP = ProgramAndVerify(first=PCMProgrammingNoise(), tolerance=0.2e-6, pulse_spread=0.5)
+LOOP = ProgramAndVerify(first=PCMProgrammingNoise(), tolerance=0.2e-6, pulse_std=0.5)
 
 
 def test_verified_devices_are_within_tolerance():
@@ -149,7 +130,7 @@ def test_pulses_follow_the_chance_of_each_attempt(x64):
 
 def test_yield_falls_with_the_cap_and_with_verify_noise():
     def share(**fields):
-        fields = {"tolerance": 0.1e-6, "pulse_spread": 0.8, **fields}
+        fields = {"tolerance": 0.1e-6, "pulse_std": 0.8, **fields}
         return float(ProgramAndVerify(first=PCMProgrammingNoise(), **fields).outcome(MANY, KEY).accepted.mean())
 
     one, three, many = (share(max_pulses=n) for n in (1, 3, 50))
@@ -172,7 +153,7 @@ def test_bad_loops_are_refused():
 
 
 def test_uniform_programming_has_the_spread_and_the_shape():
-    part = UniformProgramming(spread=independent(0.04), g_max=25e-6)
+    part = UniformProgramming(std=independent(0.04), g_max=25e-6)
     deviation = (part.program(MANY, KEY) - MANY) * 1e6
     assert float(deviation.std()) == pytest.approx(1.0, rel=0.01)
     assert float(jnp.max(jnp.abs(deviation))) == pytest.approx(3**0.5, rel=1e-3)
@@ -190,7 +171,7 @@ def test_devices_survive_a_config_file(device):
     again = config_files.loads(config_files.dumps(AnalogConfig(device=device))).device
     target = jnp.linspace(0, 10e-6, 100)
     for t in (0.0, 1e5):
-        one, other = (d.drift.drift(d.programming.program(target, KEY), target, t, KEY) for d in (device, again))
+        one, other = (d.at(d.program(target, KEY), target, t, KEY) for d in (device, again))
         np.testing.assert_array_equal(one, other)
 
 
@@ -202,12 +183,12 @@ def test_tuple_fields_come_back_from_a_config_file_as_tuples():
 @given(
     coefficients=st.lists(st.floats(-3, 3), min_size=1, max_size=5),
     g_max=st.floats(1e-6, 1e-3),
-    scale=st.floats(0, 5),
+    factor=st.floats(0, 5),
     r=st.floats(0, 3),
     seed=st.integers(0, 1000),
 )
-def test_no_polynomial_makes_a_negative_conductance(coefficients, g_max, scale, r, seed):
-    part = NormalProgramming(spread=Polynomial(coefficients=tuple(coefficients)), g_max=g_max, scale=scale)
+def test_no_polynomial_makes_a_negative_conductance(coefficients, g_max, factor, r, seed):
+    part = NormalProgramming(std=Polynomial(coefficients=tuple(coefficients)), g_max=g_max, factor=factor)
     part.validate()
     target = jnp.full(100, r * g_max)
     assert bool(jnp.all(part.sigma(target) >= 0))
@@ -227,11 +208,6 @@ def test_power_laws_fall_and_relaxations_spread_with_time(times):
     for device in (CMOHfOx(), SONOS()):
         spreads = [device.drift.moments(target, t)[1] for t in (early, late)]
         assert bool(jnp.all(spreads[1] >= spreads[0] * (1 - 1e-5)))
-
-
-def test_bad_ideal_device_cannot_be_stuck_below_zero():
-    with pytest.raises(ValueError, match="`g_off`"):
-        with_stuck(IdealDevice(), off=0.1, g_off=-1e-6)
 
 
 def test_bad_full_scale_of_a_proportional_amplitude():

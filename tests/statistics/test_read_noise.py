@@ -89,7 +89,7 @@ def assert_same_moments(a, b, truth_mean, truth_variance):
 @pytest.mark.parametrize("drive", [PWM(), SplitPWM()])
 def test_pulse_noise_is_that_of_sampled_matrices(drive):
     """Mean, variance and correlation between outputs, vectors and planes."""
-    config = config_with(PCMPulseNoise(scale=2.0), drive)
+    config = config_with(PCMPulseNoise(factor=2.0), drive)
     programmed = tile.program(config, W, jax.random.key(0))
     pulses = config.drive.encode(X)
     level, duration = (jnp.moveaxis(a, -2, 0) for a in (pulses.level, pulses.duration))
@@ -105,7 +105,7 @@ def test_pulse_noise_is_that_of_sampled_matrices(drive):
 
 
 def test_flicker_noise_is_that_of_sampled_matrices():
-    config = config_with(PCMFlickerNoise(scale=3.0), SplitPWM())
+    config = config_with(PCMFlickerNoise(factor=3.0), SplitPWM())
     programmed = tile.drift(config, tile.program(config, W, jax.random.key(0)), 1e6)
     pulses = config.drive.encode(X)
     noise = config.device.read_noise
@@ -130,7 +130,7 @@ def test_flicker_noise_is_that_of_sampled_matrices():
 
 def test_split_pulses_recombine_independent_reads():
     """The output of both planes together has the sum of their variances: nothing is shared between two reads."""
-    config = config_with(PCMPulseNoise(scale=2.0), SplitPWM())
+    config = config_with(PCMPulseNoise(factor=2.0), SplitPWM())
     prepared = tile.prepare(config, tile.program(config, W, jax.random.key(0)))
     pulses = config.drive.encode(X)
     keys = jax.random.split(jax.random.key(3), SAMPLES)
@@ -144,7 +144,7 @@ def test_split_pulses_recombine_independent_reads():
 
 def test_tile_rows_add_independent_noise():
     """A matrix on three tile rows: the variance of the sum of three reads, no correlation between outputs."""
-    noise = PCMPulseNoise(scale=2.0)
+    noise = PCMPulseNoise(factor=2.0)
     config = replace(config_with(noise, PWM()), rows=4)
     prepared = tile.prepare(config, tile.program(config, W, jax.random.key(0)))
     keys = jax.random.split(jax.random.key(4), SAMPLES)

@@ -354,8 +354,8 @@ BAD_FIELDS = [
     (replace(FULL, drive=PWM(v_read=0.0)), r"`v_read` of PWM must be in \(0, inf\) V, but is 0 V"),
     (replace(FULL, adc=CCO(i_ref=0.0)), r"`i_ref` of CCO must be in \(0, inf\) A, but is 0 A"),
     (
-        replace(FULL, device=Device(programming=PCMProgrammingNoise(scale=-1.0))),
-        r"`scale` of PCMProgrammingNoise must be in \[0, inf\), but is -1\.",
+        replace(FULL, device=Device(programming=PCMProgrammingNoise(factor=-1.0))),
+        r"`factor` of PCMProgrammingNoise must be in \[0, inf\), but is -1\.",
     ),
 ]
 
@@ -385,6 +385,6 @@ def test_bad_tile_sizes(field, value):
 
 def test_parts_of_ones_own_make_a_config():
     """Any object with the members of a protocol will do: a device that is twice as good, built from the parts."""
-    device = Device(programming=NoProgrammingNoise(), drift=PCMDrift(), read_noise=PCMFlickerNoise(scale=0.5))
+    device = Device(programming=NoProgrammingNoise(), drift=PCMDrift(), read_noise=PCMFlickerNoise(factor=0.5))
     y = matmul(replace(FULL, device=device), jnp.asarray(W), jnp.asarray(X), KEY, t=1e3)
     assert np.all(np.isfinite(y))

@@ -15,7 +15,7 @@ def test_spread_of_programming_at_the_published_check_values(x64):
     np.testing.assert_allclose(
         PCMProgrammingNoise().sigma(g) / 1e-6, [0.2635, 0.3402, 0.6096, 0.9527, 1.0554], atol=5e-5
     )
-    np.testing.assert_allclose(PCMProgrammingNoise(scale=0.5).sigma(g), 0.5 * PCMProgrammingNoise().sigma(g))
+    np.testing.assert_allclose(PCMProgrammingNoise(factor=0.5).sigma(g), 0.5 * PCMProgrammingNoise().sigma(g))
 
 
 def test_spread_of_programming_scales_with_the_range(x64):
@@ -24,17 +24,17 @@ def test_spread_of_programming_scales_with_the_range(x64):
 
 
 def test_programmed_conductances_are_never_negative():
-    g = PCMProgrammingNoise(scale=10.0).program(jnp.full(10_000, 0.1e-6), KEY)
+    g = PCMProgrammingNoise(factor=10.0).program(jnp.full(10_000, 0.1e-6), KEY)
     assert jnp.min(g) == 0.0
     assert jnp.max(g) > 1e-6
 
 
 def test_no_spread_is_exact():
     target = jnp.linspace(0, 25e-6, 11)
-    np.testing.assert_array_equal(PCMProgrammingNoise(scale=0.0).program(target, KEY), target)
-    np.testing.assert_array_equal(PCMDrift(scale=0.0).drift(target, target, 1e7, KEY), target)
-    assert not np.any(PCMFlickerNoise(scale=0.0).variance(target, target, 1.0))
-    assert not np.any(PCMPulseNoise(scale=0.0).variance(target, target, 1.0))
+    np.testing.assert_array_equal(PCMProgrammingNoise(factor=0.0).program(target, KEY), target)
+    np.testing.assert_array_equal(PCMDrift(factor=0.0).drift(target, target, 1e7, KEY), target)
+    assert not np.any(PCMFlickerNoise(factor=0.0).variance(target, target, 1.0))
+    assert not np.any(PCMPulseNoise(factor=0.0).variance(target, target, 1.0))
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_flicker_noise(x64, t):
     sigma = g * q * np.sqrt(np.log((t + 250e-9) / (2 * 250e-9)))
     noise = PCMFlickerNoise()
     np.testing.assert_allclose(noise.variance(g, g, t)[0], sigma**2, rtol=1e-12)
-    np.testing.assert_allclose(PCMFlickerNoise(scale=3.0).variance(g, g, t)[0], 9 * sigma**2, rtol=1e-12)
+    np.testing.assert_allclose(PCMFlickerNoise(factor=3.0).variance(g, g, t)[0], 9 * sigma**2, rtol=1e-12)
     np.testing.assert_array_equal(noise.weight(jnp.array([1e-9, 1e-7])), 1.0)
 
 
@@ -115,7 +115,7 @@ def test_pulse_noise_is_clamped_to_the_range_of_the_fit(x64):
 @pytest.mark.parametrize(("precision", "bound"), [(np.float64, 1e-4), (np.float32, 1.1e-4)])
 def test_separated_pulse_noise_is_within_its_documented_bound(x64, precision, bound):
     """Two products of a pulse factor and a conductance factor, over every pulse and every conductance to 30 uS."""
-    noise = PCMPulseNoise(scale=1.3)
+    noise = PCMPulseNoise(factor=1.3)
     g, duration = jnp.linspace(0, 30e-6, 301), jnp.logspace(-9, -6, 601)
     published = noise.sigma(g, duration[:, None]) ** 2
     g, duration = g.astype(precision), duration.astype(precision)
@@ -133,14 +133,14 @@ def test_pulse_factors_add_up_to_the_noise_of_an_empty_device(x64):
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (PCMProgrammingNoise(scale=-1.0), r"`scale` of PCMProgrammingNoise must be in \[0, inf\), but is -1\."),
+        (PCMProgrammingNoise(factor=-1.0), r"`factor` of PCMProgrammingNoise must be in \[0, inf\), but is -1\."),
         (PCMProgrammingNoise(g_max=0.0), r"`g_max` of PCMProgrammingNoise must be in \(0, inf\) S, but is 0 S"),
         (PCMDrift(t0=0.0), r"`t0` of PCMDrift must be in \(0, inf\) s, but is 0 s"),
-        (PCMDrift(scale=np.nan), r"`scale` of PCMDrift must be in \[0, inf\), but is nan"),
+        (PCMDrift(factor=np.nan), r"`factor` of PCMDrift must be in \[0, inf\), but is nan"),
         (PCMFlickerNoise(t_read=-250e-9), r"`t_read` of PCMFlickerNoise must be in \(0, inf\) s, but is -250 ns"),
-        (PCMPulseNoise(scale=np.inf), r"`scale` of PCMPulseNoise must be in \[0, inf\), but is inf"),
+        (PCMPulseNoise(factor=np.inf), r"`factor` of PCMPulseNoise must be in \[0, inf\), but is inf"),
         (PCM(drift=PCMDrift(g_max=-1e-6)), r"`g_max` of PCMDrift must be in \(0, inf\) S, but is -1 uS"),
-        (IdealDevice(read_noise=PCMPulseNoise(scale=-2.0)), r"`scale` of PCMPulseNoise must be in \[0, inf\)"),
+        (IdealDevice(read_noise=PCMPulseNoise(factor=-2.0)), r"`factor` of PCMPulseNoise must be in \[0, inf\)"),
     ],
 )
 def test_bad_devices(part, message):

@@ -13,8 +13,8 @@ from jaxaimc.devices import (
     SONOS,
     CMOHfOx,
     CMOHfOxFine,
-    ConformanceError,
     Device,
+    DeviceTable,
     HermesPairPCM,
     HermesSinglePCM,
     IdealDevice,
@@ -25,28 +25,27 @@ from jaxaimc.devices import (
     PCMJoshi,
     PCMProgrammingNoise,
     ProgramAndVerify,
-    Table,
     UniformProgramming,
     WanRRAM,
-    check_device,
     independent,
     inverse_proportional,
     proportional,
     with_stuck,
 )
-from jaxaimc.devices.base import NoDrift, NoProgrammingNoise, NoReadNoise
+from jaxaimc.devices.base import DriftLaw, ProgrammingNoise, ReadNoise
+from jaxaimc.testing import ConformanceError, check_device
 
-TABLE = Table(
+TABLE = DeviceTable(
     times=np.array([0.0, 1.0, 1e4]),
     targets=np.array([0.0, 10e-6, 25e-6]),
     mean=np.array([[0.1, 10.0, 25.0], [0.2, 9.8, 25.0], [0.4, 9.5, 24.0]]) * 1e-6,
-    spread=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
+    std=np.array([[0.2, 0.5, 1.0], [0.3, 0.9, 1.1], [0.3, 0.8, 1.4]]) * 1e-6,
 )
 
 
 def generic(curve, distribution=NormalProgramming):
-    noise = NormalReadNoise(spread=curve, g_max=25e-6, scale=0.3)
-    return Device(programming=distribution(spread=curve, g_max=25e-6), read_noise=noise)
+    noise = NormalReadNoise(std=curve, g_max=25e-6, factor=0.3)
+    return Device(programming=distribution(std=curve, g_max=25e-6), read_noise=noise)
 
 
 DEVICES = {
@@ -96,8 +95,17 @@ def test_device_in_double_precision(name, x64):
 
 
 @component
-class Broken(NoProgrammingNoise, NoDrift, NoReadNoise):
+class Broken(ProgrammingNoise, DriftLaw, ReadNoise):
     """Every part at once, doing nothing; the tests break one thing at a time."""
+
+    def program(self, target, key):
+        return target
+
+    def drift(self, programmed, target, t, key):
+        return programmed
+
+    def variance(self, g, target, t):
+        return jnp.zeros((1, *g.shape), g.dtype)
 
 
 def broken(name, function):
@@ -120,13 +128,92 @@ def test_the_unbroken_part_passes():
         ("program", lambda self, target, key: target.astype(jnp.float16), "precision"),
         ("drift", lambda self, programmed, target, t, key: programmed * 0.9, "time zero"),
         ("drift", lambda self, programmed, target, t, key: programmed * (1 - t / 1e6), "negative"),
-        ("variance", lambda self, g, target, t: jnp.ones((1, *g.shape), g.dtype), "as many"),
-        ("weight", lambda self, duration: jnp.ones((2, *duration.shape), duration.dtype), "as many"),
+        ("variance", lambda self, g, target, t: jnp.zeros((1, *g.shape), jnp.float16), "precision"),
     ],
 )
 def test_bad_device_is_caught(name, function, message):
     with pytest.raises(ConformanceError, match=message):
         check_device(broken(name, function), 25e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("variance", lambda self, g, target, t: jnp.ones((2, *g.shape), g.dtype)),
+        ("weight", lambda self, duration: jnp.ones((2, *duration.shape), duration.dtype)),
+        ("weight", lambda self, duration: jnp.ones_like(duration)),
+    ],
+)
+def test_bad_number_of_noise_terms_s2(name, function):
+    """Refused with the device, before any tile adds up the wrong factors or fails with shapes."""
+    weight = {"weight": lambda self, duration: jnp.ones((1, *duration.shape), duration.dtype)}
+    part = component(type("Uneven", (Broken,), {**weight, name: function}))()
+    with pytest.raises(ValueError, match=r"one factor in `weight` for each in `variance`, but Uneven returns shape"):
+        Device(read_noise=part).validate()
+
+
+def test_weights_are_ones_for_as_many_terms_as_the_variance_has():
+    part = component(type("Two", (Broken,), {"variance": lambda self, g, target, t: jnp.ones((2, *g.shape), g.dtype)}))()
+    np.testing.assert_array_equal(part.weight(jnp.ones(3)), np.ones((2, 3)))
+    assert part.terms == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [(ProgrammingNoise, "program"), (DriftLaw, "drift"), (ReadNoise, "variance")]
+)
+def test_bad_part_without_its_method_s2(kind, method):
+    """It cannot be made; in the old protocols it was refused in the middle of a tile, for lack of `validate`."""
+    part = component(type("Unfinished", (kind,), {}))
+    with pytest.raises(TypeError, match=f"abstract class Unfinished .*{method}"):
+        part()
+
+
+def test_bad_part_of_no_kind_s2():
+    """A class with the right methods that derives from nothing is told what to derive from."""
+    part = component(type("Stranger", (), {"program": lambda self, target, key: target}))()
+    with pytest.raises(ValueError, match="`programming` of Device must be a ProgrammingNoise of `jaxaimc.devices`"):
+        Device(programming=part).validate()
+    with pytest.raises(ValueError, match="`drift` of Device must be a DriftLaw .* but is a PCMProgrammingNoise"):
+        Device(drift=PCMProgrammingNoise())
+
+
+def test_bad_device_that_says_exact_is_caught():
+    for name, function in (
+        ("program", lambda self, target, key: target + 1e-9),
+        ("drift", lambda self, programmed, target, t, key: programmed + 1e-9 * jnp.minimum(t, 1.0)),
+    ):
+        part = component(type("Claims", (Broken,), {name: function, "exact": property(lambda self: True)}))()
+        with pytest.raises(ConformanceError, match="`exact`"):
+            check_device(Device(programming=part, drift=part, read_noise=part), 25e-6)
+
+
+@component
+class OneKey(Device):
+    """A device that programs and drifts from the chip key itself, as tiles did before they owned their chip's key."""
+
+    def program(self, target, key):
+        return self.programming.program(target, key)
+
+    def at(self, programmed, target, t, key):
+        return self.drift.drift(programmed, target, t, key)
+
+
+@pytest.mark.parametrize("name", ["pcm", "wan", "cmo", "sonos", "table"])
+def test_bad_device_that_uses_one_key_twice_is_caught_k1(name):
+    device, g_max = DEVICES[name]
+    parts = {part: getattr(device, part) for part in ("programming", "drift", "read_noise")}
+    with pytest.raises(ConformanceError, match="OneKey breaks a rule: .*one chip key must not be correlated"):
+        check_device(OneKey(**parts), g_max)
+
+
+def test_bad_device_whose_parts_cannot_be_told_apart_is_caught():
+    class Stubborn(Device):
+        def only(self, *parts):
+            return self
+
+    stubborn = component(Stubborn)(programming=PCMProgrammingNoise())
+    with pytest.raises(ConformanceError, match="without its programming must hold the targets"):
+        check_device(stubborn, 25e-6)
 
 
 def test_bad_device_with_a_hidden_state_is_caught():
@@ -165,8 +252,8 @@ def test_bad_device_with_a_negative_variance_is_caught():
 def test_bad_fields_are_refused_at_the_door():
     with pytest.raises(ValueError, match="`g_max`"):
         check_device(PCM(), 0.0)
-    with pytest.raises(ValueError, match="`scale` of PCMProgrammingNoise"):
-        check_device(PCM(programming=PCMProgrammingNoise(scale=-1.0)), 25e-6)
+    with pytest.raises(ValueError, match="`factor` of PCMProgrammingNoise"):
+        check_device(PCM(programming=PCMProgrammingNoise(factor=-1.0)), 25e-6)
 
 
 def test_chips_differ_and_times_do_not_redraw():

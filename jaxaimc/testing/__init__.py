@@ -1,0 +1,6 @@
+"""Public conformance suites: run the one of its kind on a part of your own before trusting a result made with it."""
+
+from jaxaimc.testing.device import check_device
+from jaxaimc.testing.rules import ConformanceError
+
+__all__ = ["ConformanceError", "check_device"]
