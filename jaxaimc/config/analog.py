@@ -4,6 +4,7 @@ from jaxaimc._core.component import Component, component, static
 from jaxaimc.adcs import ADC, CCO
 from jaxaimc.cells import Cell, Differential
 from jaxaimc.devices import PCM, Device
+from jaxaimc.devices.base import check_window
 from jaxaimc.drives import PWM, Drive
 from jaxaimc.wires import Ladder, Wires
 
@@ -43,8 +44,10 @@ class AnalogConfig(Component):
         """Check that the parts fit each other.
 
         Raises:
-            ValueError: If the range of the converter begins at zero where charges can be negative.
+            ValueError: If the cell asks for conductances beyond those that the device was measured for, or the range of
+                the converter begins at zero where charges can be negative.
         """
+        check_window(self.cell, self.device)
         if self.adc.unipolar and (min(self.cell.signs) < 0 or self.drive.bipolar):
             raise ValueError(
                 "Field `adc` of AnalogConfig must have a range that holds negative charges, such as FullRange, where a "

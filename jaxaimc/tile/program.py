@@ -10,7 +10,6 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import as_matrix, check_key, check_time
 from jaxaimc.config.analog import AnalogConfig
-from jaxaimc.devices import NoDrift, NoProgrammingNoise
 from jaxaimc.tile.conversion import even_share
 from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
 
@@ -54,7 +53,7 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
         converters=converters,
         n_in=w.shape[0],
         n_out=w.shape[1],
-        exact=config.cell.binary and config.device.programming == NoProgrammingNoise(),
+        exact=config.cell.binary and config.device.exact,
     )
 
 
@@ -78,7 +77,7 @@ def _program_tile(
     peak = jnp.max(jnp.abs(w), axis=0) if peak is None else peak
     w_scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
     g_target = config.cell.encode(w / w_scale)
-    g = config.device.programming.program(g_target, keys[0])
+    g = config.device.program(g_target, keys)
     converters = config.adc.draw_mismatch(jax.random.fold_in(keys[0], _CONVERTERS), g_target.shape[0], w.shape[1])
     return g, g_target, w_scale, converters
 
@@ -120,12 +119,12 @@ def _drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | f
     t = jnp.asarray(t, programmed.g.dtype)
     tile_rows, tile_cols = programmed.g.shape[:2]
     keys = tile_keys(programmed.key, (tile_rows, tile_cols))
-    g = over_tiles(lambda g, target, keys: config.device.drift.drift(g, target, t, keys[1]))(
+    g = over_tiles(lambda g, target, keys: config.device.at(g, target, t, keys))(
         programmed.g_programmed, programmed.g_target, keys
     )
     # A relaxation adds to a conductance, so that cells that are not there have to be taken out again.
     g = disconnected(g, programmed.n_in, programmed.n_out)
-    return replace(programmed, g=g, t=t, exact=programmed.exact and config.device.drift == NoDrift())
+    return replace(programmed, g=g, t=t, exact=programmed.exact and config.device.exact)
 
 
 def as_programmed(programmed: Programmed) -> Programmed:

@@ -153,7 +153,9 @@ def test_bad_number_of_noise_terms_s2(name, function):
 
 
 def test_weights_are_ones_for_as_many_terms_as_the_variance_has():
-    part = component(type("Two", (Broken,), {"variance": lambda self, g, target, t: jnp.ones((2, *g.shape), g.dtype)}))()
+    part = component(
+        type("Two", (Broken,), {"variance": lambda self, g, target, t: jnp.ones((2, *g.shape), g.dtype)})
+    )()
     np.testing.assert_array_equal(part.weight(jnp.ones(3)), np.ones((2, 3)))
     assert part.terms == 2
 

@@ -94,7 +94,10 @@ def test_good_timelines():
         (Polynomial(coefficients=(1.0,), low=1.0, high=0.5), "`low` of Polynomial must be less than `high`"),
         (Chebyshev(coefficients=(1.0,), low=1.0, high=1.0), "`low` of Chebyshev must be less than `high`"),
         (ClippedLogarithm(slope=1.0, offset=0.0, low=2.0, high=1.0), "`low` of ClippedLogarithm must be less"),
-        (CommonLogarithm(factor=1.0, full_scale=0.0, low=0.1), r"`full_scale` of CommonLogarithm must be in \(0, inf\)"),
+        (
+            CommonLogarithm(factor=1.0, full_scale=0.0, low=0.1),
+            r"`full_scale` of CommonLogarithm must be in \(0, inf\)",
+        ),
         (Inverse(factor=1.0, low=0.0), r"`low` of Inverse must be in \(0, inf\)"),
         (Saturating(height=-1.0, width=1.0), r"`height` of Saturating must be in \[0, inf\)"),
         (Saturating(height=np.ones(2), width=np.ones(3)), "Fields of Saturating must have one number of times"),

@@ -15,9 +15,7 @@ from experiments import fit_measured_devices as study
 
 TRUTH = Device(
     programming=NormalProgramming(std=Polynomial(coefficients=(0.01, 0.05, -0.03)), g_max=100e-6),
-    drift=Relaxation(
-        shift=LogTime(slope=-0.002), std=LogTime(slope=0.001, offset=0.004), g_max=100e-6, full_scale=1.0
-    ),
+    drift=Relaxation(shift=LogTime(slope=-0.002), std=LogTime(slope=0.001, offset=0.004), g_max=100e-6, full_scale=1.0),
 )
 
 
@@ -108,9 +106,7 @@ def test_measured_rram_is_reproduced_by_its_table(measured):
     assert len(groups.targets) == 32
     np.testing.assert_array_equal(groups.times, [0, 0.01, 0.1, 1, 100, 1000, 10000])
     assert np.median(groups.std[0]) * 1e6 == pytest.approx(1.0, abs=0.1)
-    change = [
-        np.sqrt(np.average(groups.std[k] ** 2 - groups.std[0] ** 2, weights=groups.count[k])) for k in (3, 6)
-    ]
+    change = [np.sqrt(np.average(groups.std[k] ** 2 - groups.std[0] ** 2, weights=groups.count[k])) for k in (3, 6)]
     np.testing.assert_allclose(np.array(change) * 1e6, [4.5, 7.0], atol=0.8)
     device = fit.table(groups).device()
     check_device(device, 128e-6)

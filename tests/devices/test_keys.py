@@ -74,7 +74,9 @@ def deviations():
 @pytest.fixture(scope="module")
 def changes():
     parts = {name: Device(drift=law) for name, law in DRIFT.items()}
-    return {name: np.asarray(jax.jit(part.at)(TARGET, TARGET, 1e5, CHIP) - TARGET, float) for name, part in parts.items()}
+    return {
+        name: np.asarray(jax.jit(part.at)(TARGET, TARGET, 1e5, CHIP) - TARGET, float) for name, part in parts.items()
+    }
 
 
 def test_k1_programming_and_drift_of_one_chip_key_are_independent(deviations, changes):
