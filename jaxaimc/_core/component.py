@@ -152,7 +152,7 @@ def kind(cls: type) -> type:
     return next(base for base in reversed(cls.__mro__) if issubclass(base, Component) and base is not Component)
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static, leaf))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field, static))
 def component(cls: type[T]) -> type[T]:
     """Turn a class into a component: frozen, keyword-only, registered as a JAX pytree.
 
@@ -176,7 +176,14 @@ def component(cls: type[T]) -> type[T]:
             inherited(self)
 
     cls.__post_init__ = post_init  # pyright: ignore[reportAttributeAccessIssue]
+    overridden = [n for n in inspect.get_annotations(cls) if isinstance(inspect.getattr_static(cls, n, None), property)]
+    for name in overridden:
+        # Otherwise the property of a base would be taken for the field's default.
+        setattr(cls, name, dataclasses.field())
     cls = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    for name in overridden:
+        setattr(cls, name, None)
+    abc.update_abstractmethods(cls)
     fields = dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
     parts = tuple(field.name for field in fields if not field.metadata.get("static"))
     structure = tuple(field.name for field in fields if field.metadata.get("static"))
