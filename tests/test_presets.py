@@ -12,11 +12,7 @@ from jaxaimc.adcs import Readout
 from jaxaimc.drives import SignMagnitude
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
 
-PRESETS = [
-    make
-    for name, make in vars(presets).items()
-    if getattr(make, "__module__", "") == presets.__name__ and not name.startswith("_")
-]
+PRESETS = [getattr(presets, name) for name in presets.__all__]
 
 
 @pytest.mark.parametrize("make", PRESETS)

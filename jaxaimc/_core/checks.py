@@ -1,5 +1,6 @@
 """Checks at the public doors. They look at concrete values only: under jit a traced value passes unchecked."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,27 @@ def _is_traced(value: Any) -> bool:
 
 def _is_real(array: np.ndarray | jax.Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
+
+
+class ClippedInputWarning(UserWarning):
+    """Inputs that a drive cannot express, and drives as zero."""
+
+
+def warn_of_lost_inputs(lost: Any, where: str) -> None:
+    """Warn of inputs that are driven as zero, where their share is known.
+
+    Args:
+        lost: Share of the inputs that are lost, as `Drive.lost` returns it.
+        where: What was called, or which layer.
+    """
+    share = _concrete(lost)
+    if share is not None and share > 0:
+        warnings.warn(
+            f"{where}: {100 * float(share):.3g} % of the inputs are negative, which unsigned pulses drive as zero, so "
+            "that the result is that of the others; signed ones (`signs=TwosComplement()`) drive them.",
+            ClippedInputWarning,
+            stacklevel=3,
+        )
 
 
 @dataclass(frozen=True)

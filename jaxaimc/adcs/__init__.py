@@ -1,14 +1,14 @@
 """ADCs: from the charge of a column to a digital code, with straight-through gradients."""
 
-from jaxaimc.adcs.base import ADC, GaussianADC, IdealADC, Readout
+from jaxaimc.adcs.base import ADC, GaussianADC, IdealADC, Readout, Wrapped
 from jaxaimc.adcs.cco import CCO
 from jaxaimc.adcs.circuits import SAR, Ramp
+from jaxaimc.adcs.code_table import CodeTable, read_table
 from jaxaimc.adcs.codes import BothEnds, Codes, Floor, MidRise, MidTread, Nearest, Rounding, Stochastic, Truncate
 from jaxaimc.adcs.mismatch import ColumnMux, Mismatch
 from jaxaimc.adcs.noise import ChargeNoise, ConversionNoise, FullScaleNoise, MacroNoise, NoNoise, StepNoise
-from jaxaimc.adcs.ranges import FullRange, PositiveRange, Range, Span, StepRange, Symmetric, TileRange
+from jaxaimc.adcs.ranges import FullRange, PositiveRange, Range, RangedADC, Span, StepRange, Symmetric, TileRange
 from jaxaimc.adcs.residue import Cyclic, Pipeline
-from jaxaimc.adcs.table import Table, read_table
 from jaxaimc.adcs.uniform import Uniform
 from jaxaimc.adcs.voting import Hybrid, Mean, Mode, Vote, Voting
 
@@ -18,6 +18,7 @@ __all__ = [
     "SAR",
     "BothEnds",
     "ChargeNoise",
+    "CodeTable",
     "Codes",
     "ColumnMux",
     "ConversionNoise",
@@ -40,6 +41,7 @@ __all__ = [
     "PositiveRange",
     "Ramp",
     "Range",
+    "RangedADC",
     "Readout",
     "Rounding",
     "Span",
@@ -47,11 +49,11 @@ __all__ = [
     "StepRange",
     "Stochastic",
     "Symmetric",
-    "Table",
     "TileRange",
     "Truncate",
     "Uniform",
     "Vote",
     "Voting",
+    "Wrapped",
     "read_table",
 ]

@@ -1,22 +1,36 @@
-"""The protocol of converters, and the ones that quantise nothing.
+"""What every converter is, and the ones that quantise nothing.
 
 Charges are given in units of one cell at full weight under a full-scale pulse, so that the ideal value is the
 dot product of normalised inputs and weights.
 """
 
-from typing import Any, NamedTuple, Protocol
+from abc import abstractmethod
+from typing import Any, NamedTuple
 
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
+from jaxaimc._core.component import Component, component, leaf
 from jaxaimc._core.random import normal
 
 # Axes of a charge array that are not batch axes: plane, slice, cols.
 AXES = 3
 # Where a converter needs a read key, for errors.
 NOISY = "the ADC is noisy"
+
+
+class Part(NamedTuple):
+    """Which planes of a tile are converted in one call.
+
+    Attributes:
+        first: The first of them.
+        last: The one behind the last.
+        planes: How many there are in all.
+    """
+
+    first: int
+    last: int
+    planes: int
 
 
 class Readout(NamedTuple):
@@ -32,6 +46,9 @@ class Readout(NamedTuple):
         peak: Largest magnitude of the charge that one row can add without noise [1]: one, more for a single device with
             a `g_min` above zero.
         conversions: Conversions that an output is put together from.
+        reach: Largest level that the pulses of each conversion can have [1], broadcastable to the charges: less than
+            one for a group of bits that is narrower than its DAC.
+        part: Which planes are converted, where it is not all of them.
     """
 
     unit_charge: Float[Array, "..."]
@@ -41,25 +58,32 @@ class Readout(NamedTuple):
     converters: Any = ()
     peak: Float[Array, ""] | float = 1.0
     conversions: int = 1
+    reach: Float[Array, "..."] | float = 1.0
+    part: Part | None = None
+
+    @property
+    def row(self) -> Float[Array, "..."] | float:
+        """Largest magnitude of the charge that one row can add to each conversion [1]."""
+        return self.peak * self.reach
 
 
-class ADC(Protocol):
-    """What every converter offers. A converter of your own is a component with these members."""
+class ADC(Component):
+    """Base of all converters. A converter of your own derives from it, and needs `convert`."""
 
     @property
     def noisy(self) -> bool:
         """Whether a conversion draws random numbers, and so needs a read key."""
-        ...
+        return False
 
     @property
     def mismatched(self) -> bool:
         """Whether each converter of a chip differs from the others."""
-        ...
+        return False
 
     @property
     def unipolar(self) -> bool:
         """Whether its range begins at zero whatever the columns are, so that negative charges would be lost."""
-        ...
+        return False
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Draw what is particular to each converter of a tile.
@@ -72,8 +96,9 @@ class ADC(Protocol):
         Returns:
             A pytree of arrays, each of shape (..., slices, cols); empty where all converters are alike.
         """
-        ...
+        return ()
 
+    @abstractmethod
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
@@ -84,15 +109,37 @@ class ADC(Protocol):
             readout: What is known about the columns.
             key: Read key, one or one per leading batch index.
         """
-        ...
 
-    def with_range(self, range: Any) -> "ADC":
-        """Return this converter with another range; itself where there is none to set."""
-        ...
 
-    def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
+class Wrapped(ADC):
+    """Another converter, its field `adc`, with something changed; everything else is passed on."""
+
+    adc: ADC
+
+    @property
+    def noisy(self) -> bool:
+        """As the converter."""
+        return self.adc.noisy
+
+    @property
+    def mismatched(self) -> bool:
+        """As the converter."""
+        return self.adc.mismatched
+
+    @property
+    def unipolar(self) -> bool:
+        """As the converter."""
+        return self.adc.unipolar
+
+    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
+        """Return what the converters have."""
+        return self.adc.draw_mismatch(key, slices, cols)
+
+    def convert(
+        self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
+    ) -> Float[Array, "*out"]:
+        """Return what the converter makes of the charge, in the unit of `q`."""
+        return self.adc.convert(q, readout, key)
 
 
 def draw_normals(
@@ -114,32 +161,9 @@ def draw_normals(
     return normal(key, shape, dtype, axes=AXES, where=NOISY)
 
 
-class Alike:
-    """Converters without mismatch: none differs from the others."""
-
-    @property
-    def mismatched(self) -> bool:
-        """No."""
-        return False
-
-    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
-        """Return nothing."""
-        return ()
-
-
 @component
-class IdealADC(Alike):
+class IdealADC(ADC):
     """A converter of infinite resolution and range."""
-
-    @property
-    def noisy(self) -> bool:
-        """No."""
-        return False
-
-    @property
-    def unipolar(self) -> bool:
-        """No."""
-        return False
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -147,33 +171,21 @@ class IdealADC(Alike):
         """Return `q`."""
         return q
 
-    def with_range(self, range: Any) -> "IdealADC":
-        """Return itself: there is no range."""
-        return self
-
-    def validate(self) -> None:
-        """Nothing to check."""
-
 
 @component
-class GaussianADC(Alike):
+class GaussianADC(ADC):
     """A converter of infinite resolution and range that adds Gaussian noise. Exact gradients.
 
     Attributes:
         sigma: Standard deviation of a conversion [fully driven cells].
     """
 
-    sigma: float
+    sigma: float = leaf(low=0.0)
 
     @property
     def noisy(self) -> bool:
         """Yes."""
         return True
-
-    @property
-    def unipolar(self) -> bool:
-        """No."""
-        return False
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -181,15 +193,3 @@ class GaussianADC(Alike):
         """Return `q` and noise."""
         sigma = jax.numpy.asarray(self.sigma, q.dtype)
         return q + sigma * draw_normals(key, q.shape, q.dtype)
-
-    def with_range(self, range: Any) -> "GaussianADC":
-        """Return itself: there is no range."""
-        return self
-
-    def validate(self) -> None:
-        """Check the noise.
-
-        Raises:
-            ValueError: If `sigma` is negative.
-        """
-        check_number("GaussianADC", "sigma", self.sigma, low=0.0)

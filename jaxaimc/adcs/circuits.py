@@ -8,22 +8,30 @@ without mismatch, `MidRise` of a uniform converter that rounds down.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
-from jaxaimc._core.rounding import clip
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, leaf, static
+from jaxaimc._core.rounding import clip, settle
 from jaxaimc.adcs.base import Readout
-from jaxaimc.adcs.ranges import FullRange, Range
+from jaxaimc.adcs.ranges import FullRange, Range, RangedADC
+
+
+class MismatchedCircuit(RangedADC):
+    """Each converter of a chip has its own capacitors and comparators."""
+
+    @property
+    def mismatched(self) -> bool:
+        """Yes."""
+        return True
 
 
 @component
-class Ramp:
+class Ramp(MismatchedCircuit):
     """Ramp converter: a staircase of `2**bits` unit capacitors, switched one after the other, meets the input.
 
     Gradient: straight-through inside the range, zero outside; none in the mismatch.
@@ -35,28 +43,10 @@ class Ramp:
         comparator: Standard deviation of the comparator's offset [share of the range].
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=1, high=14)
     range: Range = FullRange()
-    capacitor: float = 0.0
-    comparator: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_integer("Ramp", "bits", self.bits, low=1, high=14)
-
-    @property
-    def noisy(self) -> bool:
-        """No: all is static."""
-        return False
-
-    @property
-    def mismatched(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
+    capacitor: float = leaf(0.0, low=0.0)
+    comparator: float = leaf(0.0, low=0.0)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the input at which each further step of the staircase is taken, shape (2**bits - 1, slices, cols)."""
@@ -85,23 +75,9 @@ class Ramp:
 
         return through(q, self.range.bounds(readout, 2.0**self.bits), decide)
 
-    def with_range(self, range: Range) -> "Ramp":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check range and mismatch.
-
-        Raises:
-            ValueError: If a standard deviation is negative or the range empty.
-        """
-        self.range.validate()
-        check_number("Ramp", "capacitor", self.capacitor, low=0.0)
-        check_number("Ramp", "comparator", self.comparator, low=0.0)
-
 
 @component
-class SAR:
+class SAR(MismatchedCircuit):
     """Successive approximation with a binary capacitive divider, plain or split.
 
     A capacitor of `2**k` units has a relative spread of `capacitor / sqrt(2**k)`. The split divider has two halves,
@@ -117,29 +93,11 @@ class SAR:
         comparator: Standard deviation of the comparator's offset [share of the range].
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=1, high=16)
     split: bool = static(default=False)
     range: Range = FullRange()
-    capacitor: float = 0.0
-    comparator: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_integer("SAR", "bits", self.bits, low=2 if self.split else 1, high=16)
-
-    @property
-    def noisy(self) -> bool:
-        """No: all is static."""
-        return False
-
-    @property
-    def mismatched(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
+    capacitor: float = leaf(0.0, low=0.0)
+    comparator: float = leaf(0.0, low=0.0)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return the divider's weights, most significant first, (bits, slices, cols), and offsets (slices, cols)."""
@@ -182,19 +140,13 @@ class SAR:
 
         return through(q, self.range.bounds(readout, 2.0**self.bits), decide)
 
-    def with_range(self, range: Range) -> "SAR":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check range and mismatch.
+    def check(self) -> None:
+        """Check that a split divider has two halves.
 
         Raises:
-            ValueError: If a standard deviation is negative or the range empty.
+            ValueError: If there is a single bit to split.
         """
-        self.range.validate()
-        check_number("SAR", "capacitor", self.capacitor, low=0.0)
-        check_number("SAR", "comparator", self.comparator, low=0.0)
+        check_integer("SAR", "bits", self.bits, low=2 if self.split else 1, high=16)
 
 
 def through(
@@ -212,5 +164,6 @@ def through(
     """
     low, high = bounds
     v = clip((q - low) / (high - low), 0.0, 1.0)
-    place = v + jax.lax.stop_gradient(decide(v) - v)
+    # A whole charge at a threshold of an ideal circuit is at it, and not a unit in the last place below.
+    place = v + jax.lax.stop_gradient(decide(settle(v, 0)) - v)
     return (low + (high - low) * place).astype(q.dtype)

@@ -1,12 +1,13 @@
 """Code conventions: where the codes of a converter lie in its range; and what happens between two of them."""
 
-from typing import NamedTuple, Protocol
+from abc import abstractmethod
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.component import component
+from jaxaimc._core.component import Component, component
 from jaxaimc._core.random import uniform
 from jaxaimc._core.rounding import floor_ste, round_ste, trunc_ste
 from jaxaimc.adcs.base import AXES, NOISY
@@ -21,24 +22,24 @@ class Grid(NamedTuple):
     top: Float[Array, "..."] | float
 
 
-class Codes(Protocol):
-    """Where codes lie in a range."""
+class Codes(Component):
+    """Base of all conventions: where codes lie in a range."""
 
+    @abstractmethod
     def steps(self, levels: Float[Array, ""]) -> Float[Array, ""]:
         """Return how many steps there are from the low to the high end of the range."""
-        ...
 
+    @abstractmethod
     def grid(self, low: Array | float, high: Array | float, steps: Float[Array, ""]) -> Grid:
         """Return the codes."""
-        ...
 
     def lowest_bits(self) -> tuple[float, bool]:
-        """Return the lowest resolution [bit], and whether it is itself too low."""
-        ...
+        """Return the lowest resolution [bit], and whether it is itself too low: one bit or more."""
+        return 1.0, False
 
 
 @component
-class MidTread:
+class MidTread(Codes):
     """`2**bits - 1` codes: one is dropped, so that the middle of the range is a code. Both ends are codes."""
 
     def steps(self, levels: Float[Array, ""]) -> Float[Array, ""]:
@@ -55,7 +56,7 @@ class MidTread:
 
 
 @component
-class BothEnds:
+class BothEnds(Codes):
     """`2**bits` codes from one end of the range to the other; a range about zero has no code for zero."""
 
     def steps(self, levels: Float[Array, ""]) -> Float[Array, ""]:
@@ -66,13 +67,9 @@ class BothEnds:
         """Count from the low end."""
         return Grid(low + jnp.zeros_like(steps), (high - low) / steps, low, high)
 
-    def lowest_bits(self) -> tuple[float, bool]:
-        """One bit or more."""
-        return 1.0, False
-
 
 @component
-class MidRise:
+class MidRise(Codes):
     """`2**bits` codes in the middles of as many equal parts of the range, as successive approximation gives."""
 
     def steps(self, levels: Float[Array, ""]) -> Float[Array, ""]:
@@ -84,33 +81,22 @@ class MidRise:
         step = (high - low) / steps
         return Grid(low + step / 2, step, low + step / 2, high - step / 2)
 
-    def lowest_bits(self) -> tuple[float, bool]:
-        """One bit or more."""
-        return 1.0, False
 
-
-class Rounding(Protocol):
-    """How a value between two codes becomes one of them."""
+class Rounding(Component):
+    """Base of all roundings: how a value between two codes becomes one of them."""
 
     @property
     def noisy(self) -> bool:
         """Whether it draws random numbers."""
-        ...
+        return False
 
+    @abstractmethod
     def round(self, x: Float[Array, "*out"], key: Key[Array, "*keys"] | None) -> Float[Array, "*out"]:
         """Return whole numbers, with derivative one."""
-        ...
-
-
-class _Deterministic:
-    @property
-    def noisy(self) -> bool:
-        """No."""
-        return False
 
 
 @component
-class Nearest(_Deterministic):
+class Nearest(Rounding):
     """To the nearest code, ties to even."""
 
     def round(self, x: Float[Array, "*out"], key: Key[Array, "*keys"] | None = None) -> Float[Array, "*out"]:
@@ -119,7 +105,7 @@ class Nearest(_Deterministic):
 
 
 @component
-class Floor(_Deterministic):
+class Floor(Rounding):
     """To the code below."""
 
     def round(self, x: Float[Array, "*out"], key: Key[Array, "*keys"] | None = None) -> Float[Array, "*out"]:
@@ -128,7 +114,7 @@ class Floor(_Deterministic):
 
 
 @component
-class Truncate(_Deterministic):
+class Truncate(Rounding):
     """To the code toward zero."""
 
     def round(self, x: Float[Array, "*out"], key: Key[Array, "*keys"] | None = None) -> Float[Array, "*out"]:
@@ -137,7 +123,7 @@ class Truncate(_Deterministic):
 
 
 @component
-class Stochastic:
+class Stochastic(Rounding):
     """To one of the two codes beside the value, with the probability that makes the mean right."""
 
     @property

@@ -1,42 +1,37 @@
 """Noise of a conversion: Gaussian, added before the quantiser, drawn anew for every conversion."""
 
-from typing import Protocol
+from abc import abstractmethod
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
+from jaxaimc._core.component import Component, component, leaf
 
 
-class ConversionNoise(Protocol):
-    """What every noise of a conversion offers."""
+class ConversionNoise(Component):
+    """Base of all noises of a conversion. One of your own needs `sigma`."""
 
     @property
     def noisy(self) -> bool:
         """Whether there is any."""
-        ...
+        return True
 
+    @abstractmethod
     def sigma(
         self, q: Float[Array, "*out"], low: Array | float, high: Array | float, step: Array
     ) -> Float[Array, "..."] | float:
-        """Return the standard deviation [fully driven cells] at charges `q` clipped to the range `low, high`."""
-        ...
+        """Return the standard deviation [fully driven cells].
 
-    def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
-
-
-class _Noisy:
-    @property
-    def noisy(self) -> bool:
-        """Yes."""
-        return True
+        Args:
+            q: Charges, clipped to the range.
+            low: Low end of the range.
+            high: High end of the range.
+            step: Charge of one step of the converter.
+        """
 
 
 @component
-class NoNoise:
+class NoNoise(ConversionNoise):
     """None."""
 
     @property
@@ -50,19 +45,16 @@ class NoNoise:
         """Return zero."""
         return 0.0
 
-    def validate(self) -> None:
-        """Nothing to check."""
-
 
 @component
-class ChargeNoise(_Noisy):
+class ChargeNoise(ConversionNoise):
     """The same charge noise whatever the range.
 
     Attributes:
         rms: Standard deviation [fully driven cells].
     """
 
-    rms: float
+    rms: float = leaf(low=0.0)
 
     def sigma(
         self, q: Float[Array, "*out"], low: Array | float, high: Array | float, step: Array
@@ -70,24 +62,16 @@ class ChargeNoise(_Noisy):
         """Return `rms`."""
         return self.rms
 
-    def validate(self) -> None:
-        """Check the noise.
-
-        Raises:
-            ValueError: If `rms` is negative.
-        """
-        check_number("ChargeNoise", "rms", self.rms, low=0.0)
-
 
 @component
-class StepNoise(_Noisy):
+class StepNoise(ConversionNoise):
     """Noise given in steps of the converter.
 
     Attributes:
         rms: Standard deviation [least significant bits].
     """
 
-    rms: float
+    rms: float = leaf(low=0.0)
 
     def sigma(
         self, q: Float[Array, "*out"], low: Array | float, high: Array | float, step: Array
@@ -95,24 +79,16 @@ class StepNoise(_Noisy):
         """Return `rms` steps."""
         return self.rms * step
 
-    def validate(self) -> None:
-        """Check the noise.
-
-        Raises:
-            ValueError: If `rms` is negative.
-        """
-        check_number("StepNoise", "rms", self.rms, low=0.0)
-
 
 @component
-class FullScaleNoise(_Noisy):
+class FullScaleNoise(ConversionNoise):
     """Noise given as a share of the range: the fixed part of `MacroNoise` by itself, at half the cost.
 
     Attributes:
         rms: Standard deviation [share of full scale]; 0.001 is 0.1 %.
     """
 
-    rms: float
+    rms: float = leaf(low=0.0)
 
     def sigma(
         self, q: Float[Array, "*out"], low: Array | float, high: Array | float, step: Array
@@ -120,17 +96,9 @@ class FullScaleNoise(_Noisy):
         """Return `rms` of the range."""
         return self.rms * (high - low)
 
-    def validate(self) -> None:
-        """Check the noise.
-
-        Raises:
-            ValueError: If `rms` is negative.
-        """
-        check_number("FullScaleNoise", "rms", self.rms, low=0.0)
-
 
 @component
-class MacroNoise(_Noisy):
+class MacroNoise(ConversionNoise):
     """Noise of a charge-domain macro, a fixed part and one that shrinks with the signal.
 
     `sigma = (high - low) sqrt(fixed^2 + signal^2 / (q - low + 1))`, the two parts being independent. Source: Zhang et
@@ -141,8 +109,8 @@ class MacroNoise(_Noisy):
         signal: Standard deviation of the signal-dependent part at no signal [share of full scale].
     """
 
-    fixed: float
-    signal: float = 0.0
+    fixed: float = leaf(low=0.0)
+    signal: float = leaf(0.0, low=0.0)
 
     def sigma(
         self, q: Float[Array, "*out"], low: Array | float, high: Array | float, step: Array
@@ -152,12 +120,3 @@ class MacroNoise(_Noisy):
         # The square root has no derivative at zero, where both parts are.
         some = variance > 0
         return (high - low) * jnp.where(some, jnp.sqrt(jnp.where(some, variance, 1.0)), 0.0)
-
-    def validate(self) -> None:
-        """Check both parts.
-
-        Raises:
-            ValueError: If one is negative.
-        """
-        check_number("MacroNoise", "fixed", self.fixed, low=0.0)
-        check_number("MacroNoise", "signal", self.signal, low=0.0)

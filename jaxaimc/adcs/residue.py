@@ -7,21 +7,19 @@ the capacitors' ratio and the gain are not forgiven. Circuits: Spear et al. 2023
 """
 
 import math
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc.adcs.base import Readout
-from jaxaimc.adcs.circuits import through
+from jaxaimc.adcs.circuits import MismatchedCircuit, through
 from jaxaimc.adcs.ranges import FullRange, Range
 
 
 @component
-class Pipeline:
+class Pipeline(MismatchedCircuit):
     """Pipeline converter: `bits - 1` stages one behind the other, each with its own mismatch.
 
     Codes are mid-rise. Gradient: straight-through inside the range, zero outside; none in the mismatch.
@@ -34,29 +32,11 @@ class Pipeline:
         gain: Open-loop gain of the amplifiers [1]; infinite for ideal ones.
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=2, high=16)
     range: Range = FullRange()
-    capacitor: float = 0.0
-    comparator: float = 0.0
-    gain: float = math.inf
-
-    def __post_init__(self) -> None:
-        check_integer("Pipeline", "bits", self.bits, low=2, high=16)
-
-    @property
-    def noisy(self) -> bool:
-        """No: all is static."""
-        return False
-
-    @property
-    def mismatched(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
+    capacitor: float = leaf(0.0, low=0.0)
+    comparator: float = leaf(0.0, low=0.0)
+    gain: float = leaf(math.inf, above=0.0, infinite=True)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratios and comparator offsets of every stage."""
@@ -68,21 +48,9 @@ class Pipeline:
         """Return the digitised charge in the unit of `q`."""
         return _convert(self, q, readout)
 
-    def with_range(self, range: Range) -> "Pipeline":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check range, mismatch and gain.
-
-        Raises:
-            ValueError: If a standard deviation is negative, the gain not greater than zero, or the range empty.
-        """
-        _validate("Pipeline", self)
-
 
 @component
-class Cyclic:
+class Cyclic(MismatchedCircuit):
     """Cyclic converter: one stage used `bits - 1` times, so that its mismatch repeats in every bit.
 
     Codes are mid-rise. Gradient: straight-through inside the range, zero outside; none in the mismatch.
@@ -95,29 +63,11 @@ class Cyclic:
         gain: Open-loop gain of the amplifier [1]; infinite for an ideal one.
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=2, high=16)
     range: Range = FullRange()
-    capacitor: float = 0.0
-    comparator: float = 0.0
-    gain: float = math.inf
-
-    def __post_init__(self) -> None:
-        check_integer("Cyclic", "bits", self.bits, low=2, high=16)
-
-    @property
-    def noisy(self) -> bool:
-        """No: all is static."""
-        return False
-
-    @property
-    def mismatched(self) -> bool:
-        """Yes."""
-        return True
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
+    capacitor: float = leaf(0.0, low=0.0)
+    comparator: float = leaf(0.0, low=0.0)
+    gain: float = leaf(math.inf, above=0.0, infinite=True)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> dict[str, Array]:
         """Return capacitor ratio and comparator offsets of the stage."""
@@ -128,18 +78,6 @@ class Cyclic:
     ) -> Float[Array, "*out"]:
         """Return the digitised charge in the unit of `q`."""
         return _convert(self, q, readout)
-
-    def with_range(self, range: Range) -> "Cyclic":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check range, mismatch and gain.
-
-        Raises:
-            ValueError: If a standard deviation is negative, the gain not greater than zero, or the range empty.
-        """
-        _validate("Cyclic", self)
 
 
 def _draw_mismatch(
@@ -169,10 +107,3 @@ def _convert(adc: Pipeline | Cyclic, q: Float[Array, "*out"], readout: Readout) 
         return (result + sign / 2**adc.bits + 1) / 2
 
     return through(q, adc.range.bounds(readout, 2.0**adc.bits), decide)
-
-
-def _validate(owner: str, adc: Pipeline | Cyclic) -> None:
-    adc.range.validate()
-    check_number(owner, "capacitor", adc.capacitor, low=0.0)
-    check_number(owner, "comparator", adc.comparator, low=0.0)
-    check_number(owner, "gain", adc.gain, low=0.0, open_low=True, finite=False)

@@ -1,29 +1,28 @@
 """Uniform quantiser: equal steps over a range."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
+from jaxaimc._core.component import component, leaf
 from jaxaimc._core.random import fold_in
-from jaxaimc._core.rounding import clip
-from jaxaimc.adcs.base import Alike, Readout, draw_normals
+from jaxaimc._core.rounding import clip, settle
+from jaxaimc.adcs.base import Readout, draw_normals
 from jaxaimc.adcs.codes import Codes, MidTread, Nearest, Rounding
 from jaxaimc.adcs.noise import ConversionNoise, NoNoise
-from jaxaimc.adcs.ranges import FullRange, Range
+from jaxaimc.adcs.ranges import FullRange, Range, RangedADC
 
 
 @component
-class Uniform(Alike):
+class Uniform(RangedADC):
     """ADC with equal steps over a range, saturating at both ends.
 
     `q -> origin + step round((q - origin) / step)` for `q` clipped to the range, where the code convention gives
-    origin and step. Gradient: straight-through inside the range, zero outside; the range gets the exact derivative of
-    what is left (saturated outputs follow it, others by their rounding error, as in Esser et al. 2020,
-    arXiv 1902.08153), and so do real-valued `bits`.
+    origin and step. Whole charges on a code, or in the middle between two, are taken for exactly that in single
+    precision too, up to 12 bits; charges with noise have no such places. Gradient: straight-through inside the range,
+    zero outside; the range gets the exact derivative of what is left (saturated outputs follow it, others by their
+    rounding error, as in Esser et al. 2020, arXiv 1902.08153), and so do real-valued `bits`.
 
     Attributes:
         bits: Resolution [bit]; a leaf, so it can be swept and differentiated.
@@ -40,7 +39,7 @@ class Uniform(Alike):
         [-1.0, 0.0, 1.0]
     """
 
-    bits: float = 8.0
+    bits: float = leaf(8.0, "bit", low=1.0, high=24.0)
     range: Range = FullRange()
     codes: Codes = MidTread()
     rounding: Rounding = Nearest()
@@ -50,11 +49,6 @@ class Uniform(Alike):
     def noisy(self) -> bool:
         """Where noise or rounding is."""
         return self.noise.noisy or self.rounding.noisy
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -70,23 +64,20 @@ class Uniform(Alike):
             q = q + jnp.asarray(sigma, q.dtype) * draw
             key = None if key is None else fold_in(key, 1)
         inside = clip(q, grid.bottom, grid.top)
-        y = grid.origin + grid.step * self.rounding.round((inside - grid.origin) / grid.step, key)
+        place = (inside - grid.origin) / grid.step
+        if not self.noise.noisy:
+            place = settle(place, jnp.asarray(self.bits, q.dtype))
+        y = grid.origin + grid.step * self.rounding.round(place, key)
         return y.astype(q.dtype)
 
-    def with_range(self, range: Range) -> "Uniform":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check resolution, range and noise.
+    def check(self) -> None:
+        """Check that the convention has codes at this resolution.
 
         Raises:
-            ValueError: If `bits` is not in `(1, 24]`, or the range is empty, or the noise negative.
+            ValueError: If it has none.
         """
         low, excluded = self.codes.lowest_bits()
         check_number("Uniform", "bits", self.bits, "bit", low=low, high=24.0, open_low=excluded)
-        self.range.validate()
-        self.noise.validate()
 
 
 def _exp2(bits: Float[Array, ""] | float, dtype: jnp.dtype) -> Float[Array, ""]:

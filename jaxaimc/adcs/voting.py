@@ -4,21 +4,19 @@ The conversions of a bit-serial macro are the products of an input plane `j` and
 `2**(i + j)`; those with the same `i + j` form a *diagonal*. Source: Zhang et al. 2024 (ASiM, arXiv 2411.11022).
 """
 
-from dataclasses import replace
-from typing import Any, Protocol
+from abc import abstractmethod
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxaimc._core.checks import check_integer
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import Component, component, static
 from jaxaimc._core.random import fold_in
-from jaxaimc.adcs.base import ADC, Readout
+from jaxaimc.adcs.base import ADC, Readout, Wrapped
 from jaxaimc.adcs.uniform import Uniform
 
 
 @component
-class Hybrid:
+class Hybrid(Wrapped):
     """Another converter, with the most significant diagonals computed by exact digital logic instead.
 
     There must be conversions to choose from: a tile that makes as few per output as there are digital diagonals, such
@@ -32,29 +30,7 @@ class Hybrid:
     """
 
     adc: ADC = Uniform()
-    digital: int = static(default=3)
-
-    def __post_init__(self) -> None:
-        check_integer("Hybrid", "digital", self.digital, low=1, high=64)
-
-    @property
-    def noisy(self) -> bool:
-        """As the converter."""
-        return self.adc.noisy
-
-    @property
-    def mismatched(self) -> bool:
-        """As the converter."""
-        return self.adc.mismatched
-
-    @property
-    def unipolar(self) -> bool:
-        """As the converter."""
-        return self.adc.unipolar
-
-    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
-        """Return what the converters have."""
-        return self.adc.draw_mismatch(key, slices, cols)
+    digital: int = static(default=3, low=1, high=64)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -72,29 +48,17 @@ class Hybrid:
             )
         return jnp.where(_top(readout, self.digital), q, self.adc.convert(q, readout, key))
 
-    def with_range(self, range: Any) -> "Hybrid":
-        """Return this with the converter's range set."""
-        return replace(self, adc=self.adc.with_range(range))
 
-    def validate(self) -> None:
-        """Check the converter.
+class Vote(Component):
+    """Base of all votes: how several conversions of one charge become one result."""
 
-        Raises:
-            ValueError: If a field of it is out of range.
-        """
-        self.adc.validate()
-
-
-class Vote(Protocol):
-    """How several conversions of one charge become one result."""
-
+    @abstractmethod
     def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
         """Return the result."""
-        ...
 
 
 @component
-class Mean:
+class Mean(Vote):
     """Their mean."""
 
     def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
@@ -103,7 +67,7 @@ class Mean:
 
 
 @component
-class Mode:
+class Mode(Vote):
     """The most frequent one; of several that are equally frequent, the one nearest to the median."""
 
     def reduce(self, samples: Float[Array, "sample *out"]) -> Float[Array, "*out"]:
@@ -117,7 +81,7 @@ class Mode:
 
 
 @component
-class Voting:
+class Voting(Wrapped):
     """Another converter, used several times for the most significant diagonals, which then vote.
 
     The conversion of a tile that makes a single one per output is the most significant: all outputs are voted on.
@@ -130,32 +94,14 @@ class Voting:
     """
 
     adc: ADC = Uniform()
-    samples: int = static(default=3)
-    levels: int = static(default=3)
+    samples: int = static(default=3, low=2, high=64)
+    levels: int = static(default=3, low=1, high=64)
     vote: Vote = Mode()
-
-    def __post_init__(self) -> None:
-        check_integer("Voting", "samples", self.samples, low=2, high=64)
-        check_integer("Voting", "levels", self.levels, low=1, high=64)
 
     @property
     def noisy(self) -> bool:
         """Yes."""
         return True
-
-    @property
-    def mismatched(self) -> bool:
-        """As the converter."""
-        return self.adc.mismatched
-
-    @property
-    def unipolar(self) -> bool:
-        """As the converter."""
-        return self.adc.unipolar
-
-    def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
-        """Return what the converters have."""
-        return self.adc.draw_mismatch(key, slices, cols)
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -165,17 +111,12 @@ class Voting:
         samples = jnp.stack([self.adc.convert(q, readout, k) for k in keys])
         return jnp.where(_top(readout, self.levels), self.vote.reduce(samples), samples[0])
 
-    def with_range(self, range: Any) -> "Voting":
-        """Return this with the converter's range set."""
-        return replace(self, adc=self.adc.with_range(range))
-
-    def validate(self) -> None:
-        """Check the converter.
+    def check(self) -> None:
+        """Check that voting acts.
 
         Raises:
-            ValueError: If it has no noise, or one of its fields is out of range.
+            ValueError: If the converter has no noise.
         """
-        self.adc.validate()
         if not self.adc.noisy:
             raise ValueError(
                 f"Field `adc` of Voting must be one with noise, but this {type(self.adc).__name__} has none, so "

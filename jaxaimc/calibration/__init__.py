@@ -6,13 +6,14 @@ from jaxaimc.calibration.compensation import (
     GlobalCompensation,
     compensate_drift,
 )
-from jaxaimc.calibration.ranges import LeastError, Percentile, RangeRule, has_range
+from jaxaimc.calibration.ranges import LeastError, NothingToCalibrateWarning, Percentile, RangeRule, has_range
 
 __all__ = [
     "ColumnCompensation",
     "Compensation",
     "GlobalCompensation",
     "LeastError",
+    "NothingToCalibrateWarning",
     "Percentile",
     "RangeRule",
     "compensate_drift",

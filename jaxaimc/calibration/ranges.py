@@ -1,5 +1,6 @@
 """Ranges of converters from the charges that they get: after programming, and again when devices have drifted."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,21 +10,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
-from jaxaimc.adcs import ADC, IdealADC, Span, Symmetric
+from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import component, leaf, static
+from jaxaimc.adcs import ADC, FullRange, IdealADC, Range, Span, Symmetric
 from jaxaimc.config import AnalogConfig
 from jaxaimc.tile import Prepared, charges, mvm
 
+
+class NothingToCalibrateWarning(UserWarning):
+    """Data that say nothing about a range, so that it is left as it was."""
+
+
 # Config, matrix now, typical inputs and read key to the config with the converter's range chosen.
 RangeRule = Callable[[AnalogConfig, Prepared, Array, Any], AnalogConfig]
-
-
-@component
-class _Probe:
-    """Stands for any range, to see whether a converter takes one."""
-
-    mark: Any
 
 
 @component
@@ -31,7 +30,9 @@ class Percentile:
     """Converter ranges that hold a percentage of the charges, for each slice its own.
 
     A range is about zero where charges have both signs, else it begins there. The default is the rule of Xiao et al.
-    2022 (arXiv 2109.01262). All charges are held in memory: a few dozen typical inputs do.
+    2022 (arXiv 2109.01262). All charges are held in memory: a few dozen typical inputs do. The charges outside are
+    given up on purpose, so what counts is the error that half of the outputs stay below: where the converter's present
+    range has a smaller one, such as that of a macro that counts, it is kept.
 
     Attributes:
         percentile: Percentage of the charges that lie within the range, in (50, 100].
@@ -45,7 +46,7 @@ class Percentile:
         [[1.0]]
     """
 
-    percentile: float = 99.98
+    percentile: float = leaf(99.98, above=50.0, high=100.0)
 
     def __call__(
         self,
@@ -63,24 +64,29 @@ class Percentile:
             key: Read key, with which the charges have read noise; without one they have none.
 
         Returns:
-            `config` whose converter has a `Symmetric` or a `Span` with a limit for each slice, shape (slice, 1).
+            `config` whose converter has a `Symmetric` or a `Span` with a limit for each slice, shape (slice, 1); as it
+            is, with a warning, if the inputs drive nothing.
 
         Raises:
-            ValueError: If the converter has no range, or `percentile` is out of range.
+            ValueError: If the converter has no range, `percentile` is out of range, or an input is not finite.
         """
         check_number("Percentile", "percentile", self.percentile, low=50.0, high=100.0, open_low=True)
-        _check_has_range(config.adc)
-        found = _charge_range(config, prepared, x, key, self.percentile)
-        return replace(config, adc=config.adc.with_range(found))
+        if not _can_calibrate(config, x):
+            return config
+        found = _with_range(config, _charge_range(config, prepared, x, key, self.percentile))
+        key = jax.random.key(0) if key is None else key
+        ideal = _ideal(config, prepared, x, key)
+        errors = [jnp.median(jnp.abs(mvm(c, prepared, x, key) - ideal)) for c in (config, found)]
+        return config if errors[0] < errors[1] else found
 
 
 @component
 class LeastError:
     """Converter ranges that answer typical inputs best: clipping is traded against the size of a step.
 
-    Candidates are parts of the largest charges, the same part for all slices. The choice has the least mean squared
-    difference to a converter of infinite resolution and range under the same reads. It is a minimum over candidates
-    and has no gradient; the range that it returns is a leaf that can be refined by one.
+    Candidates are the present range and parts of the largest charges, the same part for all slices. The choice has the
+    least mean squared difference to a converter of infinite resolution and range under the same reads. It is a minimum
+    over candidates and has no gradient; the range that it returns is a leaf that can be refined by one.
 
     Attributes:
         candidates: Number of ranges that are tried.
@@ -97,11 +103,8 @@ class LeastError:
         True
     """
 
-    candidates: int = static(default=32)
-    smallest: float = 1 / 32
-
-    def __post_init__(self) -> None:
-        check_integer("LeastError", "candidates", self.candidates, low=2, high=10_000)
+    candidates: int = static(default=32, low=2, high=10_000)
+    smallest: float = leaf(1 / 32, above=0.0, high=1.0)
 
     def __call__(
         self,
@@ -115,21 +118,23 @@ class LeastError:
         The key is needed where devices or the converter are noisy.
 
         Raises:
-            ValueError: If the converter has no range, or `smallest` is not in (0, 1].
+            ValueError: If the converter has no range, `smallest` is not in (0, 1], or an input is not finite.
         """
         check_number("LeastError", "smallest", self.smallest, low=0.0, high=1.0, open_low=True)
-        _check_has_range(config.adc)
+        if not _can_calibrate(config, x):
+            return config
         largest = _charge_range(config, prepared, x, key, 100.0)
-        ideal = mvm(replace(config, adc=IdealADC()), prepared, x, key)
+        ideal = _ideal(config, prepared, x, key)
 
         def shrunk(part: Float[Array, ""]) -> AnalogConfig:
-            return replace(config, adc=config.adc.with_range(jax.tree.map(lambda limit: part * limit, largest)))
+            return _with_range(config, jax.tree.map(lambda limit: part * limit, largest))
 
-        def error(part: Float[Array, ""]) -> Float[Array, ""]:
-            return jnp.mean(jnp.square(mvm(shrunk(part), prepared, x, key) - ideal))
+        def error(chosen: AnalogConfig) -> Float[Array, ""]:
+            return jnp.mean(jnp.square(mvm(chosen, prepared, x, key) - ideal))
 
         parts = jnp.geomspace(self.smallest, 1.0, self.candidates, dtype=ideal.dtype)
-        return shrunk(parts[jnp.argmin(jax.lax.map(error, parts))])
+        errors = jax.lax.map(lambda part: error(shrunk(part)), parts)
+        return config if error(config) < jnp.min(errors) else shrunk(parts[jnp.argmin(errors)])
 
 
 def has_range(adc: ADC) -> bool:
@@ -138,15 +143,39 @@ def has_range(adc: ADC) -> bool:
     Args:
         adc: The converter.
     """
-    mark = object()
-    return any(leaf is mark for leaf in jax.tree.leaves(adc.with_range(_Probe(mark=mark))))
+    return adc.with_(range=FullRange()) is not None
 
 
-def _check_has_range(adc: ADC) -> None:
-    if not has_range(adc):
+def _can_calibrate(config: AnalogConfig, x: Float[Array, "*batch n_in"]) -> bool:
+    """Return whether inputs say anything about a range; refuse what no range can follow from."""
+    if not has_range(config.adc):
         raise ValueError(
-            f"Field `adc` of AnalogConfig must be a converter with a range, but {type(adc).__name__} has none."
+            f"Field `adc` of AnalogConfig must be a converter with a range, but {type(config.adc).__name__} has none."
         )
+    finite = np.isfinite(np.asarray(x))
+    if not finite.size or not finite.all():
+        what = f"{np.sum(~finite)} of {finite.size} are not" if finite.size else "there are none"
+        raise ValueError(f"Argument `x` must hold finite inputs, but {what}.")
+    driven = bool(jnp.any(config.drive.encode(x).level != 0))
+    if not driven:
+        warnings.warn(
+            "All inputs are driven as zero, so that no charge says how large the converter's range should be; it is "
+            "left as it is.",
+            NothingToCalibrateWarning,
+            stacklevel=3,
+        )
+    return driven
+
+
+def _with_range(config: AnalogConfig, chosen: Range) -> AnalogConfig:
+    return replace(config, adc=config.adc.with_(range=chosen))
+
+
+def _ideal(
+    config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, ""] | None
+) -> Float[Array, "*batch n_out"]:
+    """Return the outputs of a converter of infinite resolution and range under the same reads."""
+    return mvm(replace(config, adc=IdealADC()), prepared, x, key)
 
 
 def _charge_range(
@@ -160,8 +189,8 @@ def _charge_range(
     found = found.reshape(len(found), -1)
     low, high = np.percentile(found, [100 - percentile, percentile], axis=1)
     limit = np.maximum(-low, high)
-    # A slice that never carries a charge may have any range.
-    limit = np.where(limit > 0, limit, 1.0)
+    # A slice that never carries a charge has the range of the others: a range of its noise would be none.
+    limit = np.where(limit > 0, limit, limit.max() if limit.max() > 0 else 1.0)
     reach: Any = jnp.asarray(limit[:, None], jnp.float32)
     zero: Any = jnp.zeros_like(reach)
     # Rounding may leave the charge of a weight of minus one in an offset cell a hair below zero.

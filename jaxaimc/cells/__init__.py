@@ -1,6 +1,6 @@
 """Cells: how a normalised weight becomes the conductances of one or more devices."""
 
-from jaxaimc.cells.base import Cell, off_conductance
+from jaxaimc.cells.base import Cell, PairCell, WindowCell, WrappedCell, off_conductance
 from jaxaimc.cells.differential import Differential, TwoSided
 from jaxaimc.cells.offset import Offset, UnitColumn
 from jaxaimc.cells.pairs import Pairs
@@ -14,9 +14,12 @@ __all__ = [
     "DifferentialSlices",
     "Offset",
     "OffsetSlices",
+    "PairCell",
     "Pairs",
     "Quantised",
     "TwoSided",
     "UnitColumn",
+    "WindowCell",
+    "WrappedCell",
     "off_conductance",
 ]

@@ -3,14 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import component
+from jaxaimc._core.component import component, leaf
 from jaxaimc._core.xla import leading
-from jaxaimc.cells.base import check_window
+from jaxaimc.cells.base import PairCell
 from jaxaimc.units import uS
 
 
 @component
-class Differential:
+class Differential(PairCell):
     """One-sided differential pair: a weight sits in one device of two, the other stays at `g_min`.
 
     `g+ = g_min + (g_max - g_min) max(w, 0)` and `g- = g_min + (g_max - g_min) max(-w, 0)`: a zero weight gives zero
@@ -27,53 +27,16 @@ class Differential:
         ((1, 2, 1, 2), [10.0, 0.0], [0.0, 20.0])
     """
 
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    @property
-    def g_span(self) -> float:
-        """Conductance change of a weight of one [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Plus for the first device, minus for the second."""
-        return (1.0, -1.0)
-
-    @property
-    def significance(self) -> tuple[float, ...]:
-        """One slice that is the result."""
-        return (1.0,)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 2, rows, cols); exact gradients in `w`, `g_min` and `g_max`."""
         return one_sided(w, self.g_min, self.g_span)[None]
 
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Return the one slice there is; the pair has already subtracted itself on the column."""
-        return q[..., 0, :]
-
-    def validate(self) -> None:
-        """Check the conductance window.
-
-        Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
-        """
-        check_window("Differential", self.g_min, self.g_max)
-
 
 @component
-class TwoSided:
+class TwoSided(PairCell):
     """Two-sided differential pair: both devices move, `g± = g_min + (g_max - g_min) (1 ± w) / 2`.
 
     The pair loads its column with `g_min + g_max` whatever the weight, so that IR drop does not depend on the
@@ -84,49 +47,12 @@ class TwoSided:
         g_max: Conductance of the first device at a weight of one [S].
     """
 
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    @property
-    def g_span(self) -> float:
-        """Net conductance change of a weight of one [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Plus for the first device, minus for the second."""
-        return (1.0, -1.0)
-
-    @property
-    def significance(self) -> tuple[float, ...]:
-        """One slice that is the result."""
-        return (1.0,)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 2, rows, cols); exact gradients."""
         return (self.g_min + self.g_span * (1 + leading(self.signs, w) * w) / 2)[None]
-
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Return the one slice there is."""
-        return q[..., 0, :]
-
-    def validate(self) -> None:
-        """Check the conductance window.
-
-        Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
-        """
-        check_window("TwoSided", self.g_min, self.g_max)
 
 
 def one_sided(

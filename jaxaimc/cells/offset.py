@@ -3,50 +3,31 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import component
-from jaxaimc.cells.base import Cell, check_window, recombine
+from jaxaimc._core.component import component, leaf
+from jaxaimc.cells.base import Cell, WindowCell, WrappedCell, recombine
 from jaxaimc.units import uS
 
 
 @component
-class Offset:
+class Offset(WindowCell):
     """One device per weight, `g = g_min + (g_max - g_min) (w + 1) / 2`, mid-scale subtracted digitally.
 
     The digital part subtracts `(g_min + g_max) / 2 sum_i x_i`, which it knows exactly; what the ADC digitises still
-    contains it, and takes some 3.4 bits of its range in ResNet-50 (Xiao et al. 2022, arXiv 2109.01262).
+    contains it, and takes some 3.4 bits of its range in ResNet-50 (Xiao et al. 2022, arXiv 2109.01262). The span is
+    the conductance of a weight of two, so that a cell never adds more than one to a column when `g_min` is zero.
 
     Attributes:
         g_min: Conductance of a weight of minus one [S].
         g_max: Conductance of a weight of one [S].
     """
 
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    @property
-    def g_span(self) -> float:
-        """Conductance of a weight of two, so that a cell never adds more than one to a column when `g_min` is 0 [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """A single device."""
-        return (1.0,)
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     @property
     def significance(self) -> tuple[float, ...]:
         """Half a span is a weight of one."""
         return (2.0,)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (1, 1, rows, cols); exact gradients."""
@@ -57,17 +38,9 @@ class Offset:
         mid = (self.g_min + self.g_max) / self.g_span
         return 2 * q[..., 0, :] - mid * drive_sum[..., None]
 
-    def validate(self) -> None:
-        """Check the conductance window.
-
-        Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
-        """
-        check_window("Offset", self.g_min, self.g_max)
-
 
 @component
-class UnitColumn:
+class UnitColumn(WrappedCell):
     """Another cell whose zero is measured: a column programmed to weight zero, digitised and subtracted.
 
     Every tile has one such column per slice. It drifts, suffers IR drop and is read with noise as the others are, and
@@ -86,21 +59,6 @@ class UnitColumn:
     cell: Cell = Offset()
 
     @property
-    def g_min(self) -> Float[Array, ""] | float:
-        """Lowest conductance of the cell [S]."""
-        return self.cell.g_min
-
-    @property
-    def g_span(self) -> Float[Array, ""] | float:
-        """Span of the cell [S]."""
-        return self.cell.g_span
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Signs of the cell."""
-        return self.cell.signs
-
-    @property
     def significance(self) -> tuple[float, ...]:
         """Those of the cell, and the same with minus for the unit column."""
         own = self.cell.significance
@@ -112,11 +70,6 @@ class UnitColumn:
         count = len(self.cell.significance)
         return tuple(range(count, 2 * count))
 
-    @property
-    def binary(self) -> bool:
-        """As the cell."""
-        return self.cell.binary
-
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S] of the cell, followed by those of its zero."""
         return jnp.concatenate([self.cell.encode(w), self.cell.encode(jnp.zeros_like(w))])
@@ -125,13 +78,12 @@ class UnitColumn:
         """Return the difference of the columns; the drives' sum is not used."""
         return recombine(q, self.significance)
 
-    def validate(self) -> None:
-        """Check the cell.
+    def check(self) -> None:
+        """Refuse a cell that has shared columns already.
 
         Raises:
-            ValueError: If a field is out of its range, or the cell has shared columns already.
+            ValueError: If it has.
         """
-        self.cell.validate()
         if self.cell.shared:
             raise ValueError(
                 f"Field `cell` of UnitColumn must be a cell without shared columns, but {type(self.cell).__name__} "

@@ -4,15 +4,14 @@ import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
-from jaxaimc.cells.base import check_window, recombine
+from jaxaimc._core.component import component, leaf
+from jaxaimc.cells.base import PairCell
 from jaxaimc.cells.differential import one_sided
 from jaxaimc.units import uS
 
 
 @component
-class Pairs:
+class Pairs(PairCell):
     """Differential pairs of different significance, `w = sum_p f_p (g_p+ - g_p-) / (g_span sum_p f_p)`.
 
     A weight fills the pairs one after the other, the first (least significant) to its full conductance before the
@@ -31,35 +30,15 @@ class Pairs:
         [[1.0, -1.0], [0.0, -0.5]]
     """
 
-    factors: tuple[float, ...] = (1.0, 1.0)
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    @property
-    def g_span(self) -> float:
-        """Conductance change of a full pair [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Plus for the first device of each pair, minus for the second."""
-        return (1.0, -1.0)
+    factors: tuple[float, ...] = leaf((1.0, 1.0), above=0.0)
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     @property
     def significance(self) -> tuple[float, ...]:
         """Share of each full pair in a weight of one."""
         total = sum(self.factors)
         return tuple(factor / total for factor in self.factors)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (pair, 2, rows, cols)."""
@@ -71,25 +50,18 @@ class Pairs:
             filled = filled + share
         return jnp.stack(parts)
 
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Add the pairs with their significance."""
-        return recombine(q, self.significance)
-
-    def validate(self) -> None:
-        """Check factors and conductance window.
+    def check(self) -> None:
+        """Check the factors' order and the conductance window.
 
         Raises:
-            ValueError: If a factor is not greater than zero or less than the one before, there is none, or the window
-                is empty.
+            ValueError: If there is no factor, one is less than the one before, or the window is empty.
         """
+        super().check()
         if not len(self.factors):
             raise ValueError("Field `factors` of Pairs must hold at least one factor, but is empty.")
-        for factor in self.factors:
-            check_number("Pairs", "factors", factor, low=0.0, open_low=True)
         known = [float(factor) for factor in self.factors if not isinstance(factor, jax.core.Tracer)]
         if known != sorted(known):
             raise ValueError(
                 "Field `factors` of Pairs must begin with the least significant pair and not fall, but is "
                 f"{tuple(known)}."
             )
-        check_window("Pairs", self.g_min, self.g_max)

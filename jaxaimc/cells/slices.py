@@ -6,29 +6,16 @@ Slices are ordered from the least significant one. A digit `d` of `b` bits is he
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc._core.digits import digits, weights
-from jaxaimc._core.rounding import round_ste
-from jaxaimc.cells.base import check_window, recombine
+from jaxaimc._core.rounding import round_ste, settle
+from jaxaimc.cells.base import Cell, PairCell, WindowCell, recombine
 from jaxaimc.cells.differential import one_sided
 from jaxaimc.units import uS
 
 
-def _check_widths(owner: str, cell: "DifferentialSlices | OffsetSlices", needed: int, *, what: str) -> None:
-    check_integer(owner, "bits", cell.bits, low=2, high=16)
-    widths = tuple(int(width) for width in cell.widths)
-    # Lists and arrays (from a config file) are not hashable, which static fields must be.
-    object.__setattr__(cell, "widths", widths)
-    if not widths or not all(1 <= width <= 16 for width in widths) or sum(widths) != needed:
-        raise ValueError(
-            f"Field `widths` of {owner} must hold bits of each slice in [1, 16] that add up to the {needed} {what} of "
-            f"a weight of {cell.bits} bits, but is {widths}."
-        )
-
-
 @component
-class DifferentialSlices:
+class DifferentialSlices(PairCell):
     """Sign-magnitude slices in one-sided differential pairs.
 
     `round(w K)` with `K = 2**(bits - 1) - 1` is cut into digits; the pair of each slice holds its digit with the
@@ -48,60 +35,33 @@ class DifferentialSlices:
         [3, 3, 3, 3]
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=2, high=16)
     widths: tuple[int, ...] = static(default=(2, 2, 2, 1))
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    def __post_init__(self) -> None:
-        _check_widths("DifferentialSlices", self, self.bits - 1, what="magnitude bits")
-
-    @property
-    def g_span(self) -> float:
-        """Conductance change of a slice's largest digit [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Plus for the first device of each pair, minus for the second."""
-        return (1.0, -1.0)
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     @property
     def significance(self) -> tuple[float, ...]:
         """Share of each slice's largest digit in the largest weight."""
-        return _significance(self.widths, 2 ** (self.bits - 1) - 1)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
+        return _significance(self.widths, self.bits)
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (slice, 2, rows, cols)."""
-        k = round_ste(w * (2 ** (self.bits - 1) - 1))
-        parts = [d / (2**b - 1) for d, b in zip(digits(k, self.widths), self.widths, strict=True)]
+        parts = _shares(_code(w, self.bits), self.widths)
         return jnp.stack([one_sided(part, self.g_min, self.g_span) for part in parts])
 
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Shift and add."""
-        return recombine(q, self.significance)
-
-    def validate(self) -> None:
-        """Check the conductance window.
+    def check(self) -> None:
+        """Check window and widths.
 
         Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
+            ValueError: If the window is empty, or the widths do not add up.
         """
-        check_window("DifferentialSlices", self.g_min, self.g_max)
+        super().check()
+        _check_widths(self, self.bits - 1, what="magnitude bits")
 
 
 @component
-class OffsetSlices:
+class OffsetSlices(WindowCell):
     """Slices of the shifted weight `round(w K) + 2**(bits - 1)`, one device per slice.
 
     `K = 2**(bits - 1) - 1`, so the code of the most negative number is not used and zero exists. The shift is
@@ -115,62 +75,39 @@ class OffsetSlices:
         g_max: Conductance of a slice's largest digit [S].
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=2, high=16)
     widths: tuple[int, ...] = static(default=(2, 2, 2, 2))
-    g_min: float = 0.0
-    g_max: float = 25 * uS
-
-    def __post_init__(self) -> None:
-        _check_widths("OffsetSlices", self, self.bits, what="bits")
-
-    @property
-    def g_span(self) -> float:
-        """Conductance change of a slice's largest digit [S]."""
-        return self.g_max - self.g_min
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """A single device."""
-        return (1.0,)
+    g_min: float = leaf(0.0, "S", low=0.0)
+    g_max: float = leaf(25 * uS, "S", above=0.0, high=1.0)
 
     @property
     def significance(self) -> tuple[float, ...]:
         """Share of each slice's largest digit in the largest weight."""
-        return _significance(self.widths, 2 ** (self.bits - 1) - 1)
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
-        """No."""
-        return False
+        return _significance(self.widths, self.bits)
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (slice, 1, rows, cols)."""
-        k = round_ste(w * (2 ** (self.bits - 1) - 1)) + 2 ** (self.bits - 1)
-        parts = [d / (2**b - 1) for d, b in zip(digits(k, self.widths), self.widths, strict=True)]
+        parts = _shares(_code(w, self.bits) + 2 ** (self.bits - 1), self.widths)
         return (self.g_min + self.g_span * jnp.stack(parts))[:, None]
 
     def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
         """Shift and add, and subtract what a weight of zero adds: the shift, and `g_min` of every slice."""
-        shift = 2 ** (self.bits - 1) / (2 ** (self.bits - 1) - 1)
+        shift = 2 ** (self.bits - 1) / _largest(self.bits)
         zero = shift + self.g_min / self.g_span * sum(self.significance)
         return recombine(q, self.significance) - zero * drive_sum[..., None]
 
-    def validate(self) -> None:
-        """Check the conductance window.
+    def check(self) -> None:
+        """Check window and widths.
 
         Raises:
-            ValueError: If `g_min` is negative or not below `g_max`.
+            ValueError: If the window is empty, or the widths do not add up.
         """
-        check_window("OffsetSlices", self.g_min, self.g_max)
+        super().check()
+        _check_widths(self, self.bits, what="bits")
 
 
 @component
-class BitPlanes:
+class BitPlanes(Cell):
     """Two's-complement bit planes, one binary cell per bit, as in an SRAM macro.
 
     `round(w K)` with `K = 2**(bits - 1) - 1` is stored in two's complement; the top plane counts negative. A cell adds
@@ -189,16 +126,8 @@ class BitPlanes:
         [1, 0, 0, 1]
     """
 
-    bits: int = static(default=8)
-    g_max: float = 1 * uS
-
-    def __post_init__(self) -> None:
-        check_integer("BitPlanes", "bits", self.bits, low=2, high=16)
-
-    @property
-    def g_min(self) -> float:
-        """A zero adds no charge."""
-        return 0.0
+    bits: int = static(default=8, low=2, high=16)
+    g_max: float = leaf(1 * uS, "S", above=0.0, high=1.0)
 
     @property
     def g_span(self) -> float:
@@ -206,46 +135,47 @@ class BitPlanes:
         return self.g_max
 
     @property
-    def signs(self) -> tuple[float, ...]:
-        """A single device."""
-        return (1.0,)
-
-    @property
     def significance(self) -> tuple[float, ...]:
         """Powers of two over the largest weight; negative for the sign plane."""
-        largest = 2 ** (self.bits - 1) - 1
-        low = tuple(2**i / largest for i in range(self.bits - 1))
-        return (*low, -(2 ** (self.bits - 1)) / largest)
+        low = tuple(2**i / _largest(self.bits) for i in range(self.bits - 1))
+        return (*low, -(2 ** (self.bits - 1)) / _largest(self.bits))
 
     @property
-    def shared(self) -> tuple[int, ...]:
-        """None."""
-        return ()
-
-    @property
-    def binary(self) -> bool:
+    def exact(self) -> bool:
         """Yes."""
         return True
 
     def encode(self, w: Float[Array, "rows cols"]) -> Float[Array, "slice polarity rows cols"]:
         """Return target conductances [S], shape (bits, 1, rows, cols)."""
-        k = round_ste(w * (2 ** (self.bits - 1) - 1))
+        k = _code(w, self.bits)
         sign = (k < 0).astype(k.dtype)
         planes = digits(k + 2 ** (self.bits - 1) * sign, (1,) * (self.bits - 1))
         return (self.g_max * jnp.stack([*planes, sign]))[:, None]
 
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Shift and add."""
-        return recombine(q, self.significance)
 
-    def validate(self) -> None:
-        """Check the conductance.
-
-        Raises:
-            ValueError: If `g_max` is not greater than zero.
-        """
-        check_window("BitPlanes", 0.0, self.g_max)
+def _largest(bits: int) -> int:
+    """Return the whole number that stands for a weight of one."""
+    return 2 ** (bits - 1) - 1
 
 
-def _significance(widths: tuple[int, ...], largest: int) -> tuple[float, ...]:
-    return tuple((2**b - 1) * weight / largest for b, weight in zip(widths, weights(widths), strict=True))
+def _code(w: Float[Array, "rows cols"], bits: int) -> Float[Array, "rows cols"]:
+    """Return the whole numbers that stand for weights."""
+    return round_ste(settle(w * _largest(bits), bits))
+
+
+def _shares(k: Float[Array, "rows cols"], widths: tuple[int, ...]) -> list[Float[Array, "rows cols"]]:
+    """Return the digits of whole numbers, each over the largest of its slice."""
+    return [d / (2**b - 1) for d, b in zip(digits(k, widths), widths, strict=True)]
+
+
+def _significance(widths: tuple[int, ...], bits: int) -> tuple[float, ...]:
+    return tuple((2**b - 1) * weight / _largest(bits) for b, weight in zip(widths, weights(widths), strict=True))
+
+
+def _check_widths(cell: DifferentialSlices | OffsetSlices, needed: int, *, what: str) -> None:
+    widths = cell.widths
+    if not widths or not all(1 <= width <= 16 for width in widths) or sum(widths) != needed:
+        raise ValueError(
+            f"Field `widths` of {type(cell).__name__} must hold bits of each slice in [1, 16] that add up to the "
+            f"{needed} {what} of a weight of {cell.bits} bits, but is {widths}."
+        )

@@ -1,19 +1,20 @@
 """Devices with a limited number of states."""
 
+import math
+
 import jax.core
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer
 from jaxaimc._core.component import component, static
-from jaxaimc._core.rounding import round_ste
-from jaxaimc.cells.base import Cell
+from jaxaimc._core.rounding import round_ste, settle
+from jaxaimc.cells.base import Cell, WrappedCell
 from jaxaimc.cells.differential import Differential
 
 
 @component
-class Quantised:
+class Quantised(WrappedCell):
     """Another cell whose targets are the nearest of equally spaced states, from `g_min` to `g_min + g_span`.
 
     A device of `b` bits has `2**b` states. Where a zero weight sits mid-window (`Offset`, `TwoSided`) one is dropped,
@@ -31,38 +32,10 @@ class Quantised:
     """
 
     cell: Cell = Differential()
-    states: int = static(default=16)
-
-    def __post_init__(self) -> None:
-        check_integer("Quantised", "states", self.states, low=2, high=65536)
+    states: int = static(default=16, low=2, high=65536)
 
     @property
-    def g_min(self) -> Float[Array, ""] | float:
-        """Lowest state [S]."""
-        return self.cell.g_min
-
-    @property
-    def g_span(self) -> Float[Array, ""] | float:
-        """Distance of the highest state from the lowest [S]."""
-        return self.cell.g_span
-
-    @property
-    def signs(self) -> tuple[float, ...]:
-        """Signs of the cell."""
-        return self.cell.signs
-
-    @property
-    def significance(self) -> tuple[float, ...]:
-        """Those of the cell."""
-        return self.cell.significance
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        """Those of the cell."""
-        return self.cell.shared
-
-    @property
-    def binary(self) -> bool:
+    def exact(self) -> bool:
         """No: the states are multiples of a step that is not whole."""
         return False
 
@@ -70,17 +43,12 @@ class Quantised:
         """Return the states nearest to the cell's targets [S]."""
         return self._nearest(self.cell.encode(w))
 
-    def decode(self, q: Float[Array, "*batch slice cols"], drive_sum: Float[Array, "*batch"]) -> Float[Array, "..."]:
-        """Decode as the cell does."""
-        return self.cell.decode(q, drive_sum)
-
-    def validate(self) -> None:
-        """Check the cell, and that a weight of zero is a state.
+    def check(self) -> None:
+        """Check that a weight of zero is a state.
 
         Raises:
-            ValueError: If a field of the cell is out of its range, or zero falls between two states.
+            ValueError: If zero falls between two states.
         """
-        self.cell.validate()
         zero = self.cell.encode(jnp.zeros((1, 1)))
         if isinstance(zero, jax.core.Tracer):
             return
@@ -93,4 +61,5 @@ class Quantised:
 
     def _nearest(self, g: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         step = self.cell.g_span / (self.states - 1)
-        return self.cell.g_min + step * round_ste((g - self.cell.g_min) / step)
+        place = settle((g - self.cell.g_min) / step, math.ceil(math.log2(self.states)))
+        return self.cell.g_min + step * round_ste(place)

@@ -1,15 +1,17 @@
-"""The protocol of drives: how digital inputs become pulses on the input lines."""
+"""What every drive is: how digital inputs become pulses on the input lines."""
 
-from typing import NamedTuple, Protocol
+from abc import abstractmethod
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.rounding import round_ste
+from jaxaimc._core.component import Component, component, static
+from jaxaimc._core.rounding import round_ste, settle
 from jaxaimc.drives.ranges import InputRange
 
 
-class Pulses(NamedTuple):
+@component
+class Pulses:
     """Input pulses of a batch of vectors.
 
     Attributes:
@@ -17,32 +19,35 @@ class Pulses(NamedTuple):
         duration: How long each row is driven [s], shape (*batch, plane, rows).
         full_scale: Charge of a full-scale pulse per unit conductance [V s], shape (plane,).
         significance: Weight of each plane's full scale in the recombined result, shape (plane,).
-        scale: Input value that stands for a level of one, shape (*batch,).
+        x_scale: Input value that stands for a level of one, shape (*batch,).
+        reach: Largest level that each plane can have, shape (plane,): one, less for a group of bits that is narrower
+            than the DAC.
+        steps: Whole steps of a full-scale pulse in each plane: levels are multiples of one over it; 0 if they are not.
+        timed: Whether a level is the share of time for which its row is driven at full read voltage; otherwise it is
+            the voltage of the whole pulse, as a share of the read voltage.
     """
 
     level: Float[Array, "*batch plane rows"]
     duration: Float[Array, "*batch plane rows"]
     full_scale: Float[Array, " plane"]
     significance: Float[Array, " plane"]
-    scale: Float[Array, "*batch"]
+    x_scale: Float[Array, "*batch"]
+    reach: Float[Array, " plane"]
+    steps: tuple[int, ...] = static()
+    timed: bool = static(default=False)
 
 
-class Drive(Protocol):
-    """What every drive offers. A drive of your own is a component with these members.
+class Drive(Component):
+    """Base of all drives. A drive of your own derives from it, and needs a field `v_read` and `encode`.
 
     A drive quantises the input vector and turns it into one or more *planes* of pulses, which are read one after the
-    other and recombined with their significance.
+    other and recombined with their significance. A drive with an input range keeps it in a field `range`.
+
+    Attributes:
+        v_read: Read voltage across a driven device [V].
     """
 
-    @property
-    def v_read(self) -> float:
-        """Read voltage across a driven device [V]."""
-        ...
-
-    @property
-    def range(self) -> InputRange:
-        """Input range."""
-        ...
+    v_read: float
 
     @property
     def accumulates(self) -> bool:
@@ -51,33 +56,24 @@ class Drive(Protocol):
         The gains that add them are such that an input of one has the charge of one full-scale pulse, that of the plane
         with the largest where they differ: as much as if all of it were driven at once.
         """
-        ...
+        return False
 
     @property
     def bipolar(self) -> bool:
         """Whether a single device can give negative charges: by polarity, or as accumulating planes are subtracted."""
-        ...
+        return True
 
-    @property
-    def digit(self) -> int:
-        """Largest magnitude of a plane in whole steps: levels are whole multiples of one over it; 0 if they are not."""
-        ...
-
+    @abstractmethod
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the pulses of input vectors `x` (any unit)."""
-        ...
 
-    def with_range(self, range: InputRange) -> "Drive":
-        """Return this drive with another input range."""
-        ...
+    def lost(self, x: Float[Array, "*batch rows"]) -> Float[Array, ""] | float:
+        """Return the share of inputs that this drive cannot express and drives as zero [1].
 
-    def validate(self) -> None:
-        """Check the numeric fields.
-
-        Raises:
-            ValueError: If a field is out of its range.
+        Args:
+            x: Input vectors.
         """
-        ...
+        return 0.0
 
 
 def quantise(
@@ -85,7 +81,7 @@ def quantise(
 ) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
     """Return whole numbers in `[-steps, steps]` and the input value that stands for `steps`."""
     normalised, bound = input_range.normalise(x)
-    return round_ste(normalised * steps), bound
+    return round_ste(settle(normalised * steps, steps.bit_length())), bound
 
 
 def as_levels(largest: tuple[int, ...], weight: tuple[int, ...], steps: int, dtype: jnp.dtype) -> tuple[Array, Array]:

@@ -4,22 +4,56 @@ All planes have pulses of one duration; a group of several bits is a level of a 
 the widest group in every cycle.
 """
 
-from dataclasses import replace
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc._core.digits import equal_widths
-from jaxaimc.drives.base import Pulses, as_levels, quantise
+from jaxaimc.drives.base import Drive, Pulses, as_levels, quantise
 from jaxaimc.drives.ranges import InputRange, PerVector
 from jaxaimc.drives.signs import SignMagnitude, Signs
 from jaxaimc.units import V, ns
 
 
+class PlaneDrive(Drive):
+    """Base of the drives by planes: each plane is the level of a DAC during one pulse."""
+
+    widths: tuple[int, ...]
+    signs: Signs
+    t_pulse: float
+    range: InputRange
+
+    @property
+    def bipolar(self) -> bool:
+        """As the signs."""
+        return self.signs.bipolar(accumulated=self.accumulates)
+
+    def lost(self, x: Float[Array, "*batch rows"]) -> Float[Array, ""] | float:
+        """Return the share of inputs that the signs cannot express [1]."""
+        return self.signs.lost(x)
+
+    def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
+        """Return the planes of pulses for input vectors `x` of shape (*batch, rows)."""
+        steps = 2 ** sum(self.widths) - 1
+        k, bound = quantise(x, self.range, steps)
+        planes, weight = self.signs.planes(k, self.widths)
+        dac = 2 ** max(self.widths) - 1
+        full, significance = as_levels((dac,) * len(weight), weight, steps, planes.dtype)
+        driven = (planes != 0).astype(planes.dtype)
+        return Pulses(
+            level=planes / full[:, None],
+            duration=driven * self.t_pulse,
+            full_scale=jnp.full(full.shape, self.t_pulse * self.v_read, planes.dtype),
+            significance=significance,
+            x_scale=bound,
+            reach=jnp.asarray(self.signs.largest(self.widths), planes.dtype) / full,
+            steps=(dac,) * len(weight),
+        )
+
+
 @component
-class BitSerial:
+class BitSerial(PlaneDrive):
     """Inputs driven in groups of equally many bits, one bit after the other by default.
 
     `k = round(clip(x / bound, -1, 1) K)`, with `K = 2**n - 1` for the `n` bits that are cut into groups (the sign bit
@@ -44,53 +78,32 @@ class BitSerial:
         [[1.0, -1.0], [1.0, 0.0], [1.0, -1.0]]
     """
 
-    bits: int = static(default=8)
-    group: int = static(default=1)
+    bits: int = static(default=8, low=1, high=16)
+    group: int = static(default=1, low=1, high=16)
     signs: Signs = SignMagnitude()
     accumulates: bool = static(default=False)
-    t_pulse: float = 1 * ns
-    v_read: float = 0.2 * V
+    t_pulse: float = leaf(1 * ns, "s", above=0.0)
+    v_read: float = leaf(0.2 * V, "V", above=0.0)
     range: InputRange = PerVector()
-
-    def __post_init__(self) -> None:
-        check_integer("BitSerial", "bits", self.bits, low=2, high=16)
-        check_integer("BitSerial", "group", self.group, low=1, high=16)
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Bits of each group, least significant first."""
         return equal_widths(self.signs.digit_bits(self.bits), self.group)
 
-    @property
-    def bipolar(self) -> bool:
-        """As the signs."""
-        return self.signs.bipolar(accumulated=self.accumulates)
-
-    @property
-    def digit(self) -> int:
-        """Largest level of the DAC."""
-        return 2 ** max(self.widths) - 1
-
-    def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
-        """Return the planes of pulses for input vectors `x` of shape (*batch, rows)."""
-        return _encode(x, self)
-
-    def with_range(self, range: InputRange) -> "BitSerial":
-        """Return this drive with another input range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check pulse, voltage and range.
+    def check(self) -> None:
+        """Check that there are bits to drive, and as many as are driven at once.
 
         Raises:
-            ValueError: If one is out of its range, or `group` is more than the bits there are to drive.
+            ValueError: If the sign takes the only bit, or `group` is more than the bits that are left.
         """
-        _validate("BitSerial", self)
+        lowest = 17 - self.signs.digit_bits(16)
+        check_integer("BitSerial", "bits", self.bits, low=lowest, high=16)
         check_integer("BitSerial", "group", self.group, low=1, high=self.signs.digit_bits(self.bits))
 
 
 @component
-class BitGroups:
+class BitGroups(PlaneDrive):
     """Inputs driven in groups of any widths. Otherwise as `BitSerial`.
 
     Attributes:
@@ -111,48 +124,25 @@ class BitGroups:
     widths: tuple[int, ...] = static(default=(4, 3))
     signs: Signs = SignMagnitude()
     accumulates: bool = static(default=False)
-    t_pulse: float = 1 * ns
-    v_read: float = 0.2 * V
+    t_pulse: float = leaf(1 * ns, "s", above=0.0)
+    v_read: float = leaf(0.2 * V, "V", above=0.0)
     range: InputRange = PerVector()
 
-    def __post_init__(self) -> None:
-        # Lists and arrays (from a config file) are not hashable, which static fields must be.
-        object.__setattr__(self, "widths", tuple(int(width) for width in self.widths))
+    def check(self) -> None:
+        """Check the widths.
+
+        Raises:
+            ValueError: If there is no group, one has no bits, or there are more than 16 bits in all.
+        """
         if not self.widths or min(self.widths) < 1 or sum(self.widths) > 16:
             raise ValueError(
                 f"Field `widths` of BitGroups must hold bits of each group, at least 1 each and 1 to 16 in all, but is "
                 f"{self.widths}."
             )
 
-    @property
-    def bipolar(self) -> bool:
-        """As the signs."""
-        return self.signs.bipolar(accumulated=self.accumulates)
-
-    @property
-    def digit(self) -> int:
-        """Largest level of the DAC."""
-        return 2 ** max(self.widths) - 1
-
-    def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
-        """Return the planes of pulses for input vectors `x` of shape (*batch, rows)."""
-        return _encode(x, self)
-
-    def with_range(self, range: InputRange) -> "BitGroups":
-        """Return this drive with another input range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check pulse, voltage and range.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        _validate("BitGroups", self)
-
 
 @component
-class VoltageDAC:
+class VoltageDAC(PlaneDrive):
     """Inputs driven at once as levels of a DAC, all pulses of the same duration.
 
     Attributes:
@@ -167,13 +157,10 @@ class VoltageDAC:
         [3, -2, 0]
     """
 
-    bits: int = static(default=8)
-    t_pulse: float = 1 * ns
-    v_read: float = 0.2 * V
+    bits: int = static(default=8, low=2, high=16)
+    t_pulse: float = leaf(1 * ns, "s", above=0.0)
+    v_read: float = leaf(0.2 * V, "V", above=0.0)
     range: InputRange = PerVector()
-
-    def __post_init__(self) -> None:
-        check_integer("VoltageDAC", "bits", self.bits, low=2, high=16)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -184,56 +171,3 @@ class VoltageDAC:
     def signs(self) -> Signs:
         """By polarity."""
         return SignMagnitude()
-
-    @property
-    def accumulates(self) -> bool:
-        """There is one plane."""
-        return False
-
-    @property
-    def bipolar(self) -> bool:
-        """As the signs."""
-        return self.signs.bipolar(accumulated=self.accumulates)
-
-    @property
-    def digit(self) -> int:
-        """Largest level of the DAC."""
-        return 2 ** max(self.widths) - 1
-
-    def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
-        """Return one plane of pulses for input vectors `x` of shape (*batch, rows)."""
-        return _encode(x, self)
-
-    def with_range(self, range: InputRange) -> "VoltageDAC":
-        """Return this drive with another input range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check pulse, voltage and range.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        _validate("VoltageDAC", self)
-
-
-def _encode(x: Float[Array, "*batch rows"], drive: BitSerial | BitGroups | VoltageDAC) -> Pulses:
-    steps = 2 ** sum(drive.widths) - 1
-    k, bound = quantise(x, drive.range, steps)
-    planes, weight = drive.signs.planes(k, drive.widths)
-    largest = (drive.digit,) * len(weight)
-    full, significance = as_levels(largest, weight, steps, planes.dtype)
-    driven = (planes != 0).astype(planes.dtype)
-    return Pulses(
-        level=planes / full[:, None],
-        duration=driven * drive.t_pulse,
-        full_scale=jnp.full(full.shape, drive.t_pulse * drive.v_read, planes.dtype),
-        significance=significance,
-        scale=bound,
-    )
-
-
-def _validate(owner: str, drive: BitSerial | BitGroups | VoltageDAC) -> None:
-    check_number(owner, "t_pulse", drive.t_pulse, "s", low=0.0, open_low=True)
-    check_number(owner, "v_read", drive.v_read, "V", low=0.0, open_low=True)
-    drive.range.validate()

@@ -1,20 +1,31 @@
 """Pulse-width modulation: the magnitude of an input is how long its row is driven."""
 
-from dataclasses import replace
-
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.checks import check_integer
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc._core.digits import digits
-from jaxaimc.drives.base import Pulses, as_levels, quantise
+from jaxaimc.drives.base import Drive, Pulses, as_levels, quantise
 from jaxaimc.drives.ranges import InputRange, PerVector
 from jaxaimc.units import V, ns
 
 
+class _PulseWidth(Drive):
+    """A negative input is driven with the opposite polarity."""
+
+    bits: int
+    t_lsb: float
+    range: InputRange
+
+    @property
+    def steps(self) -> int:
+        """Largest magnitude `K` that the bits can express."""
+        return 2 ** (self.bits - 1) - 1
+
+
 @component
-class PWM:
+class PWM(_PulseWidth):
     """Conventional pulse-width modulation: sign and magnitude, row `i` driven for `|k_i|` steps.
 
     `k_i = round(clip(x_i / bound, -1, 1) K)` with `K = 2**(bits - 1) - 1`, 127 ns at the defaults (Luquin et al.
@@ -33,54 +44,19 @@ class PWM:
         [7, -4, 1]
     """
 
-    bits: int = static(default=8)
-    t_lsb: float = 1 * ns
-    v_read: float = 0.2 * V
+    bits: int = static(default=8, low=2, high=16)
+    t_lsb: float = leaf(1 * ns, "s", above=0.0)
+    v_read: float = leaf(0.2 * V, "V", above=0.0)
     range: InputRange = PerVector()
-
-    def __post_init__(self) -> None:
-        check_integer("PWM", "bits", self.bits, low=2, high=16)
-
-    @property
-    def steps(self) -> int:
-        """Largest magnitude `K` that the bits can express."""
-        return 2 ** (self.bits - 1) - 1
-
-    @property
-    def accumulates(self) -> bool:
-        """There is one plane."""
-        return False
-
-    @property
-    def bipolar(self) -> bool:
-        """Yes: a negative input is driven with the opposite polarity."""
-        return True
-
-    @property
-    def digit(self) -> int:
-        """All steps."""
-        return self.steps
 
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return one plane of pulses for input vectors `x` of shape (*batch, rows)."""
         k, bound = quantise(x, self.range, self.steps)
         return _pulses(k[..., None, :], bound, self, (self.steps,), (1,))
 
-    def with_range(self, range: InputRange) -> "PWM":
-        """Return this drive with another input range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check step, voltage and range.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        _validate_pulse("PWM", self)
-
 
 @component
-class SplitPWM:
+class SplitPWM(_PulseWidth):
     """Split pulse-width modulation: the low bits and the rest as two short pulses, two conversions, recombined.
 
     The magnitude `|k| = k_low + 2**low_bits k_high` is driven as two planes of at most `2**low_bits - 1` and
@@ -95,35 +71,11 @@ class SplitPWM:
         range: Input range.
     """
 
-    bits: int = static(default=8)
+    bits: int = static(default=8, low=3, high=16)
     low_bits: int = static(default=3)
-    t_lsb: float = 1 * ns
-    v_read: float = 0.2 * V
+    t_lsb: float = leaf(1 * ns, "s", above=0.0)
+    v_read: float = leaf(0.2 * V, "V", above=0.0)
     range: InputRange = PerVector()
-
-    def __post_init__(self) -> None:
-        check_integer("SplitPWM", "bits", self.bits, low=3, high=16)
-        check_integer("SplitPWM", "low_bits", self.low_bits, low=1, high=self.bits - 2)
-
-    @property
-    def steps(self) -> int:
-        """Largest magnitude `K` that the bits can express."""
-        return 2 ** (self.bits - 1) - 1
-
-    @property
-    def accumulates(self) -> bool:
-        """Each plane has its own conversion."""
-        return False
-
-    @property
-    def bipolar(self) -> bool:
-        """Yes: a negative input is driven with the opposite polarity."""
-        return True
-
-    @property
-    def digit(self) -> int:
-        """None: the planes have different numbers of steps."""
-        return 0
 
     def encode(self, x: Float[Array, "*batch rows"]) -> Pulses:
         """Return the low and the high plane of pulses for input vectors `x` of shape (*batch, rows)."""
@@ -132,17 +84,13 @@ class SplitPWM:
         planes = jnp.stack(digits(k, widths), axis=-2)
         return _pulses(planes, bound, self, tuple(2**width - 1 for width in widths), (1, 2**self.low_bits))
 
-    def with_range(self, range: InputRange) -> "SplitPWM":
-        """Return this drive with another input range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check step, voltage and range.
+    def check(self) -> None:
+        """Check that both planes have bits.
 
         Raises:
-            ValueError: If one is out of its range.
+            ValueError: If one has none.
         """
-        _validate_pulse("SplitPWM", self)
+        check_integer("SplitPWM", "low_bits", self.low_bits, low=1, high=self.bits - 2)
 
 
 def _pulses(
@@ -159,11 +107,8 @@ def _pulses(
         duration=jnp.abs(planes) * drive.t_lsb,
         full_scale=full * drive.t_lsb * drive.v_read,
         significance=significance,
-        scale=bound,
+        x_scale=bound,
+        reach=jnp.ones_like(full),
+        steps=largest,
+        timed=True,
     )
-
-
-def _validate_pulse(owner: str, drive: PWM | SplitPWM) -> None:
-    check_number(owner, "t_lsb", drive.t_lsb, "s", low=0.0, open_low=True)
-    check_number(owner, "v_read", drive.v_read, "V", low=0.0, open_low=True)
-    drive.range.validate()

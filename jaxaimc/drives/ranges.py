@@ -1,109 +1,76 @@
 """Input ranges: the input value that is driven at full scale."""
 
+from abc import abstractmethod
 from dataclasses import replace
-from typing import Protocol
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
-from jaxaimc._core.rounding import clip
+from jaxaimc._core.component import Component, component, leaf
+from jaxaimc._core.rounding import clip, never_zero
 
 
-class InputRange(Protocol):
-    """What every input range offers."""
+class InputRange(Component):
+    """Base of all input ranges. One of your own needs `bound`."""
+
+    @abstractmethod
+    def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
+        """Return the input value, greater than zero, that is driven at full scale for each vector."""
 
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
-        """Return the inputs in `[-1, 1]` and the input value, greater than zero, that stands for one."""
-        ...
+        """Return the inputs clipped to `[-1, 1]` in units of the bound, and that."""
+        bound = self.bound(x)
+        return clip(x / bound[..., None], -1.0, 1.0), bound
 
     def with_limit(self, limit: Float[Array, ""] | float) -> "InputRange":
         """Return the range of this kind that drives `limit` at full scale; a fixed one if its kind has no limit."""
-        ...
-
-    def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
+        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
 
 
 @component
-class PerVector:
+class PerVector(InputRange):
     """Each vector is scaled by its own largest magnitude; the scale is constant under differentiation."""
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
-        """Return `max_i |x_i|`, one where a vector is zero."""
-        return _peak(_largest(x, axis=-1))
-
-    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
-        """Return each vector over its largest magnitude, and that."""
-        return _clipped(x, self.bound(x))
-
-    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
-        """Return a fixed range."""
-        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
-
-    def validate(self) -> None:
-        """Nothing to check."""
+        """Return `max_i |x_i|`, next to nothing where a vector is zero."""
+        return _largest(x, axis=-1)
 
 
 @component
-class AbsoluteMaximum:
+class AbsoluteMaximum(InputRange):
     """All vectors of a call share one scale, their largest magnitude; it is constant under differentiation.
 
-    A result then depends on what else is in the batch; `FixedRange` with a calibrated limit does not.
+    A result then depends on what else is in the batch; `FixedRange` with a calibrated limit does not. Inputs that are
+    not finite have no part in the scale: they spoil their own vector's result, and no other.
     """
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
-        """Return the largest magnitude of the batch for every vector, one where all are zero."""
-        return jnp.broadcast_to(_peak(_largest(x)), x.shape[:-1])
-
-    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
-        """Return all vectors over the batch's largest magnitude, and that."""
-        return _clipped(x, self.bound(x))
-
-    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
-        """Return a fixed range."""
-        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
-
-    def validate(self) -> None:
-        """Nothing to check."""
+        """Return the largest magnitude of the batch for every vector, next to nothing where all are zero."""
+        return jnp.broadcast_to(_largest(jnp.where(jnp.isfinite(x), x, 0)), x.shape[:-1])
 
 
 @component
-class FixedRange:
+class FixedRange(InputRange):
     """One range for all vectors; larger inputs are clipped. `jaxaimc.nn.calibrate` finds limits from data.
 
     Attributes:
         limit: Input value driven at full scale (the input's unit), greater than zero; differentiable.
     """
 
-    limit: float
+    limit: float = leaf(above=0.0)
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return `limit` for every vector."""
         return jnp.broadcast_to(jnp.asarray(self.limit, x.dtype), x.shape[:-1])
 
-    def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
-        """Return the clipped inputs over the limit, and that."""
-        return _clipped(x, self.bound(x))
-
     def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
         """Return this range with another limit."""
         return replace(self, limit=limit)
 
-    def validate(self) -> None:
-        """Check the range.
-
-        Raises:
-            ValueError: If `limit` is not greater than zero.
-        """
-        check_number("FixedRange", "limit", self.limit, low=0.0, open_low=True)
-
 
 @component
-class LearnedRange:
+class LearnedRange(InputRange):
     """A range that training moves by the rule of Rasch et al. 2023 (Nature Communications 14, 5282).
 
     The forward pass is that of `FixedRange`. The gradient of `limit` `b` is `b (sum_(x >= b) min(dL/dx, 0) -
@@ -117,43 +84,29 @@ class LearnedRange:
         inside: Share of inputs within the range above which the pull acts [1]; constant under differentiation.
     """
 
-    limit: float = 3.0
-    decay: float = 1e-3
-    inside: float = 0.95
+    limit: float = leaf(3.0, above=0.0)
+    decay: float = leaf(1e-3, low=0.0)
+    inside: float = leaf(0.95, low=0.0, high=1.0)
+
+    def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
+        """Return `limit` for every vector; constant under differentiation, as the rule replaces its derivative."""
+        return jnp.broadcast_to(jax.lax.stop_gradient(jnp.asarray(self.limit, x.dtype)), x.shape[:-1])
 
     def normalise(self, x: Float[Array, "*batch rows"]) -> tuple[Float[Array, "*batch rows"], Float[Array, "*batch"]]:
         """Return the clipped inputs over the limit, and that."""
         limit, decay, inside = (jnp.asarray(v, x.dtype) for v in (self.limit, self.decay, self.inside))
         normalised = _rasch_clip(x, limit, jax.lax.stop_gradient(decay), jax.lax.stop_gradient(inside))
-        return normalised, jnp.broadcast_to(jax.lax.stop_gradient(limit), x.shape[:-1])
+        return normalised, self.bound(x)
 
     def with_limit(self, limit: Float[Array, ""] | float) -> "LearnedRange":
         """Return this range with another limit."""
         return replace(self, limit=limit)
 
-    def validate(self) -> None:
-        """Check range, decay and share.
-
-        Raises:
-            ValueError: If one is out of its range.
-        """
-        check_number("LearnedRange", "limit", self.limit, low=0.0, open_low=True)
-        check_number("LearnedRange", "decay", self.decay, low=0.0)
-        check_number("LearnedRange", "inside", self.inside, low=0.0, high=1.0)
-
 
 def _largest(x: Float[Array, "*batch rows"], axis: int | None = None) -> Float[Array, "..."]:
     # Without the magnitudes, whose largest takes twice as long on CPUs.
-    return jnp.maximum(jnp.max(x, axis=axis, initial=0.0), -jnp.min(x, axis=axis, initial=0.0))
-
-
-def _peak(largest: Float[Array, "*batch"]) -> Float[Array, "*batch"]:
-    largest = jax.lax.stop_gradient(largest)
-    return jnp.where(largest > 0, largest, 1.0)
-
-
-def _clipped(x: Float[Array, "*batch rows"], bound: Float[Array, "*batch"]) -> tuple[Array, Array]:
-    return clip(x / bound[..., None], -1.0, 1.0), bound
+    largest = jnp.maximum(jnp.max(x, axis=axis, initial=0.0), -jnp.min(x, axis=axis, initial=0.0))
+    return never_zero(jax.lax.stop_gradient(largest))
 
 
 @jax.custom_vjp

@@ -1,5 +1,6 @@
 """Ranges of inputs and converters from data, for a whole network in one pass."""
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.xla import product
-from jaxaimc.calibration import Percentile, RangeRule, has_range
+from jaxaimc._core.checks import ClippedInputWarning, check_number, warn_of_lost_inputs
+from jaxaimc._core.xla import add_up, product
+from jaxaimc.calibration import NothingToCalibrateWarning, Percentile, RangeRule, has_range
 from jaxaimc.config import AnalogConfig
+from jaxaimc.drives import InputRange
 from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
 from jaxaimc.nn.dot import AnalogDot, Call, Hook
 from jaxaimc.nn.variables import DeviceParam
@@ -34,7 +36,9 @@ def calibrate(
     The network is called once, not jitted, with the digital activations, so that no layer's choice depends on
     another's. A layer's input range is a percentile of the magnitudes of its inputs; a learned range begins there.
     With that range set, the charges that its converters get from the model's chip are profiled with read noise, and
-    the rule chooses from them. Converters without a range (`CCO`) keep what they have.
+    the rule chooses from them. Converters without a range (`CCO`) keep what they have, and so does what a layer has
+    already where it answers these inputs better by the rule's measure (for a fixed input range, the error that half of
+    the inputs stay below).
 
     A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t), inputs, read_key,
     input_percentile=None)`.
@@ -53,8 +57,12 @@ def calibrate(
         The model with the chosen ranges in the configs of its layers.
 
     Raises:
-        ValueError: If the model has no analog layer, a layer is not reached by the inputs, or a percentile is out of
-            range.
+        ValueError: If the model has no analog layer, a layer is not reached by the inputs or gets some that are not
+            finite, or a percentile is out of range.
+
+    Warns:
+        NothingToCalibrateWarning: If a layer's inputs are all zero; it keeps its ranges.
+        ClippedInputWarning: If a layer's drive is unsigned and its inputs are not.
 
     Example:
         >>> from jaxaimc import AnalogConfig, nn
@@ -75,7 +83,10 @@ def calibrate(
         dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, _Seen()))])
 
     watched = over_analog_layers(watch, model if _is_programmed(model) else program(model, chip_key))
-    with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
+    with warnings.catch_warnings():
+        # Said below, layer by layer.
+        warnings.simplefilter("ignore", ClippedInputWarning)
+        with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
 
     def set_ranges(layer: Any, dot: AnalogDot) -> None:
         found = seen[dot.path]
@@ -83,10 +94,15 @@ def calibrate(
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
         config = dot.config.get_value()
         x = jnp.concatenate(found.inputs)
+        if not _says_something(x, dot.path):
+            return
+        warn_of_lost_inputs(config.drive.lost(x), f"Layer {dot.path!r}")
         if input_percentile is not None:
             config = _with_input_range(config, x, input_percentile)
         if adc_rule is not None and has_range(config.adc):
-            config = adc_rule(config, found.prepared, x, dot.layer_key(read_key))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ClippedInputWarning)
+                config = adc_rule(config, found.prepared, x, dot.layer_key(read_key))
         dot.config = DeviceParam(config)
 
     return over_analog_layers(set_ranges, model)
@@ -119,8 +135,38 @@ def _is_programmed(model: nnx.Module) -> bool:
     return bool(dots) and all(dot.prepared is not None for dot in dots)
 
 
+def _says_something(x: Float[Array, "vector n_in"], path: str) -> bool:
+    """Return whether a layer's inputs say how large its ranges should be; refuse those from which none can follow."""
+    finite = np.isfinite(np.asarray(x))
+    if not finite.size or not finite.all():
+        what = f"{np.sum(~finite)} of {finite.size} are not" if finite.size else "there are none"
+        raise ValueError(f"Argument `inputs` must give every layer finite inputs, but in layer {path!r} {what}.")
+    if not np.any(np.asarray(x)):
+        warnings.warn(
+            f"Layer {path!r} gets nothing but zeros, which say nothing about its ranges; it keeps those it has.",
+            NothingToCalibrateWarning,
+            stacklevel=4,
+        )
+        return False
+    return True
+
+
 def _with_input_range(config: AnalogConfig, x: Float[Array, "vector n_in"], percentile: float) -> AnalogConfig:
+    present = getattr(config.drive, "range", None)
+    if not isinstance(present, InputRange):
+        return config
     peak = np.percentile(np.abs(np.asarray(x, np.float32)), percentile)
-    # A layer that sees nothing but zeros may have any range.
-    limit: Any = jnp.asarray(peak if peak > 0 else 1.0, jnp.float32)
-    return replace(config, drive=config.drive.with_range(config.drive.range.with_limit(limit)))
+    if not peak > 0:
+        return config
+    limit: Any = jnp.asarray(peak, jnp.float32)
+    chosen = replace(config, drive=config.drive.with_(range=present.with_limit(limit)))
+    # A range that follows each call has no limit that could be kept.
+    fixed = type(present.with_limit(limit)) is type(present)
+    return config if fixed and _input_error(config, x) < _input_error(chosen, x) else chosen
+
+
+def _input_error(config: AnalogConfig, x: Float[Array, "vector n_in"]) -> Float[Array, ""]:
+    """Return the error of the driven inputs that half of them stay below."""
+    pulses = config.drive.encode(x)
+    driven = add_up(pulses.level * pulses.significance[:, None], -2) * pulses.x_scale[..., None]
+    return jnp.median(jnp.abs(driven - x))

@@ -1,5 +1,7 @@
 """What the converters of a matrix get to see, for choosing their range."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
@@ -48,7 +50,7 @@ def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array,
 
     def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
-        return _charges_of_tile(config, tile, pulses._replace(level=level, duration=duration), read_key)
+        return _charges_of_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
     level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
     return jax.vmap(one)(prepared, level, duration, jnp.arange(tile_rows))

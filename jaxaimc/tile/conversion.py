@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc.adcs import Readout
+from jaxaimc.adcs.base import Part
 from jaxaimc.cells import Cell
 from jaxaimc.drives import Drive, Pulses
 
@@ -53,10 +54,11 @@ def readout(
         tile_rows: Rows of a physical tile.
         converters: What is particular to each converter.
     """
-    unit_charge, significance = pulses.full_scale * cell.g_span, pulses.significance
+    unit_charge, significance, reach = pulses.full_scale * cell.g_span, pulses.significance, pulses.reach
     if drive.accumulates:
         # What is added up is in units of an input of one, which has the charge of a full-scale pulse.
-        unit_charge, significance = jnp.max(unit_charge, keepdims=True), jnp.ones((1,), significance.dtype)
+        unit_charge, one = jnp.max(unit_charge, keepdims=True), jnp.ones((1,), significance.dtype)
+        significance = reach = one
     slices = jnp.stack([jnp.asarray(factor, significance.dtype) for factor in cell.significance])
     weight = jnp.abs(significance[:, None] * slices)
     seen = Readout(
@@ -68,6 +70,8 @@ def readout(
         converters=converters,
         peak=_largest_charge(cell),
         conversions=weight.size,
+        reach=reach[part, None, None],
+        part=Part(*part.indices(significance.size)[:2], significance.size),
     )
     return seen, significance[part]
 

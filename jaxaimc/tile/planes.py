@@ -1,5 +1,6 @@
 """Charges of planes of pulses: products with the effective matrix, several planes in one where that is exact."""
 
+from dataclasses import replace
 from typing import cast
 
 import jax
@@ -24,15 +25,16 @@ def parts_of_planes(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> lis
     """
     planes = pulses.level.shape[-2]
     together = 1
-    if tile.exact and config.drive.digit > 0 and not config.drive.accumulates:
-        together = planes_per_product(tile.matrix.shape[0] * config.drive.digit, pulses.level.dtype)
+    steps = pulses.steps[0]
+    if tile.exact and steps > 0 and set(pulses.steps) == {steps} and not config.drive.accumulates:
+        together = planes_per_product(tile.matrix.shape[0] * steps, pulses.level.dtype)
     size = -(-planes // together)
     return [slice(first, min(first + size, planes)) for first in range(0, planes, size)]
 
 
 def pulses_of_part(pulses: Pulses, part: slice) -> Pulses:
     """Return some of the planes."""
-    return pulses._replace(level=pulses.level[..., part, :], duration=pulses.duration[..., part, :])
+    return replace(pulses, level=pulses.level[..., part, :], duration=pulses.duration[..., part, :])
 
 
 def charges_of_parts(
@@ -45,7 +47,7 @@ def charges_of_parts(
     matrix = tile.matrix.reshape(rows, slices * cols)
     if len(parts) == 1:
         return (product(pulses.level, matrix),)
-    digit = config.drive.digit
+    digit = pulses.steps[0]
     # The parts have equally many planes but for the last one, which is filled up.
     size = parts[0].stop - parts[0].start
     steps = tuple(_filled(round_ste(digit * pulses.level[..., part, :]), size) for part in parts)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import as_matrix, check_key, check_time
+from jaxaimc._core.rounding import never_zero
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.conversion import even_share
 from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
@@ -53,7 +54,7 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
         converters=converters,
         n_in=w.shape[0],
         n_out=w.shape[1],
-        exact=config.cell.binary and config.device.exact,
+        exact=config.cell.exact and config.device.exact,
     )
 
 
@@ -66,20 +67,25 @@ def _program(
     rows, cols = even_share(n_in, config.rows), even_share(n_out, config.cols)
     blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
-    peak = None if config.column_scales else jnp.max(jnp.abs(w))
-    g, g_target, w_scale, converters = over_tiles(partial(_program_tile, config, peak))(blocks, tile_keys(key, grid))
+    peak = jnp.max(jnp.abs(blocks), axis=-2) if config.column_scales else jnp.max(jnp.abs(w))
+    w_scale = jnp.broadcast_to(_w_scale(peak), (*grid, cols))
+    g, g_target, converters = over_tiles(partial(_program_tile, config))(blocks, w_scale, tile_keys(key, grid))
     return disconnected(g, n_in, n_out), disconnected(g_target, n_in, n_out), w_scale, converters
 
 
 def _program_tile(
-    config: AnalogConfig, peak: Float[Array, ""] | None, w: Float[Array, "rows cols"], keys: Key[Array, "2"]
-) -> tuple[Array, Array, Array, Any]:
-    peak = jnp.max(jnp.abs(w), axis=0) if peak is None else peak
-    w_scale = jnp.broadcast_to(jnp.where(peak > 0, peak, 1.0), w.shape[1:])
+    config: AnalogConfig, w: Float[Array, "rows cols"], w_scale: Float[Array, " cols"], keys: Key[Array, "2"]
+) -> tuple[Array, Array, Any]:
     g_target = config.cell.encode(w / w_scale)
     g = config.device.program(g_target, keys)
     converters = config.adc.draw_mismatch(jax.random.fold_in(keys[0], _CONVERTERS), g_target.shape[0], w.shape[1])
-    return g, g_target, w_scale, converters
+    return g, g_target, converters
+
+
+def _w_scale(peak: Float[Array, "*column"]) -> Float[Array, "*column"]:
+    """Return the weights that stand for one. A column of zeros takes the smallest of the others, and so its noise."""
+    least = jnp.min(jnp.where(peak > 0, peak, jnp.inf))
+    return never_zero(jnp.where((peak == 0) & jnp.isfinite(least), least, peak))
 
 
 def tile_keys(key: Key[Array, ""], grid: tuple[int, int]) -> Key[Array, "tile_row tile_col 2"]:

@@ -9,12 +9,13 @@ deviation that the devices' noise has under these pulses. `_read_tile` is this e
 """
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import as_matrix, as_real, check_key, check_time, check_trailing
+from jaxaimc._core.checks import as_matrix, as_real, check_key, check_time, check_trailing, warn_of_lost_inputs
 from jaxaimc._core.random import fold_in, normal
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.config.analog import AnalogConfig
@@ -77,6 +78,7 @@ def mvm(
     check_trailing("x", x, prepared.n_in, "n_in")
     if key is not None:
         check_key("key", key, batched=True)
+    warn_of_lost_inputs(config.drive.lost(x), "mvm")
     return _mvm(config, prepared, x, key)
 
 
@@ -90,19 +92,19 @@ def _mvm(
 
     def partial_sum(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
-        return _read_tile(config, tile, pulses._replace(level=level, duration=duration), read_key)
+        return _read_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
     level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
     tiles = (prepared, level, duration, jnp.arange(tile_rows))
     charges = level.size // rows * math.prod(prepared.matrix.shape[2:])
     if tile_rows == 1:
         # Products with a batch axis of one would have gradients that transpose the inputs.
-        return partial_sum(*jax.tree.map(lambda a: a[0], tiles)) * pulses.scale[..., None]
+        return partial_sum(*jax.tree.map(lambda a: a[0], tiles)) * pulses.x_scale[..., None]
     if charges < _MANY_CHARGES:
-        return add_up(jax.vmap(partial_sum)(*tiles), 0) * pulses.scale[..., None]
+        return add_up(jax.vmap(partial_sum)(*tiles), 0) * pulses.x_scale[..., None]
     zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), prepared.matrix.dtype)
     y, _ = jax.lax.scan(lambda y, tile: (y + partial_sum(*tile), None), zeros, tiles)
-    return y * pulses.scale[..., None]
+    return y * pulses.x_scale[..., None]
 
 
 def _read_tile(

@@ -23,7 +23,7 @@ class IdealBackward(Hook):
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Exchange the derivative of the outputs."""
         pulses = call.config.drive.encode(call.inputs)
-        driven = add_up(pulses.level * pulses.significance[:, None], -2) * pulses.scale[..., None]
+        driven = add_up(pulses.level * pulses.significance[:, None], -2) * pulses.x_scale[..., None]
         return _with_gradient_of_product(jax.lax.stop_gradient(outputs), driven, call.kernel)
 
 

@@ -89,7 +89,7 @@ class MeanFieldReadNoise(Hook):
         share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
         factors = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.w_scale))
         parts = [u[k, ..., t, None] * factors[k, t] for k in range(terms) for t in range(tile_rows)]
-        return jnp.sqrt(sum(parts) / self.rows) * pulses.scale[..., None]
+        return jnp.sqrt(sum(parts) / self.rows) * pulses.x_scale[..., None]
 
 
 def with_mean_field_noise(model: nnx.Module) -> nnx.Module:

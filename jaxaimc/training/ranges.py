@@ -4,7 +4,7 @@ Both are `nnx` hooks that hold one `Scale`, which `fit` trains together with the
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import jax
@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
+from jaxaimc._core.component import Component
 from jaxaimc.adcs import Symmetric
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import LearnedRange
@@ -50,9 +51,8 @@ class InputRange(Hook):
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
         """Give the drive the learned range."""
         limit = cast(float, jnp.maximum(self.limit[...], SMALLEST))
-        drive: Any = config.drive
         learned = LearnedRange(limit=limit, decay=self.decay, inside=self.inside)
-        return replace(config, drive=replace(drive, range=learned)), inputs
+        return replace(config, drive=config.drive.with_(range=learned)), inputs
 
 
 class OutputRange(Hook):
@@ -77,8 +77,7 @@ class OutputRange(Hook):
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
         """Saturate the ADC at the learned charge."""
         limit = jnp.maximum(self.limit[...], SMALLEST)
-        adc: Any = config.adc
-        return replace(config, adc=replace(adc, range=Symmetric(limit=cast(float, limit)))), inputs
+        return replace(config, adc=config.adc.with_(range=Symmetric(limit=cast(float, limit)))), inputs
 
 
 class _MeanSquare(nnx.Module):
@@ -115,7 +114,7 @@ def learn_input_ranges(
         ValueError: If no layer matches, a matching layer's drive has no input range, or there is no batch.
     """
     for dot in matching(model, pattern):
-        _require(dot, "drive", "range")
+        _require_range(dot, "drive", LearnedRange())
     graph, state = nnx.split(replace_products(model, _MeanSquare))
 
     @jax.jit
@@ -158,15 +157,13 @@ def learn_output_ranges(
     """
 
     def make(dot: AnalogDot) -> Hook:
-        _require(dot, "adc", "range")
+        _require_range(dot, "adc", Symmetric(limit=1.0))
         return OutputRange(limit(dot) if callable(limit) else limit)
 
     return attach(model, make, pattern=pattern)
 
 
-def _require(dot: AnalogDot, part: str, field: str) -> None:
+def _require_range(dot: AnalogDot, part: str, range: Component) -> None:
     component = getattr(dot.config.get_value(), part)
-    if field not in {f.name for f in fields(component)}:
-        raise ValueError(
-            f"Layer {dot.path!r} needs a {part} with a field `{field}`, but has {type(component).__name__}."
-        )
+    if component.with_(range=range) is None:
+        raise ValueError(f"Layer {dot.path!r} needs a {part} with a field `range`, but has {type(component).__name__}.")

@@ -21,7 +21,7 @@ from jaxaimc.adcs import (
     Span,
     StepRange,
     Symmetric,
-    Table,
+    CodeTable,
     TileRange,
     Uniform,
     Voting,
@@ -214,7 +214,7 @@ UNIPOLAR = {
     "positive": SAR(range=PositiveRange()),
     "granular": Uniform(range=StepRange(step=0.5, signed=False)),
     "wrapped": ColumnMux(adc=Mismatch(adc=Hybrid(adc=Uniform(range=TileRange())), gain=0.01)),
-    "voting": Voting(adc=Table(mean=np.arange(8.0), std=np.full(8, 0.3), range=PositiveRange())),
+    "voting": Voting(adc=CodeTable(mean=np.arange(8.0), std=np.full(8, 0.3), range=PositiveRange())),
 }
 
 
@@ -228,9 +228,9 @@ def test_ranges_from_zero_are_refused_for_charges_of_both_signs(cell, drive, adc
     )
     with pytest.raises(ValueError, match=message):
         tile.program(config, jnp.asarray(W), KEY)
-    replace(config, adc=adc.with_range(FullRange())).validate()
+    replace(config, adc=adc.with_(range=FullRange())).validate()
     # Whoever knows that weights or inputs are never negative says so by naming both ends.
-    replace(config, adc=adc.with_range(Span(low=0.0, high=6.0))).validate()
+    replace(config, adc=adc.with_(range=Span(low=0.0, high=6.0))).validate()
 
 
 @pytest.mark.parametrize("adc", UNIPOLAR.values(), ids=UNIPOLAR.keys())

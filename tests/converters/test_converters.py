@@ -30,7 +30,7 @@ from jaxaimc.adcs import (
     StepRange,
     Stochastic,
     Symmetric,
-    Table,
+    CodeTable,
     TileRange,
     Uniform,
     Voting,
@@ -254,7 +254,7 @@ def test_a_shared_converter_is_the_same_for_its_columns(x64):
 
 def test_table_has_its_moments(x64):
     mean, std = np.array([0.0, 3.5, 6.0, 8.0] + [9.0] * 12), np.array([0.0, 2.0, 0.0, 1.5] + [0.0] * 12)
-    adc = Table(mean=mean, std=std, range=PositiveRange())
+    adc = CodeTable(mean=mean, std=std, range=PositiveRange())
     y = np.asarray(convert(adc, np.tile(np.arange(4.0), (20000, 1, 1, 1)), cols=4, rows=15))
     np.testing.assert_allclose(y, np.round(y), atol=1e-9)
     y = np.round(y)
@@ -323,7 +323,7 @@ def test_only_the_top_diagonals_vote_or_are_exact(x64):
         (lambda: Voting(adc=Uniform()).validate(), "`adc` of Voting must be one with noise"),
         (lambda: Hybrid(digital=0), r"`digital` of Hybrid must be an integer in \[1, 64\], but is 0"),
         (lambda: Uniform(noise=ChargeNoise(rms=-1.0)).validate(), r"`rms` of ChargeNoise must be in \[0, inf\)"),
-        (lambda: Table(mean=np.zeros(3), std=np.zeros(2)).validate(), "`mean` and `std` of Table must have the same"),
+        (lambda: CodeTable(mean=np.zeros(3), std=np.zeros(2)).validate(), "`mean` and `std` of CodeTable must have the same"),
         (
             lambda: convert(Uniform(noise=ChargeNoise(rms=1.0)), np.zeros((1, 1, 1, 1)), key=None),
             "where the ADC is noisy",

@@ -26,7 +26,7 @@ ONE = FixedRange(limit=1.0)
 def value(drive, x):
     """The input values that the pulses stand for."""
     pulses = drive.encode(x)
-    return jnp.einsum("p,...pr->...r", pulses.significance, pulses.level) * pulses.scale[..., None]
+    return jnp.einsum("p,...pr->...r", pulses.significance, pulses.level) * pulses.x_scale[..., None]
 
 
 @given(
@@ -110,9 +110,9 @@ def test_unsigned_drives_negative_inputs_as_zero(x64):
 
 def test_absolute_maximum_is_shared_by_the_batch(x64):
     pulses = VoltageDAC(bits=4, range=AbsoluteMaximum()).encode(jnp.array([[1.0, -2.0], [7.0, 3.0]]))
-    np.testing.assert_array_equal(pulses.scale, [7.0, 7.0])
+    np.testing.assert_array_equal(pulses.x_scale, [7.0, 7.0])
     np.testing.assert_allclose(pulses.level[:, 0] * 7, [[1, -2], [7, 3]])
-    np.testing.assert_array_equal(VoltageDAC(range=AbsoluteMaximum()).encode(jnp.zeros((2, 3))).scale, 1.0)
+    np.testing.assert_array_equal(VoltageDAC(range=AbsoluteMaximum()).encode(jnp.zeros((2, 3))).x_scale, 2.0**-60)
 
 
 def test_gradient_of_a_learned_range(x64):
@@ -141,14 +141,14 @@ def test_a_learned_range_forward_is_a_fixed_one(x64):
 @pytest.mark.parametrize(
     ("build", "message"),
     [
-        (lambda: BitSerial(bits=1), r"`bits` of BitSerial must be an integer in \[2, 16\], but is 1"),
+        (lambda: BitSerial(bits=1).validate(), r"`bits` of BitSerial must be an integer in \[2, 16\], but is 1"),
         (lambda: BitSerial(group=0), r"`group` of BitSerial must be an integer in \[1, 16\], but is 0"),
         (
             lambda: BitSerial(bits=4, group=4).validate(),
             r"`group` of BitSerial must be an integer in \[1, 3\], but is 4",
         ),
-        (lambda: BitGroups(widths=(3, 0)), r"`widths` of BitGroups .* but is \(3, 0\)"),
-        (lambda: BitGroups(widths=(9, 9)), r"`widths` of BitGroups .* but is \(9, 9\)"),
+        (lambda: BitGroups(widths=(3, 0)).validate(), r"`widths` of BitGroups .* but is \(3, 0\)"),
+        (lambda: BitGroups(widths=(9, 9)).validate(), r"`widths` of BitGroups .* but is \(9, 9\)"),
         (lambda: VoltageDAC(v_read=-1.0).validate(), r"`v_read` of VoltageDAC must be in \(0, inf\) V, but is -1 V"),
         (lambda: BitSerial(t_pulse=0.0).validate(), r"`t_pulse` of BitSerial must be in \(0, inf\) s, but is 0 s"),
         (

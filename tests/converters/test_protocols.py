@@ -56,7 +56,7 @@ CONVERTERS = [
     adcs.Cyclic(range=RANGE, gain=1000.0),
     adcs.Mismatch(adc=adcs.Uniform(range=RANGE), gain=0.02, offset=0.1),
     adcs.ColumnMux(adc=adcs.SAR(range=RANGE, capacitor=0.05), columns=2),
-    adcs.Table(mean=np.arange(16.0), std=np.full(16, 0.3), range=RANGE),
+    adcs.CodeTable(mean=np.arange(16.0), std=np.full(16, 0.3), range=RANGE),
     adcs.Hybrid(adc=adcs.Uniform(range=RANGE), digital=2),
     adcs.Voting(adc=adcs.Uniform(range=RANGE, noise=adcs.StepNoise(rms=0.5)), samples=3, levels=2),
 ]
@@ -156,7 +156,7 @@ def test_drives(x64, drive, dtype):
     planes = len(pulses.significance)
     assert pulses.level.shape == pulses.duration.shape == (2, 3, planes, 6)
     assert pulses.full_scale.shape == (planes,)
-    assert pulses.scale.shape == (2, 3)
+    assert pulses.x_scale.shape == (2, 3)
     assert pulses.level.dtype == dtype
     assert np.all(np.abs(pulses.level) <= 1)
     assert np.all((np.asarray(pulses.duration) > 0) == (np.asarray(pulses.level) != 0))
@@ -171,7 +171,7 @@ def test_drives(x64, drive, dtype):
         np.testing.assert_allclose(each.level, pulses.level, atol=1e-6)
     slope = jax.grad(lambda x: jnp.sum(drive.encode(x).level))(x)
     assert np.all(np.isfinite(slope))
-    assert drive.with_range(drives.FixedRange(limit=2.0)).range == drives.FixedRange(limit=2.0)
+    assert drive.with_(range=drives.FixedRange(limit=2.0)).range == drives.FixedRange(limit=2.0)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -204,7 +204,7 @@ def test_converters(x64, adc, dtype):
     slope = jax.grad(lambda q: jnp.sum(adc.convert(q, readout, KEY)))(q)
     assert np.all(np.isfinite(slope))
     assert np.any(np.asarray(slope) != 0)
-    adc.with_range(adcs.Span(low=-1.0, high=1.0)).validate()
+    adc.with_(range=adcs.Span(low=-1.0, high=1.0)).validate()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=name)

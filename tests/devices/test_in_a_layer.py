@@ -35,7 +35,7 @@ def brute_force(config, dot, x):
     def one(key):
         drawn = g + jnp.sqrt(variance) * jax.random.normal(key, g.shape)
         net = (drawn[:, 0] - drawn[:, 1]) / config.cell.g_span
-        return jnp.einsum("tr,trc,tc->c", level, net, tiles.w_scale[:, 0]) * pulses.scale
+        return jnp.einsum("tr,trc,tc->c", level, net, tiles.w_scale[:, 0]) * pulses.x_scale
 
     return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(9), SAMPLES))
 

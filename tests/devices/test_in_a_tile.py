@@ -83,7 +83,7 @@ def test_read_noise_equals_brute_force_without_wires(noise):
     def brute(key):
         g = now + jnp.sqrt(variance) * jax.random.normal(key, variance.shape)
         effective = (g[0] - g[1]) / config.cell.g_span * w_scale
-        return jnp.einsum("r,rc->c", pulses.level[0] * pulses.significance[0], effective) * pulses.scale
+        return jnp.einsum("r,rc->c", pulses.level[0] * pulses.significance[0], effective) * pulses.x_scale
 
     theirs = jax.vmap(brute)(jax.random.split(jax.random.key(9), samples))
     for column in range(4):

@@ -38,7 +38,7 @@ def planes_of(config, prepared, pulses, key):
     """Output of each plane by itself, shape (plane, batch, cols): the same draws, other planes at weight zero."""
     one_tile = jax.tree.map(lambda leaf: leaf[0], prepared)
     read_key = jax.random.fold_in(key, 0)  # that of the first tile row
-    read = lambda one: _read_tile(config, one_tile, pulses._replace(significance=one), read_key)  # noqa: E731
+    read = lambda one: _read_tile(config, one_tile, replace(pulses, significance=one), read_key)  # noqa: E731
     return jax.vmap(read)(jnp.eye(len(pulses.significance)))
 
 

@@ -73,7 +73,7 @@ def by_hand(config, w, x):
             codes = config.adc.convert(q[..., None, :], known)[..., 0, :]
             part = jnp.einsum("...pc,p->...c", codes, pulses.significance)
             total = total.at[:, j : j + cols].add(part * scale)
-    return total * pulses.scale[:, None]
+    return total * pulses.x_scale[:, None]
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def test_ideal_returns_its_input():
     [
         (Uniform(bits=1), r"`bits` of Uniform must be in \(1, 24\] bit, but is 1 bit"),
         (Uniform(bits=0.5, codes=BothEnds()), r"`bits` of Uniform must be in \[1, 24\] bit, but is 500 mbit"),
-        (Uniform(bits=25), r"`bits` of Uniform must be in \(1, 24\] bit, but is 25 bit"),
+        (Uniform(bits=25), r"`bits` of Uniform must be in \[1, 24\] bit, but is 25 bit"),
         (Uniform(range=Symmetric(limit=0.0)), r"`limit` of Symmetric must be in \(0, inf\), but is 0\."),
         (Uniform(range=Symmetric(limit=np.inf)), r"`limit` of Symmetric must be in \(0, inf\), but is inf"),
         (Uniform(range=Span(low=1.0, high=1.0)), "`low` of Span must be less than `high`, but low is 1 and high is 1"),

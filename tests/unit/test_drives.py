@@ -91,7 +91,8 @@ def test_zero_vectors(drive):
     pulses = drive.encode(x)
     np.testing.assert_array_equal(pulses.level[0], 0.0)
     np.testing.assert_array_equal(pulses.duration[0], 0.0)
-    np.testing.assert_array_equal(pulses.scale, [1.0, 2.0])
+    # A scale of one would make the noise of reading nothing as large as that of reading ones.
+    np.testing.assert_array_equal(pulses.x_scale, [2.0**-60, 2.0])
     np.testing.assert_allclose(_slopes(drive, jnp.zeros(3)), np.eye(3), rtol=1e-6)
 
 
@@ -106,7 +107,7 @@ def test_range_per_vector():
 def test_fixed_range_clips():
     pulses = PWM(range=FixedRange(limit=2.0)).encode(jnp.array([5.0, -2.5, 2.0, 1.0]))
     np.testing.assert_allclose(pulses.level[0] * 127, [127, -127, 127, 64], atol=1e-5)
-    np.testing.assert_allclose(pulses.scale, 2.0)
+    np.testing.assert_allclose(pulses.x_scale, 2.0)
 
 
 @jax.jit
@@ -136,7 +137,7 @@ def test_gradient_of_a_fixed_range(x64):
 def _value(drive, x):
     """The input values that the pulses stand for."""
     pulses = drive.encode(x)
-    return pulses.significance @ pulses.level * pulses.scale
+    return pulses.significance @ pulses.level * pulses.x_scale
 
 
 @pytest.mark.parametrize(
@@ -144,8 +145,8 @@ def _value(drive, x):
     [
         (lambda: PWM(bits=1), r"`bits` of PWM must be an integer in \[2, 16\], but is 1"),
         (lambda: PWM(bits=8.0), r"`bits` of PWM must be an integer in \[2, 16\], but is 8.0"),
-        (lambda: SplitPWM(bits=8, low_bits=7), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 7"),
-        (lambda: SplitPWM(bits=8, low_bits=0), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 0"),
+        (lambda: SplitPWM(bits=8, low_bits=7).validate(), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 7"),
+        (lambda: SplitPWM(bits=8, low_bits=0).validate(), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 0"),
         (lambda: SplitPWM(bits=2), r"`bits` of SplitPWM must be an integer in \[3, 16\], but is 2"),
         (lambda: PWM(t_lsb=0.0).validate(), r"`t_lsb` of PWM must be in \(0, inf\) s, but is 0 s"),
         (lambda: SplitPWM(v_read=-0.2).validate(), r"`v_read` of SplitPWM must be in \(0, inf\) V, but is -200 mV"),

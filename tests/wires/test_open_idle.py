@@ -186,4 +186,4 @@ def test_in_a_matrix_of_several_tiles(x64):
         current = config.wires.charge(network, level[:, 0, 4 * row : 4 * row + 4], 0.2)
         scaled = current / config.cell.g_span * programmed.w_scale[row, col]
         total = total.at[:, 3 * col : 3 * col + 3].add(scaled)
-    np.testing.assert_allclose(y, total[:, :5] * pulses.scale[:, None], rtol=1e-9)
+    np.testing.assert_allclose(y, total[:, :5] * pulses.x_scale[:, None], rtol=1e-9)

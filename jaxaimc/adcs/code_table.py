@@ -1,22 +1,21 @@
 """A converter given by measurements: what it returns, on average and in spread, for each of its codes."""
 
 import csv
-from dataclasses import replace
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
-from jaxaimc.adcs.base import Alike, Readout, draw_normals
+from jaxaimc._core.component import component, leaf
+from jaxaimc._core.rounding import settle
+from jaxaimc.adcs.base import Readout, draw_normals
 from jaxaimc.adcs.circuits import through
-from jaxaimc.adcs.ranges import FullRange, Range
+from jaxaimc.adcs.ranges import FullRange, Range, RangedADC
 
 
 @component
-class Table(Alike):
+class CodeTable(RangedADC):
     """Mean and standard deviation of the code that comes out, for every code that should, from SPICE or silicon.
 
     A charge has the nominal code that is nearest in the range (`2**bits` codes, both ends included); what comes out
@@ -31,24 +30,19 @@ class Table(Alike):
     Example:
         >>> import jax
         >>> from jaxaimc.adcs import PositiveRange, Readout
-        >>> adc = Table(mean=np.array([0.0, 1.0, 3.0, 3.0]), std=np.zeros(4), range=PositiveRange())
+        >>> adc = CodeTable(mean=np.array([0.0, 1.0, 3.0, 3.0]), std=np.zeros(4), range=PositiveRange())
         >>> adc.convert(jnp.arange(4.0)[:, None, None, None], Readout(jnp.ones(()), 3, 3), jax.random.key(0)).ravel()
         Array([0., 1., 3., 3.], dtype=float32)
     """
 
-    mean: Float[Array, " codes"] | Float[np.ndarray, " codes"]
-    std: Float[Array, " codes"] | Float[np.ndarray, " codes"]
+    mean: Float[Array, " codes"] | Float[np.ndarray, " codes"] = leaf(array=True)
+    std: Float[Array, " codes"] | Float[np.ndarray, " codes"] = leaf(low=0.0, array=True)
     range: Range = FullRange()
 
     @property
     def noisy(self) -> bool:
         """Yes: the deviations are values, which may not be known when a function is compiled."""
         return True
-
-    @property
-    def unipolar(self) -> bool:
-        """As the range."""
-        return self.range.unipolar
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
@@ -58,34 +52,27 @@ class Table(Alike):
         last = len(mean) - 1
 
         def decide(v: Array) -> Array:
-            nominal = jnp.round(v * last).astype(jnp.int32)
+            nominal = jnp.round(settle(v * last, last.bit_length())).astype(jnp.int32)
             drawn = mean[nominal] + std[nominal] * draw_normals(key, v.shape, v.dtype)
             return jnp.clip(jnp.round(drawn), 0, last) / last
 
         return through(q, self.range.bounds(readout, float(last)), decide)
 
-    def with_range(self, range: Range) -> "Table":
-        """Return this converter with another range."""
-        return replace(self, range=range)
-
-    def validate(self) -> None:
-        """Check the table and the range.
+    def check(self) -> None:
+        """Check the table.
 
         Raises:
-            ValueError: If the columns differ in length, have less than two codes, or hold numbers that cannot be.
+            ValueError: If the columns differ in length, or have less than two codes.
         """
         shapes = jnp.shape(self.mean), jnp.shape(self.std)
         if len(shapes[0]) != 1 or shapes[0][0] < 2 or shapes[0] != shapes[1]:
             raise ValueError(
-                f"Fields `mean` and `std` of Table must have the same shape (codes,) with at least 2 codes, but have "
-                f"{shapes[0]} and {shapes[1]}."
+                "Fields `mean` and `std` of CodeTable must have the same shape (codes,) with at least 2 codes, but "
+                f"have {shapes[0]} and {shapes[1]}."
             )
-        check_number("Table", "mean", self.mean)
-        check_number("Table", "std", self.std, low=0.0)
-        self.range.validate()
 
 
-def read_table(path: str | Path, range: Range) -> Table:
+def read_table(path: str | Path, range: Range) -> CodeTable:
     """Read a table of a converter from a CSV file.
 
     Args:
@@ -114,6 +101,6 @@ def read_table(path: str | Path, range: Range) -> Table:
     codes, mean, std = np.array(rows, np.float32).reshape(-1, 3).T
     if not np.array_equal(codes, np.arange(len(codes))):
         raise ValueError(f"Column code of converter table {str(path)!r} must count 0, 1, 2, ..., but holds {codes}.")
-    table = Table(mean=mean, std=std, range=range)
+    table = CodeTable(mean=mean, std=std, range=range)
     table.validate()
     return table
