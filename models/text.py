@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from jaxaimc.task import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
 from models.transformer import TokenEmbedding, Transformer
 
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"

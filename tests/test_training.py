@@ -12,9 +12,8 @@ import pytest
 import tiny_task
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.task import Split
-from jaxaimc.training import Progress, TrainingDivergedError, evaluate, fit, load_model, progress_bar, weights
+from jaxaimc.tasks import Split, checkpoints, load_model, weights
+from jaxaimc.training import Progress, TrainingDivergedError, evaluate, fit, progress_bar
 
 TASK = tiny_task.task()
 EPOCH = 78  # 80 batches, less the two that do not fill a third equal chunk

@@ -11,8 +11,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation import engine
 from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
 from jaxaimc.presets import tile_circuit
-from jaxaimc.task import Split, Task
-from jaxaimc.training.restore import load_model
+from jaxaimc.tasks import Split, Task, load_model
 from jaxaimc.training.scoring import evaluate as digital_score
 
 Row = dict[str, Any]
@@ -141,7 +140,7 @@ def evaluate(
     Example:
         >>> from jaxaimc import AnalogConfig, adcs, devices, wires
         >>> from jaxaimc.evaluation import Settings, evaluate
-        >>> from jaxaimc.task import load_task
+        >>> from jaxaimc.tasks import load_task
         >>> ideal = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.IdealADC())
         >>> few = Settings(examples=8, chips=1, times=(), layer_examples=8)
         >>> result = evaluate(load_task("models.vit:fashion_mnist"), ideal, settings=few)

@@ -12,13 +12,11 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.task import Recipe, Split, Task
+from jaxaimc.tasks import Recipe, Split, Task, checkpoints, scales, weights
 from jaxaimc.training.attach import as_digital
 from jaxaimc.training.diagnosis import first_not_finite
 from jaxaimc.training.precision import widened, with_digital_dtype
 from jaxaimc.training.progress import Progress
-from jaxaimc.training.restore import scales, weights
 from jaxaimc.training.resume import Saved, Saver
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.training.steps import (

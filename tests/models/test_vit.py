@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.training import evaluate, fit, load_model
+from jaxaimc.tasks import checkpoints, load_model
+from jaxaimc.training import evaluate, fit
 from models.idx import IdxFile
 from models.vit import ASSETS, DEBIAN, fashion_mnist, flip_and_shift
 

@@ -9,7 +9,7 @@ import safetensors.numpy
 from flax import nnx
 from tiny_task import Perceptron
 
-from jaxaimc import checkpoints
+from jaxaimc.tasks import checkpoints
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from jaxaimc.task import Recipe, Split, Task, accuracy, cross_entropy, load_task
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy, load_task
 
 
 def test_cross_entropy_is_the_distance_to_the_smoothed_target():

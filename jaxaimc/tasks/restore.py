@@ -6,8 +6,9 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaimc import checkpoints, nn
-from jaxaimc.task import Task
+from jaxaimc import nn
+from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks.task import Task
 
 
 def weights(model: nnx.Module) -> Any:
