@@ -9,7 +9,7 @@ from jaxaimc.tasks import checkpoints
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.load import load_task
 from jaxaimc.tasks.measures import accuracy, cross_entropy
-from jaxaimc.tasks.restore import load_model, scales, weights, with_scales
+from jaxaimc.tasks.restore import load_model, restore_model, save_model, scales, weights, with_scales
 from jaxaimc.tasks.task import Recipe, Task
 
 __all__ = [
@@ -21,6 +21,8 @@ __all__ = [
     "cross_entropy",
     "load_model",
     "load_task",
+    "restore_model",
+    "save_model",
     "scales",
     "weights",
     "with_scales",

@@ -1,5 +1,6 @@
 """A task's network with trained weights."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from flax import nnx
 
 from jaxaimc import nn
 from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks.paths import Absent, class_name
 from jaxaimc.tasks.task import Task
 
 
@@ -55,6 +57,72 @@ def with_scales(model: nnx.Module, path: str | Path) -> nnx.Module:
     filled = nnx.clone(model)
     nnx.update(filled, checkpoints.load(path, scales(filled)))
     return filled
+
+
+def save_model(path: str | Path, model: nnx.Module, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write everything that a model holds: also configs with their ranges, the programmed chip, and random keys.
+
+    Args:
+        path: File to write; its folder is made if needed.
+        model: Any Flax model, converted or not.
+        metadata: Anything JSON can hold.
+
+    Raises:
+        ValueError: If the model holds something that is neither an array, a number, a key nor a component.
+        TypeError: If JSON cannot hold the metadata.
+    """
+    checkpoints.save(path, nnx.state(model), metadata)
+
+
+def restore_model(path: str | Path, model: nnx.Module) -> nnx.Module:
+    """Fill a model with everything that `save_model` wrote.
+
+    Args:
+        path: The file.
+        model: Model of the same layers, analog where the saved one was and with the same hooks. Its tiles may have
+            another config, and it need not be programmed nor calibrated: configs, chips and keys come from the file. It
+            is not changed.
+
+    Returns:
+        The model as it was saved, in the mode (`nnx.view`) of `model`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CheckpointError: If the file does not fit the model.
+
+    Example:
+        >>> import tempfile, jax, jax.numpy as jnp
+        >>> from flax import nnx
+        >>> from jaxaimc import AnalogConfig, nn
+        >>> def analog():
+        ...     return nn.convert(nnx.Linear(8, 3, rngs=nnx.Rngs(0)), AnalogConfig())
+        >>> chip = nn.with_read_key(nn.program(analog(), jax.random.key(1)), jax.random.key(2))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_model(f"{folder}/chip.safetensors", chip)
+        ...     again = restore_model(f"{folder}/chip.safetensors", analog())
+        >>> x = jnp.ones((5, 8))
+        >>> bool((chip(x) == again(x)).all())
+        True
+    """
+    filled = nnx.clone(model)
+    modules = {".".join(map(str, place)): module for place, module in nnx.iter_modules(filled)}
+    types = _variable_types()
+    for name, variable in checkpoints.header(path).variables.items():
+        owner, _, attribute = name.rpartition(".")
+        # What the model has a place for but does not hold yet, such as a programmed chip.
+        if variable in types and owner in modules and getattr(modules[owner], attribute, Absent) is None:
+            setattr(modules[owner], attribute, types[variable](Absent()))
+    nnx.update(filled, checkpoints.load(path, nnx.state(filled)))
+    return filled
+
+
+def _variable_types() -> dict[str, type[nnx.Variable]]:
+    found, left = {}, [nnx.Variable]
+    while left:
+        cls = left.pop()
+        found[class_name(cls)] = cls
+        left.extend(cls.__subclasses__())
+    return found
 
 
 def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:

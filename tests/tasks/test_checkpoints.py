@@ -28,7 +28,7 @@ def test_names_follow_the_path_and_files_keep_every_bit(state, tmp_path):
     loaded = checkpoints.load(path, jax.tree.map(jnp.zeros_like, state))
     assert jax.tree.structure(loaded) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, loaded, state)
-    assert checkpoints.metadata(path) == {"task": "corners", "score": 0.5, "format_version": 1}
+    assert checkpoints.metadata(path) == {"task": "corners", "score": 0.5, "format_version": 2}
 
 
 def test_numbers_are_cast_to_the_wanted_precision(tmp_path):
