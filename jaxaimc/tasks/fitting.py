@@ -37,6 +37,11 @@ def fill(
                 f"Leaf {name!r} of argument `like` must be an array or a number, but is a {type(node).__name__}."
             )
     claimed = {name: list(structure.claims(entry, name)) for name, entry in kinds.items()}
+    for name, entry in kinds.items():
+        if name in shapes and (name not in claimed[name] or (str(entry) in NUMBERS and shapes[name] != ())):
+            raise structure.StructureError(
+                f"{name!r} is {_a(_type(entry))} and a tensor of shape {shapes[name]} at once"
+            )
     inside = {tensor for tensors in claimed.values() for tensor in tensors}
     found = {**kinds, **{name: "array" for name in shapes if name not in inside}}
     problems = [f"{_what(node, name)} is missing" for name, node in wanted.items() if name not in found]

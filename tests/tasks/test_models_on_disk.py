@@ -11,7 +11,6 @@ from jaxaimc import AnalogConfig, component, nn, presets, static
 from jaxaimc._core.component import leaf
 from jaxaimc.adcs import ADC, Uniform
 from jaxaimc.tasks import checkpoints, restore_model, save_model
-from jaxaimc.training import calibrate_columns
 from jaxaimc.training.calibration import with_column_correction
 
 
@@ -45,15 +44,16 @@ def x():
 @pytest.fixture(scope="module")
 def chip(x):
     config = AnalogConfig(device=presets.tile_circuit().device, adc=Uniform(bits=8))
-    model = nn.calibrate(nn.convert(Net(), config), x, jax.random.key(1))
+    model = nn.calibrate(nn.convert(Net(), [nn.Rule("head", config)]), x, jax.random.key(1))
     model = nn.drift(nn.program(model, jax.random.key(2)), 3600.0, jax.random.key(2))
-    model = calibrate_columns(model, [x], jax.random.key(3))
+    model = with_column_correction(model)
+    model.head.dot_general.hooks[0].gain.set_value(jnp.asarray([1.0, 0.5, 2.0]))
     return nn.with_read_key(model, jax.random.key(4))
 
 
 def blank(config):
     """Another network on other tiles, without ranges, with the same hooks."""
-    return with_column_correction(nn.convert(Net(7), config, key=jax.random.key(0)))
+    return with_column_correction(nn.convert(Net(7), [nn.Rule("head", config)], key=jax.random.key(0)))
 
 
 def _plain(state):
