@@ -11,7 +11,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation import engine
 from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
 from jaxaimc.presets import tile_circuit
-from jaxaimc.tasks import Split, Task, load_model
+from jaxaimc.tasks import Split, Task, check_contract, load_model
 from jaxaimc.training.scoring import evaluate as digital_score
 
 Row = dict[str, Any]
@@ -153,6 +153,7 @@ def evaluate(
     model = load_model(task) if model is None else model
     store = store if store is not None else Memory()
     test = task.split("test").first(settings.examples)
+    check_contract(task, model, test, "test")
     plan = [
         *effects(config),
         *drifts(config, settings.times),

@@ -6,6 +6,7 @@ never imports a particular network. A task factory is a function that takes the 
 """
 
 from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks.contract import check_contract
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.load import load_task
 from jaxaimc.tasks.measures import accuracy, cross_entropy
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "Task",
     "accuracy",
+    "check_contract",
     "checkpoints",
     "cross_entropy",
     "load_model",

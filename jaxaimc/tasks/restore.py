@@ -137,6 +137,7 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
 
     Raises:
         FileNotFoundError: If there is no such file, or the task comes without one and none is named.
+        ValueError: If what the task builds is no Flax model.
         CheckpointError: If the file does not fit the network or belongs to another version of the task's assets.
     """
     path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
@@ -151,6 +152,10 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
                 f"Checkpoint {str(path)!r} was trained with another {name} than the one task {task.name!r} has now."
             )
     model = task.build(jax.random.key(0))
+    if not isinstance(model, nnx.Module):
+        raise ValueError(
+            f"Field `build` of task {task.name!r} must return a flax.nnx.Module, but returns a {type(model).__name__}."
+        )
     nnx.update(model, checkpoints.load(path, weights(model)))
     model.eval()
     return model

@@ -162,7 +162,7 @@ def test_s7_headers_that_are_no_json_objects_are_named(tmp_path, entry, text):
         {"w": "texts"},
         {"w": {"type": 3}},
         {"w": {"type": "os.system", "static": {}, "fields": {}}},
-        {"w": {"type": "jaxaimc.tile.AnalogConfig", "static": {"rows": []}, "fields": {}}},
+        {"w": {"type": "jaxaimc.config.analog.AnalogConfig", "static": {"rows": []}, "fields": {}}},
         {"w": {"type": "jaxaimc.adcs.uniform.Uniform", "static": {"rows": 3}, "fields": {}}},
         {"w": {"key": "no such generator"}},
         {"w": "float"},

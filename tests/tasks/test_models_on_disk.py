@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, component, nn, presets, static
-from jaxaimc._core.component import leaf
+from jaxaimc import AnalogConfig, component, leaf, nn, presets, static
 from jaxaimc.adcs import ADC, Uniform
 from jaxaimc.tasks import checkpoints, restore_model, save_model
 from jaxaimc.training.calibration import with_column_correction
@@ -31,6 +30,7 @@ class OwnADC(ADC):
     step: float = leaf(0.1)
     gain: object = leaf(1.0, array=True)
     codes: tuple[int, ...] = static(default=(1, 2))
+    unipolar = False
 
     def convert(self, q, readout, key=None):
         return q
@@ -45,7 +45,7 @@ def x():
 def chip(x):
     config = AnalogConfig(device=presets.tile_circuit().device, adc=Uniform(bits=8))
     model = nn.calibrate(nn.convert(Net(), [nn.Rule("head", config)]), x, jax.random.key(1))
-    model = nn.drift(nn.program(model, jax.random.key(2)), 3600.0, jax.random.key(2))
+    model = nn.drift(nn.program(model, jax.random.key(2)), 3600.0)
     model = with_column_correction(model)
     model.head.dot_general.hooks[0].gain.set_value(jnp.asarray([1.0, 0.5, 2.0]))
     return nn.with_read_key(model, jax.random.key(4))
