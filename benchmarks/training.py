@@ -20,8 +20,7 @@ from benchmarks._timing import medians
 from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import Device, IdealDevice, NoProgrammingNoise
-from jaxaimc.task import cross_entropy, load_task
-from jaxaimc.training import load_model
+from jaxaimc.tasks import cross_entropy, load_model, load_task
 from jaxaimc.training.objectives import Forward, circuit, digital, many_chips, objective, weight_noise
 from jaxaimc.training.ranges import learn_input_ranges
 from jaxaimc.training.steps import Network

@@ -19,8 +19,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import TwosComplement
 from jaxaimc.evaluation import engine
 from jaxaimc.presets import asim
-from jaxaimc.task import Task, load_task
-from jaxaimc.training.restore import load_model
+from jaxaimc.tasks import Task, load_model, load_task
 from jaxaimc.training.scoring import evaluate as digital_score
 
 GROUPS = {1: "bit-serial", 2: "2 bits at once", 4: "4 bits at once"}

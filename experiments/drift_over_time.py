@@ -27,8 +27,7 @@ from jaxaimc.cells import Differential
 from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation.engine import chip_keys
 from jaxaimc.presets import tile_circuit
-from jaxaimc.task import Split, Task, load_task
-from jaxaimc.training.restore import load_model
+from jaxaimc.tasks import Split, Task, load_model, load_task
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.units import day, hour, minute, month, s, uS, year
 

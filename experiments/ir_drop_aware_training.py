@@ -35,8 +35,8 @@ from flax import nnx
 
 from experiments import _ir_drop_report as report
 from jaxaimc import AnalogConfig, nn, presets, startup
-from jaxaimc.task import Split, Task, load_task
-from jaxaimc.training import calibration, chips, evaluate, fit, load_model, objectives, weight_noise, weights
+from jaxaimc.tasks import Split, Task, load_model, load_task, weights
+from jaxaimc.training import calibration, chips, evaluate, fit, objectives, weight_noise
 from jaxaimc.training.attach import analog_dots, without_chip
 from jaxaimc.wires import OpenIdle
 from models.transformer import PatchEmbedding, Transformer

@@ -22,8 +22,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device
 from jaxaimc.drives import PWM, SplitPWM
 from jaxaimc.evaluation import engine
-from jaxaimc.task import load_task
-from jaxaimc.training import load_model
+from jaxaimc.tasks import load_model, load_task
 from jaxaimc.units import ns
 from jaxaimc.wires import NoWires
 

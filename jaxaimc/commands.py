@@ -13,7 +13,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional, subcommand
 
 from jaxaimc import config_files, presets, startup
-from jaxaimc.task import load_task
+from jaxaimc.tasks import load_task
 
 if TYPE_CHECKING:
     import jax
@@ -68,7 +68,7 @@ class Evaluate:
         from jaxaimc.evaluation import Settings, evaluate, figure, report
         from jaxaimc.evaluation.screen import Screen
         from jaxaimc.evaluation.store import ResultsFolder, describe, folder_name
-        from jaxaimc.training import load_model
+        from jaxaimc.tasks import load_model
 
         startup.prefer_short_compilation()
         named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
@@ -163,7 +163,8 @@ class Train:
         import jax.numpy as jnp
 
         from jaxaimc import nn
-        from jaxaimc.training import fit, fresh_chips, load_model, progress_bar
+        from jaxaimc.tasks import load_model
+        from jaxaimc.training import fit, fresh_chips, progress_bar
         from jaxaimc.training.objectives import objective
 
         task = load_task(self.task, self.data)

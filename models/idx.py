@@ -48,29 +48,29 @@ class IdxFile:
         if not path.is_file():
             raise FileNotFoundError(f"There is no data file {str(path)!r}.")
         try:
-            content = gzip.decompress(path.read_bytes())
-        except (EOFError, OSError, zlib.error) as error:
+            with gzip.open(path) as file:
+                head = file.read(4 + 4 * len(self.shape))
+                _check_head(path, head, self.shape)
+                # One byte more than is wanted tells a longer file: what is packed small may unpack to any size.
+                content = file.read(math.prod(self.shape) + 1)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise ValueError(f"Data file {str(path)!r} is truncated or not gzipped: {error}.") from error
-        values = _numbers(path, content, self.shape)
-        found = hashlib.sha256(content).hexdigest()
+        if len(content) != math.prod(self.shape):
+            held = "more" if len(content) > math.prod(self.shape) else len(content)
+            raise ValueError(f"Data file {str(path)!r} must hold {math.prod(self.shape)} numbers, but holds {held}.")
+        found = hashlib.sha256(head + content).hexdigest()
         if found != self.sha256:
             raise ValueError(f"Data file {str(path)!r} must have the checksum {self.sha256} unpacked, but has {found}.")
-        return values
+        return np.frombuffer(content, np.uint8).reshape(self.shape)
 
 
-def _numbers(path: Path, content: bytes, shape: tuple[int, ...]) -> UInt8[np.ndarray, "examples ..."]:
-    start = 4 + 4 * len(shape)
+def _check_head(path: Path, head: bytes, shape: tuple[int, ...]) -> None:
     magic = bytes([0, 0, _UNSIGNED_BYTE, len(shape)])
-    if content[:4] != magic:
+    if head[:4] != magic:
         raise ValueError(
             f"Data file {str(path)!r} must start with the bytes {magic.hex()} "
-            f"(idx, unsigned bytes, {len(shape)} axes), but starts with {content[:4].hex() or 'nothing'}."
+            f"(idx, unsigned bytes, {len(shape)} axes), but starts with {head[:4].hex() or 'nothing'}."
         )
-    found = tuple(np.frombuffer(content[4:start], ">u4").tolist()) if len(content) >= start else ()
+    found = tuple(np.frombuffer(head[4:], ">u4").tolist()) if len(head) == 4 + 4 * len(shape) else ()
     if found != shape:
         raise ValueError(f"Data file {str(path)!r} must have shape {shape}, but has shape {found}.")
-    if len(content) - start != math.prod(shape):
-        raise ValueError(
-            f"Data file {str(path)!r} must hold {math.prod(shape)} numbers, but holds {len(content) - start}."
-        )
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

@@ -5,11 +5,11 @@ byte-pair merges (Sennrich, Haddow and Birch 2016) learned from the training sen
 in every checkpoint, because the weights mean nothing without it.
 """
 
-import csv
 import functools
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +20,8 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
-from jaxaimc.task import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc._core.csv_files import read_rows
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
 from models.transformer import TokenEmbedding, Transformer
 
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
@@ -104,31 +105,39 @@ def _read_categories(folder: Path) -> dict[str, int]:
     path = folder / "categories.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no data file {str(path)!r}.")
-    categories = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(categories, list) or len(set(categories)) != _CLASSES:
-        raise ValueError(f"Data file {str(path)!r} must be a list of {_CLASSES} distinct names.")
+    try:
+        categories = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Data file {str(path)!r} is no JSON: {error}.") from error
+    if (
+        not isinstance(categories, list)
+        or not all(isinstance(name, str) for name in categories)
+        or not len(categories) == len(set(categories)) == _CLASSES
+    ):
+        raise ValueError(f"Data file {str(path)!r} must be a list of {_CLASSES} distinct names{_repeated(categories)}.")
     return {name: number for number, name in enumerate(categories)}
 
 
+def _repeated(categories: Any) -> str:
+    if not isinstance(categories, list):
+        return f", but is a {type(categories).__name__}"
+    texts = [name for name in categories if isinstance(name, str)]
+    twice = next((name for name in texts if texts.count(name) > 1), None)
+    return f", but has {len(categories)} entries" + ("" if twice is None else f", {twice!r} more than once")
+
+
 def _read_rows(path: Path, categories: dict[str, int]) -> list[tuple[str, int]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no data file {str(path)!r}.")
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None or not {"text", "category"} <= set(reader.fieldnames):
+    found = []
+    for line, row in read_rows(path, "Data file", ("text", "category"), others=True):
+        if row["category"] not in categories or not row["text"].strip():
             raise ValueError(
-                f"Data file {str(path)!r} must have the columns text and category, but has {reader.fieldnames}."
+                f"Data file {str(path)!r}, line {line}, must have a sentence and a known category, but has "
+                f"{row['text']!r} and {row['category']!r}."
             )
-        rows = list(reader)
-    for number, row in enumerate(rows, start=1):
-        if row["text"] is None or row["category"] not in categories:
-            raise ValueError(
-                f"Data file {str(path)!r} must have a known category in every row, but row {number} has "
-                f"{row['category']!r}."
-            )
-    if not rows:
+        found.append((row["text"], categories[row["category"]]))
+    if not found:
         raise ValueError(f"Data file {str(path)!r} must hold at least one sentence, but holds none.")
-    return [(row["text"], categories[row["category"]]) for row in rows]
+    return found
 
 
 def _train_tokenizer(sentences: list[str]) -> Tokenizer:

@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Key, UInt8
 
-from jaxaimc.task import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
 from models.idx import IdxFile
 from models.transformer import PatchEmbedding, Transformer
 

@@ -12,9 +12,8 @@ import pytest
 import tiny_task
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.task import Split
-from jaxaimc.training import Progress, TrainingDivergedError, evaluate, fit, load_model, progress_bar, weights
+from jaxaimc.tasks import Split, checkpoints, load_model, weights
+from jaxaimc.training import Progress, TrainingDivergedError, evaluate, fit, progress_bar
 
 TASK = tiny_task.task()
 EPOCH = 78  # 80 batches, less the two that do not fill a third equal chunk
@@ -136,7 +135,7 @@ def test_objective_and_optimizer_of_the_user_are_used():
 def test_divergence_names_the_step_and_keeps_what_was_saved(tmp_path):
     train = TASK.split("train")
     inputs = train.inputs.copy()
-    inputs[0] = np.nan
+    inputs[0] = 3e38  # finite, and beyond the largest number once it is weighted
     order = [np.random.default_rng([0, epoch]).permutation(640) for epoch in range(3)]
     bad = int(np.flatnonzero(order[0] == 0)[0]) // 8 + 1
     task = dataclasses.replace(TASK, split=lambda name: Split(inputs, train.targets))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from jaxaimc.task import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
 
 
 class Perceptron(nnx.Module):

@@ -14,7 +14,7 @@ from jaxaimc import nn
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device
-from jaxaimc.task import Split, Task
+from jaxaimc.tasks import Split, Task
 from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
 

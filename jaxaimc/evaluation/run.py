@@ -11,8 +11,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation import engine
 from jaxaimc.evaluation.scenarios import Scenario, Settings, drifts, effects, resistances
 from jaxaimc.presets import tile_circuit
-from jaxaimc.task import Split, Task
-from jaxaimc.training.restore import load_model
+from jaxaimc.tasks import Split, Task, check_contract, load_model
 from jaxaimc.training.scoring import evaluate as digital_score
 
 Row = dict[str, Any]
@@ -141,7 +140,7 @@ def evaluate(
     Example:
         >>> from jaxaimc import AnalogConfig, adcs, devices, wires
         >>> from jaxaimc.evaluation import Settings, evaluate
-        >>> from jaxaimc.task import load_task
+        >>> from jaxaimc.tasks import load_task
         >>> ideal = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.IdealADC())
         >>> few = Settings(examples=8, chips=1, times=(), layer_examples=8)
         >>> result = evaluate(load_task("models.vit:fashion_mnist"), ideal, settings=few)
@@ -154,6 +153,7 @@ def evaluate(
     model = load_model(task) if model is None else model
     store = store if store is not None else Memory()
     test = task.split("test").first(settings.examples)
+    check_contract(task, model, test, "test")
     plan = [
         *effects(config),
         *drifts(config, settings.times),

@@ -21,7 +21,7 @@ from jaxaimc import config_files
 from jaxaimc.config import AnalogConfig
 from jaxaimc.evaluation.run import Row
 from jaxaimc.evaluation.scenarios import Settings
-from jaxaimc.task import Task
+from jaxaimc.tasks import Task
 
 _SCORES = pl.Schema(
     {

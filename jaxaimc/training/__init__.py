@@ -20,7 +20,6 @@ from jaxaimc.training.calibration import calibrate_columns
 from jaxaimc.training.chips import fresh_chips
 from jaxaimc.training.loop import Report, TrainingDivergedError, fit
 from jaxaimc.training.progress import Progress, progress_bar
-from jaxaimc.training.restore import load_model, weights, with_scales
 from jaxaimc.training.scoring import evaluate
 
 __all__ = [
@@ -34,13 +33,10 @@ __all__ = [
     "fit",
     "fresh_chips",
     "learned_limits",
-    "load_model",
     "objectives",
     "output_noise",
     "progress_bar",
     "ranges",
     "weight_limits",
     "weight_noise",
-    "weights",
-    "with_scales",
 ]

@@ -11,7 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
-from jaxaimc.task import Split, Task
+from jaxaimc.tasks import Split, Task
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.wires import check_residual
 

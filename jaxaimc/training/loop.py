@@ -12,13 +12,11 @@ import numpy as np
 import optax
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.task import Recipe, Split, Task
+from jaxaimc.tasks import Recipe, Split, Task, check_contract, checkpoints, scales, weights
 from jaxaimc.training.attach import as_digital
 from jaxaimc.training.diagnosis import first_not_finite
 from jaxaimc.training.precision import widened, with_digital_dtype
 from jaxaimc.training.progress import Progress
-from jaxaimc.training.restore import scales, weights
 from jaxaimc.training.resume import Saved, Saver
 from jaxaimc.training.scoring import evaluate
 from jaxaimc.training.steps import (
@@ -129,9 +127,10 @@ def fit(
             f"Field `batch` of the recipe must be a multiple of microbatches x devices, {parts}, but is {recipe.batch}."
         )
     plan = _Plan.of(recipe, len(train))
-    network, parameters, others = Network.split(
-        task.build(jax.random.key(recipe.seed)) if model is None else model, trainable
-    )
+    untrained = task.build(jax.random.key(recipe.seed)) if model is None else model
+    for part, split in (("train", train), ("test", test)):
+        check_contract(task, untrained, split, part)
+    network, parameters, others = Network.split(untrained, trainable)
     identity = {
         "task": task.name,
         "recipe": recipe.describe(),

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from jaxaimc.task import Split, Task
+from jaxaimc.tasks import Split, Task
 
 
 def evaluate(task: Task, model: nnx.Module, split: Split, *, batch: int = 500) -> float:

@@ -10,8 +10,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, Num
 
-from jaxaimc import checkpoints, nn
-from jaxaimc.task import Recipe
+from jaxaimc import nn
+from jaxaimc.tasks import Recipe, checkpoints
 
 Objective = Callable[[nnx.Module, Array, Array, Key[Array, ""], Int[Array, ""]], Float[Array, " batch"]]
 

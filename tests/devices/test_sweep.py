@@ -13,8 +13,7 @@ from experiments import drift_over_time as study
 from jaxaimc import nn
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.evaluation.engine import chip_keys
-from jaxaimc.task import load_task
-from jaxaimc.training.restore import load_model
+from jaxaimc.tasks import load_model, load_task
 
 
 @pytest.mark.slow

@@ -61,21 +61,56 @@ def test_damaged_data_are_explained(folder, monkeypatch):
         banking77(folder).split("dev")
     test = folder / "test.csv"
     for content, message in [
-        ("text,label\na,b\n", "must have the columns text and category"),
-        ("", "must have the columns text and category, but has None"),
-        ("text,category\n", "at least one sentence"),
-        ("text,category\na,intent_00\nb,unheard\n", "row 2 has 'unheard'"),
-        ("text,category\na\n", "row 1 has None"),
+        (b"text,label\na,b\n", "must have the columns text, category, each once, but has text, label"),
+        (b"text,text,category\na,b,intent_00\n", "must have the columns text, category, each once"),
+        (b"", "must have the columns text, category, each once, but has none"),
+        (b"text,category\n", "at least one sentence"),
+        (
+            b"text,category\na,intent_00\nb,unheard\n",
+            "line 3, must have .* known category, but has 'b' and 'unheard'",
+        ),
+        (b"text,category\n ,intent_00\n", "line 2, must have a sentence"),
+        (b"text,category\na\n", "line 2, must have 2 entries, but has 1"),
+        (b"text,category\na,intent_00,b\n", "line 2, must have 2 entries, but has 3"),
+        (
+            b'text,category\n"' + b"a" * 200_000 + b",intent_00\n",
+            "line 2: field larger than field limit.* quotation mark",
+        ),
+        (b"text,category\ncaf\xe9,intent_00\n", "must be text in UTF-8, but is not from byte 17 on"),
     ]:
-        test.write_text(content)
-        with pytest.raises(ValueError, match=message):
+        test.write_bytes(content)
+        with pytest.raises(ValueError, match=rf"Data file '.*test\.csv'.*{message}"):
             banking77(folder).split("test")
     test.unlink()
     with pytest.raises(FileNotFoundError, match=r"no data file .*test\.csv"):
         banking77(folder).split("test")
-    (folder / "categories.json").write_text('["one"]')
-    with pytest.raises(ValueError, match="a list of 77 distinct names"):
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('["one"]', "a list of 77 distinct names, but has 1 entries"),
+        (json.dumps([f"intent_{i:02d}" for i in range(77)] + ["intent_03"]), "78 entries, 'intent_03' more than once"),
+        (json.dumps([f"intent_{i % 76:02d}" for i in range(77)]), "77 entries, 'intent_00' more than once"),
+        (json.dumps(list(range(77))), "a list of 77 distinct names"),
+        ('{"a": 1}', "but is a dict"),
+        ("[", "is no JSON"),
+        ("[" * 100_000, "is no JSON"),
+    ],
+)
+def test_s7_categories_that_cannot_be_name_their_file(folder, content, message):
+    (folder / "categories.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"Data file '.*categories\.json' .*{message}"):
         banking77(folder)
+
+
+def test_s7_byte_order_marks_are_passed_over(folder):
+    wanted = banking77(folder).split("train")
+    for name in ("train.csv", "categories.json"):
+        (folder / name).write_bytes(b"\xef\xbb\xbf" + (folder / name).read_bytes())
+    found = banking77(folder).split("train")
+    np.testing.assert_array_equal(found.inputs, wanted.inputs)
+    np.testing.assert_array_equal(found.targets, wanted.targets)
 
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="needs the Banking77 folder (JAXAIMC_BANKING77)")

@@ -1,6 +1,8 @@
 import dataclasses
 import gzip
 import hashlib
+import tracemalloc
+import zlib
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +10,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import checkpoints
-from jaxaimc.training import evaluate, fit, load_model
+from jaxaimc.tasks import checkpoints, load_model
+from jaxaimc.training import evaluate, fit
 from models.idx import IdxFile
 from models.vit import ASSETS, DEBIAN, fashion_mnist, flip_and_shift
 
@@ -126,6 +128,20 @@ def test_idx_explains_every_kind_of_damage(labels, tmp_path):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=message):
             file.read(tmp_path)
+
+
+def test_s7_what_a_small_file_unpacks_to_is_not_read_past_its_length(labels, tmp_path):
+    file, content = labels
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = [packer.compress(content), *[packer.compress(bytes(10_000_000)) for _ in range(20)], packer.flush()]
+    (tmp_path / file.name).write_bytes(b"".join(packed))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=r"labels\.gz' must hold 10000 numbers, but holds more"):
+            file.read(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 5e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_checkpoint_that_does_not_fit_is_refused():

@@ -12,7 +12,7 @@ from jaxaimc import AnalogConfig, component, nn, presets, static, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PerVector, Pulses
-from jaxaimc.task import cross_entropy
+from jaxaimc.tasks import cross_entropy
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.objectives import circuit, digital, distillation, many_chips, objective, weight_noise
 from jaxaimc.training.output_noise import with_mean_field_noise

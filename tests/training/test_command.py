@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxaimc import checkpoints, cli, commands, config_files, presets
+from jaxaimc import cli, commands, config_files, presets
+from jaxaimc.tasks import checkpoints
 
 TESTS = Path(__file__).parent.parent
 

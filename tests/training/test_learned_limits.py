@@ -9,7 +9,8 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc import nn, presets
-from jaxaimc.training import fit, with_scales
+from jaxaimc.tasks import with_scales
+from jaxaimc.training import fit
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.learned_limits import clipped, learn_weight_limits, with_clipped_weights

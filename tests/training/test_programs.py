@@ -18,7 +18,7 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc import nn, presets
-from jaxaimc.task import Split
+from jaxaimc.tasks import Split
 from jaxaimc.training import TrainingDivergedError, fit
 from jaxaimc.training.attach import as_digital, attach
 from jaxaimc.training.objectives import circuit, digital, many_chips, objective

@@ -8,11 +8,12 @@ import pytest
 import tiny_task
 from flax import nnx
 
-from jaxaimc import AnalogConfig, checkpoints, nn, presets
+from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC, Symmetric, Uniform
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
-from jaxaimc.training import evaluate, fit, weights, with_scales
+from jaxaimc.tasks import checkpoints, weights, with_scales
+from jaxaimc.training import evaluate, fit
 from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective

@@ -1,0 +1,31 @@
+"""Tasks: a network, the data it is trained and tested on, what counts as right, and its weights on disk.
+
+The command line finds a task by import path (`models.vit:fashion_mnist`, `my_package.my_net:task`), so the library
+never imports a particular network. A task factory is a function that takes the data folder or None and returns a
+`Task`.
+"""
+
+from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks.contract import check_contract
+from jaxaimc.tasks.data import Split
+from jaxaimc.tasks.load import load_task
+from jaxaimc.tasks.measures import accuracy, cross_entropy
+from jaxaimc.tasks.restore import load_model, restore_model, save_model, scales, weights, with_scales
+from jaxaimc.tasks.task import Recipe, Task
+
+__all__ = [
+    "Recipe",
+    "Split",
+    "Task",
+    "accuracy",
+    "check_contract",
+    "checkpoints",
+    "cross_entropy",
+    "load_model",
+    "load_task",
+    "restore_model",
+    "save_model",
+    "scales",
+    "weights",
+    "with_scales",
+]

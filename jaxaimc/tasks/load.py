@@ -1,0 +1,70 @@
+"""Find a task by its import path, such as `models.vit:fashion_mnist` or `my_package.my_net:task`."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from jaxaimc.tasks.task import Task
+
+
+def load_task(path: str, data: str | Path | None = None) -> Task:
+    """Import a task factory and call it.
+
+    The current directory is importable while the module is loaded, and stays so.
+
+    Args:
+        path: `package.module:factory`.
+        data: Folder with the data, passed on to the factory; None for the task's own default.
+
+    Returns:
+        The task.
+
+    Raises:
+        ValueError: If `path` is not of that form, or the module has no such attribute.
+        ModuleNotFoundError: If the module, or a module it needs, is not installed.
+        TypeError: If the attribute is not a function from a folder or None to a `Task`.
+        FileNotFoundError: If `data` is given and is not a folder.
+    """
+    module_name, separator, attribute = path.partition(":")
+    if not separator or not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
+        raise ValueError(f"Argument `path` must have the form 'package.module:factory', but is {path!r}.")
+    folder = None if data is None else Path(data)
+    if folder is not None and not folder.is_dir():
+        raise FileNotFoundError(f"Argument `data` must be an existing folder, but is {str(data)!r}.")
+    factory = _attribute(_import(module_name, path), attribute, path)
+    if not callable(factory):
+        raise TypeError(
+            f"Task path {path!r} must name a function (folder or None) -> Task, but names a {type(factory).__name__}."
+        )
+    task = factory(folder)
+    if not isinstance(task, Task):
+        raise TypeError(f"Task path {path!r} must return a Task, but returned a {type(task).__name__}.")
+    return task
+
+
+def _import(module_name: str, path: str) -> Any:
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise ModuleNotFoundError(
+                f"Task path {path!r}: module {module_name!r} needs {error.name!r}, which is not installed.",
+                name=error.name,
+            ) from error
+        raise ModuleNotFoundError(
+            f"Task path {path!r}: there is no module {error.name!r} on the import path or in the current directory.",
+            name=error.name,
+        ) from error
+
+
+def _attribute(module: Any, attribute: str, path: str) -> Any:
+    if not hasattr(module, attribute):
+        public = ", ".join(sorted(name for name in vars(module) if not name.startswith("_")))
+        raise ValueError(
+            f"Task path {path!r}: module {module.__name__!r} has no attribute {attribute!r}; it has: {public}."
+        )
+    return getattr(module, attribute)
