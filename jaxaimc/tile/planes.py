@@ -1,7 +1,5 @@
 """Charges of planes of pulses: products with the effective matrix, several planes in one where that is exact."""
 
-from typing import cast
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -9,9 +7,8 @@ from jaxtyping import Array, Float
 from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.xla import packed_product, planes_per_product, product
 from jaxaimc.config.analog import AnalogConfig
-from jaxaimc.drives import Pulses
+from jaxaimc.drives import PWM, Drive, Pulses, SplitPWM
 from jaxaimc.tile.state import Prepared
-from jaxaimc.wires import NonlinearWires
 
 
 def parts_of_planes(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> list[slice]:
@@ -62,10 +59,24 @@ def _solved_charge(
     config: AnalogConfig, tile: Prepared, level: Float[Array, "*batch plane rows"]
 ) -> Float[Array, "*batch plane out"]:
     """Return the charges of wires that are not linear, in fully driven cells: one solve per vector, plane and slice."""
-    wires = cast(NonlinearWires, config.wires)
     _, slices, cols = tile.matrix.shape
-    one = lambda circuit: wires.charge(circuit, level, config.drive.v_read)  # noqa: E731
-    # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
-    charge = jax.vmap(jax.vmap(one))(tile.circuit)
-    charge = jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*level.shape[:-1], slices, -1)[..., :cols]
+    steps, timed = _steps(config.drive, level.shape[-2])
+
+    def of_planes(level: Array, steps: int) -> Array:
+        # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
+        one = lambda circuit: circuit.charge(level, steps=steps, timed=timed, v_read=config.drive.v_read)  # noqa: E731
+        charge = jax.vmap(jax.vmap(one))(tile.circuit)
+        return jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*level.shape[:-1], slices, -1)[..., :cols]
+
+    if len(set(steps)) == 1:
+        charge = of_planes(level, steps[0])
+    else:
+        charge = jnp.concatenate([of_planes(level[..., [k], :], count) for k, count in enumerate(steps)], axis=-3)
     return charge.reshape(*level.shape[:-1], slices * cols) / config.cell.g_span
+
+
+def _steps(drive: Drive, planes: int) -> tuple[tuple[int, ...], bool]:
+    """Return the whole steps of each plane's full-scale pulse, and whether levels are times."""
+    if isinstance(drive, SplitPWM):
+        return (2**drive.low_bits - 1, 2 ** (drive.bits - 1 - drive.low_bits) - 1), True
+    return (drive.digit,) * planes, isinstance(drive, PWM)
