@@ -124,7 +124,7 @@ def mesh_table(table, n, skip_splu):
         "  value and gradient in g and v", gradient, f"{gradient[0] / one[0]:.1f}/{gradient[1] / one[1]:.1f} x forward"
     )
 
-    fold = jax.jit(lambda g: transfer_matrix(mesh.network(g)))
+    fold = jax.jit(lambda g: transfer_matrix(mesh.crossbar(g)))
     matrix = fold(g32)
     error = np.max(np.abs(vectors[0] @ np.asarray(matrix, float) - exact)) / np.max(exact)
     table.row("effective matrix", seconds(fold, g32, repeats=7), f"error {error:.1e}")
@@ -150,7 +150,7 @@ def structured_table(table, n):
         read = jax.jit(mesh.read)
         g32, v32 = jnp.asarray(g, jnp.float32), jnp.asarray(v, jnp.float32)
         found, exact = read(g32, v32), exact_currents(g, v, r)
-        folded = v @ np.asarray(transfer_matrix(mesh.network(g32)), float)
+        folded = v @ np.asarray(transfer_matrix(mesh.crossbar(g32)), float)
         scale = np.max(np.abs(exact))
         errors = [np.max(np.abs(x - exact)) / scale for x in (found.current, folded)]
         note = f"residual {float(found.outcome.residual):.1e}, {int(found.outcome.iterations)} iterations, "
@@ -167,15 +167,15 @@ def gated_table(table, n):
     exact, effect = None, 1.0
     for steps in (127, 32, 16, 8):
         wires = OpenIdle(steps=steps)
-        network = wires.effective(g, (1.0, -1.0), Placement(rows=n, cols=n)).network
-        charge = jax.jit(lambda network, level: wires.charge(network, level, 0.2))  # noqa: B023
-        found = charge(network, level)
+        circuit = wires.effective(g, (1.0, -1.0), Placement(rows=n, cols=n)).circuit
+        charge = jax.jit(lambda circuit, level: circuit.charge(level, steps=0, timed=True, v_read=0.2))
+        found = charge(circuit, level)
         if exact is None:
             exact = found
             effect = jnp.sqrt(jnp.mean((exact - level @ (g[0] - g[1])) ** 2))
         error = float(jnp.sqrt(jnp.mean((found - exact) ** 2)) / effect)
         note = "exact" if steps == 127 else f"error {error:.2%} of the IR drop's effect (rms)"
-        table.row(f"gated, 8-bit PWM, {steps} steps, per vector", seconds(charge, network, level[:1], repeats=10), note)
+        table.row(f"gated, 8-bit PWM, {steps} steps, per vector", seconds(charge, circuit, level[:1], repeats=10), note)
     print(f"{'':44s} peak memory {peak_memory():.0f} MiB")
 
 

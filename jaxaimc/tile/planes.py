@@ -1,7 +1,6 @@
 """Charges of planes of pulses: products with the effective matrix, several planes in one where that is exact."""
 
 from dataclasses import replace
-from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,6 @@ from jaxaimc._core.xla import packed_product, planes_per_product, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.state import Prepared
-from jaxaimc.wires import NonlinearWires
 
 
 def parts_of_planes(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> list[slice]:
@@ -43,7 +41,7 @@ def charges_of_parts(
     """Return `u W_eff` for parts of the planes, in fully driven cells, without what idle columns add."""
     rows, slices, cols = tile.matrix.shape
     if tile.circuit is not None:
-        return (_solved_charge(config, tile, pulses.level),)
+        return (_solved_charge(config, tile, pulses),)
     matrix = tile.matrix.reshape(rows, slices * cols)
     if len(parts) == 1:
         return (product(pulses.level, matrix),)
@@ -60,15 +58,21 @@ def _filled(planes: Float[Array, "*batch plane rows"], size: int) -> Float[Array
     return jnp.pad(planes, [(0, 0)] * (planes.ndim - 2) + [(0, size - planes.shape[-2]), (0, 0)])
 
 
-def _solved_charge(
-    config: AnalogConfig, tile: Prepared, level: Float[Array, "*batch plane rows"]
-) -> Float[Array, "*batch plane out"]:
+def _solved_charge(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> Float[Array, "*batch plane out"]:
     """Return the charges of wires that are not linear, in fully driven cells: one solve per vector, plane and slice."""
-    wires = cast(NonlinearWires, config.wires)
     _, slices, cols = tile.matrix.shape
-    one = lambda circuit: wires.charge(circuit, level, config.drive.v_read)  # noqa: E731
-    # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
-    charge = jax.vmap(jax.vmap(one))(tile.circuit)
-    tile_cols, _, *batch, width = charge.shape
-    charge = jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*batch, slices, tile_cols * width)[..., :cols]
-    return charge.reshape(*level.shape[:-1], slices * cols) / config.cell.g_span
+
+    def of_planes(level: Float[Array, "*batch plane rows"], steps: int) -> Float[Array, "*batch plane slice cols"]:
+        known = {"steps": steps, "timed": pulses.timed, "v_read": config.drive.v_read}
+        one = lambda circuit: circuit.charge(level, **known)  # noqa: E731
+        # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
+        charge = jax.vmap(jax.vmap(one))(tile.circuit)
+        tile_cols, _, *batch, width = charge.shape
+        return jnp.moveaxis(charge, (1, 0), (-3, -2)).reshape(*batch, slices, tile_cols * width)[..., :cols]
+
+    if len(set(pulses.steps)) == 1:
+        charge = of_planes(pulses.level, pulses.steps[0])
+    else:
+        parts = [of_planes(pulses.level[..., [k], :], steps) for k, steps in enumerate(pulses.steps)]
+        charge = jnp.concatenate(parts, axis=-3)
+    return charge.reshape(*pulses.level.shape[:-1], slices * cols) / config.cell.g_span

@@ -9,7 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.state import Prepared, Programmed, over_tiles
-from jaxaimc.wires import NoWires, Placement, check_residual
+from jaxaimc.wires import Placement, Solved, check_residual
 
 
 def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
@@ -51,7 +51,7 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed) -> Prepared:
         converters=jax.tree.map(merge, programmed.converters),
         n_in=programmed.n_in,
         n_out=programmed.n_out,
-        exact=programmed.exact and config.wires == NoWires(),
+        exact=programmed.exact and config.wires.exact,
     )
 
 
@@ -67,13 +67,14 @@ def _prepare_tile(
 
     def one_slice(g: Array) -> tuple[Array, tuple[Array, Array, Array, Any]]:
         seen = config.wires.effective(g, config.cell.signs, placement)
-        residual = jnp.broadcast_to(jnp.asarray(seen.residual, g.dtype), g.shape[-1:])
-        return seen.matrix, (seen.sensitivity, seen.baseline, residual, seen.network)
+        linear, circuit = seen if isinstance(seen, Solved) else (seen, None)
+        residual = jnp.broadcast_to(jnp.asarray(linear.residual, g.dtype), g.shape[-1:])
+        return linear.matrix, (linear.sensitivity, linear.baseline, residual, circuit)
 
     if g.shape[0] == 1:
         # A batch axis of one would cost two copies of the tile in the layout of the scans.
         matrix, rest = one_slice(g[0])
-        matrix, rest = matrix[:, None], jax.tree.map(lambda a: a[None], rest)
+        matrix, rest = matrix[:, None], jax.tree.map(lambda a: jnp.asarray(a)[None], rest)
     else:
         matrix, rest = jax.vmap(one_slice, out_axes=(1, 0))(g)
     sensitivity, baseline, residual, circuit = rest

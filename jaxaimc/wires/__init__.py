@@ -1,44 +1,53 @@
-"""Wires: line resistance folded into an effective conductance matrix."""
+"""Wires: line resistance folded into an effective conductance matrix, or a circuit that is solved at every read."""
 
-from jaxaimc.wires.base import Effective, NonlinearWires, NoWires, Placement, Wires
+from jaxaimc.wires.base import Circuit, Linear, NoWires, Placement, Solved, Wires
+from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Method, Ohmic, Solution, Solver, Sources
+from jaxaimc.wires.curves import MiloIV, PolynomialIV
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import Automatic, ConjugateGradient, FixedPoint
-from jaxaimc.wires.network import ConvergenceError, Method, Outcome, check_residual
-from jaxaimc.wires.nonlinear import DeviceIV, MiloIV, NonlinearMesh, PolynomialIV
-from jaxaimc.wires.open_idle import Alignment, Centred, Left, OpenIdle, Right, Staggered
+from jaxaimc.wires.nonlinear import NonlinearMesh
+from jaxaimc.wires.open_idle import OpenIdle
+from jaxaimc.wires.outcome import ConvergenceError, SolveOutcome, check_residual
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
+from jaxaimc.wires.timing import Alignment, Centred, Left, Right, Staggered
 
 __all__ = [
     "Alignment",
     "AlphaBeta",
     "Automatic",
     "Centred",
+    "Circuit",
     "ConjugateGradient",
     "ConvergenceError",
+    "Crossbar",
     "DeviceIV",
-    "Effective",
     "FixedPoint",
     "InterleavedColumns",
     "InterleavedRows",
     "Ladder",
     "Layout",
     "Left",
+    "Linear",
     "Mesh",
     "Method",
     "MiloIV",
     "NoWires",
     "NonlinearMesh",
-    "NonlinearWires",
+    "Ohmic",
     "OpenIdle",
     "OperatingPoint",
-    "Outcome",
     "Placement",
     "PolynomialIV",
     "Reading",
     "Right",
     "Separate",
+    "Solution",
+    "SolveOutcome",
+    "Solved",
+    "Solver",
+    "Sources",
     "Staggered",
     "StaticFactor",
     "Wires",

@@ -1,11 +1,14 @@
-"""What wires do to a tile: fold line resistance into an effective conductance matrix."""
+"""What wires do to a tile: fold line resistance into an effective matrix, or leave a circuit to solve at every read."""
 
-from typing import Any, NamedTuple, Protocol
+import abc
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import component
+from jaxaimc._core.component import Component, component
 
 
 class Placement(NamedTuple):
@@ -24,58 +27,82 @@ class Placement(NamedTuple):
     col_start: int = 0
 
 
-class Effective(NamedTuple):
+class Circuit(Component):
+    """A tile that has to be solved at every read, because its output is not linear in the inputs."""
+
+    @abc.abstractmethod
+    def charge(
+        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool, v_read: Float[Array, ""] | float
+    ) -> Float[Array, "*batch cols"]:
+        """Return the mean output current over the longest pulse, per volt of read voltage [S].
+
+        Args:
+            level: Signed pulses as a share of the largest one [1].
+            steps: Whole steps of a full-scale pulse: levels are multiples of one over it; 0 where they are not.
+            timed: True where a level is the share of time for which its row is driven at full read voltage (pulse-width
+                modulation), False where it is the share of the read voltage that drives the row for the whole pulse.
+            v_read: Read voltage [V].
+        """
+
+
+class Linear(NamedTuple):
     """A tile as seen from its terminals: output current = `sum_i V_i matrix_ij + baseline_j`.
 
     Attributes:
-        matrix: Output current per unit of row drive, signs of the polarities included [S], shape (rows, cols).
-        sensitivity: Share of a device's own current that reaches its output [1], shape (polarity, rows, cols).
-        baseline: Output current with every row idle [A], shape (cols,).
-        residual: How far a check by another solve is off, of the largest output [1], shape (cols,); zero where the
-            matrix is exact by construction.
-        network: What wires that are not linear need at every read, their `charge`'s first argument; None for linear
-            wires, whose reads are matrix products.
+        matrix: Output current per unit of row drive, signs of the polarities included [S].
+        sensitivity: Share of a device's own current that reaches its output [1].
+        baseline: Output current with every row idle [A].
+        residual: How far a check by another solve is off, of the largest output [1]; zero where the matrix is exact by
+            construction.
     """
 
     matrix: Float[Array, "rows cols"]
     sensitivity: Float[Array, "polarity rows cols"]
     baseline: Float[Array, " cols"]
     residual: Float[Array, " cols"] | float = 0.0
-    network: Any = None
 
 
-class Wires(Protocol):
-    """What every linear wire model offers. Wires of your own are a component with these members."""
+class Solved(NamedTuple):
+    """A tile whose output is not linear in its inputs.
 
-    def effective(
-        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
-        """Return the tile as seen from its terminals for device conductances `g` [S]."""
-        ...
-
-    def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
-
-
-class NonlinearWires(Wires, Protocol):
-    """What wires offer whose output is not linear in the inputs: a solve per input vector.
-
-    Their `effective` sets `Effective.network`; `matrix` and `sensitivity` then serve read noise and drift compensation
-    alone.
+    Attributes:
+        linear: The nearest linear tile: read noise and drift compensation use its matrix and sensitivities.
+        circuit: What is solved at every read.
     """
 
-    def charge(
-        self, network: Any, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float
-    ) -> Float[Array, "*batch cols"]:
-        """Return the mean output current over the longest pulse, per volt of read voltage [S].
+    linear: Linear
+    circuit: Circuit
+
+
+class Wires(Component):
+    """What line resistance does to a tile. Wires of your own derive from this and write `effective`.
+
+    Attributes:
+        resistances: Names of the fields that are the resistance of a wire segment between neighbouring cells [ohm];
+            studies of wire resistance set these.
+    """
+
+    resistances: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the effective matrix is the conductances themselves."""
+        return False
+
+    @abc.abstractmethod
+    def effective(
+        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+    ) -> Linear | Solved:
+        """Return the tile as seen from its terminals.
 
         Args:
-            network: From `Effective.network`.
-            level: Signed pulses as a share of the longest one [1].
-            v_read: Read voltage [V].
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block of devices sits on its tile.
+
+        Returns:
+            A linear tile, or one that is solved at every read.
         """
-        ...
 
 
 def signed_sum(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) -> Float[Array, "rows cols"]:
@@ -86,19 +113,38 @@ def signed_sum(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) 
     return total
 
 
+def unloaded(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) -> Linear:
+    """Return a tile without wires: the signed conductances themselves, no baseline."""
+    return Linear(matrix=signed_sum(g, signs), sensitivity=jnp.ones_like(g), baseline=jnp.zeros(g.shape[-1:], g.dtype))
+
+
+def one_by_one(
+    solve: Callable[[Float[Array, " rows"]], Float[Array, " cols"]], level: Float[Array, "*batch rows"], cols: int
+) -> Float[Array, "*batch cols"]:
+    """Apply a solve to each vector of a batch, one after the other, so that memory is that of one.
+
+    Args:
+        solve: From a vector to the currents of the columns.
+        level: The vectors.
+        cols: Columns, for a batch without vectors.
+    """
+    batch = level.shape[:-1]
+    if 0 in batch:
+        return jnp.zeros((*batch, cols), level.dtype)
+    return jax.lax.map(solve, level.reshape(-1, level.shape[-1])).reshape(*batch, cols)
+
+
 @component
-class NoWires:
+class NoWires(Wires):
     """Wires without resistance: every device sees its full read voltage."""
+
+    @property
+    def exact(self) -> bool:
+        """Yes."""
+        return True
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
+    ) -> Linear:
         """Return the signed conductances themselves, no baseline; exact gradients."""
-        return Effective(
-            matrix=signed_sum(g, signs),
-            sensitivity=jnp.ones_like(g),
-            baseline=jnp.zeros(g.shape[-1:], g.dtype),
-        )
-
-    def validate(self) -> None:
-        """Nothing to check."""
+        return unloaded(g, signs)

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc.wires.network import Network
+from jaxaimc.wires.crossbar import Crossbar
 
 _LEAF = 4  # rows and columns of the blocks that are built element by element, batch innermost
 _SINGLES = 4  # blocks per side from which on each is handled by itself, without the ports it does not need
@@ -210,20 +210,20 @@ def _sort(
     return jnp.concatenate(pieces, axis=axis), tuple(counts)
 
 
-def _cells(network: Network, first_col: Array, last_row: Array) -> Array:
+def _cells(crossbar: Crossbar, first_col: Array, last_row: Array) -> Array:
     """Return the answers of single devices, each with the row segment before and the column segment below it.
 
     Args:
-        network: The circuit, conductances of any shape.
+        crossbar: The circuit, conductances of any shape.
         first_col: Whether a device is its row's first.
         last_row: Whether a device is its column's last.
 
     Returns:
         Answers of shape (4, 4, *devices).
     """
-    g = network.g
-    row = jnp.where(first_col, network.r_row_end, network.r_row).astype(g.dtype)
-    col = jnp.where(last_row, network.r_col_end, network.r_col).astype(g.dtype)
+    g = crossbar.g
+    row = jnp.where(first_col, crossbar.r_row_end, crossbar.r_row).astype(g.dtype)
+    col = jnp.where(last_row, crossbar.r_col_end, crossbar.r_col).astype(g.dtype)
     seen = g / (1 + (row + col) * g)
     # Device current for p, q, s, t; it adds to P and S, lowers Q and raises T through the segments.
     by = (seen, -row * seen, -seen, -col * seen)
@@ -236,20 +236,20 @@ def _cells(network: Network, first_col: Array, last_row: Array) -> Array:
 
 
 @jax.jit
-def transfer_matrix(network: Network) -> Float[Array, "rows cols"]:
+def transfer_matrix(crossbar: Crossbar) -> Float[Array, "rows cols"]:
     """Return the current out of each column per volt on each row, all other terminals at zero volts [S].
 
     Args:
-        network: The circuit.
+        crossbar: The circuit.
 
     Returns:
         The transfer matrix; derivatives in conductances and resistances flow through the elimination.
     """
-    rows, cols = network.g.shape
+    rows, cols = crossbar.g.shape
     (leaf_rows, row_doublings), (leaf_cols, col_doublings) = _plan(rows), _plan(cols)
     # Open devices beyond the far ends change nothing: above the first row, right of the last column.
     fill_rows, fill_cols = -rows % (leaf_rows << row_doublings), -cols % (leaf_cols << col_doublings)
-    padded = network._replace(g=jnp.pad(network.g, ((fill_rows, 0), (0, fill_cols))))
+    padded = crossbar._replace(g=jnp.pad(crossbar.g, ((fill_rows, 0), (0, fill_cols))))
     blocks = _leaves(padded, leaf_rows, leaf_cols)
     for step in range(max(row_doublings, col_doublings)):
         if step < col_doublings:
@@ -268,14 +268,14 @@ def _plan(n: int) -> tuple[int, int]:
     return leaf, doublings
 
 
-def _leaves(network: Network, leaf_rows: int, leaf_cols: int) -> _Block:
+def _leaves(crossbar: Crossbar, leaf_rows: int, leaf_cols: int) -> _Block:
     """Build all leaf blocks, one strip of block rows after the other to stay within the cache.
 
     Returns:
         Blocks with leading batch axes (block row, block col).
     """
-    rows, cols = network.g.shape
-    strips = network.g.reshape(rows // leaf_rows, leaf_rows, cols)
+    rows, cols = crossbar.g.shape
+    strips = crossbar.g.reshape(rows // leaf_rows, leaf_rows, cols)
     algebra = _BatchLast()
     shape = (leaf_rows, cols // leaf_cols, leaf_cols)
 
@@ -283,7 +283,7 @@ def _leaves(network: Network, leaf_rows: int, leaf_cols: int) -> _Block:
         g, last = strip
         first_col = jnp.arange(cols) == 0
         last_row = last & (jnp.arange(leaf_rows) == leaf_rows - 1)[:, None]
-        cells = _cells(network._replace(g=g), first_col, last_row)
+        cells = _cells(crossbar._replace(g=g), first_col, last_row)
         # Batch axes (row in leaf, col in leaf, block col): pairs come from the first two, work runs along the last.
         block = _Block(cells.reshape(4, 4, *shape).swapaxes(-1, -2), (1, 1, 1, 1), (1, 1, 1, 1))
         while block.matrix.shape[2:4] != (1, 1):

@@ -7,21 +7,23 @@ weights. By reciprocity the effective weights of a column are its node voltages 
 every row is grounded: one tridiagonal solve per column, O(rows x cols) in all.
 """
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import V, ohm
-from jaxaimc.wires.base import Effective, Placement, signed_sum
+from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
+from jaxaimc.wires.carry import carried
+from jaxaimc.wires.outcome import check_conductances
 
 
 @component
-class Ladder:
+class Ladder(Wires):
     """Resistive column wires, idle cells held at the idle voltage.
 
     Attributes:
@@ -41,16 +43,18 @@ class Ladder:
         [0.8299, 0.9129]
     """
 
-    r: float = 0.15 * ohm
-    adc_segments: float = 0.5
-    r_out: float = 0.0 * ohm
-    v_idle: float = 0.4 * V
-    v_adc: float = 0.4005 * V
+    resistances: ClassVar[tuple[str, ...]] = ("r",)
+
+    r: float = leaf(0.15 * ohm, "ohm", low=0.0, high=1e9)
+    adc_segments: float = leaf(0.5, low=0.0, high=1e6)
+    r_out: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e12)
+    v_idle: float = leaf(0.4 * V, "V", low=-100.0, high=100.0)
+    v_adc: float = leaf(0.4005 * V, "V", low=-100.0, high=100.0)
     alternate: bool = static(default=True)
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
+    ) -> Linear:
         """Return the exact effective matrix of a block of cells.
 
         Open rows between the block and its ADC end are wire in series; open rows beyond the far end do nothing.
@@ -65,32 +69,28 @@ class Ladder:
         Returns:
             The effective matrix, sensitivities and baseline currents.
         """
-        _, rows, cols = g.shape
-        load = signed_sum(g, (1.0,) * len(g))
-        flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if self.alternate else np.zeros(cols, bool)
-        lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
-        r_end = self.r * (self.adc_segments + lead) + self.r_out
-        # A double-precision leaf must not change the type of a single-precision scan.
-        r, r_end = jnp.asarray(self.r, g.dtype), jnp.asarray(r_end, g.dtype)
-        share, y_column = _ladder(_far_first(load, flipped), r, r_end)
-        share = _far_first(share, flipped)
-        return Effective(
-            matrix=signed_sum(g, signs) * share,
-            sensitivity=jnp.broadcast_to(share, g.shape),
-            baseline=(self.v_idle - self.v_adc) * y_column,
-        )
+        check_conductances("g", g)
+        return _effective(self, g, signs, placement)
 
-    def validate(self) -> None:
-        """Check resistances and voltages.
 
-        Raises:
-            ValueError: If a resistance is negative or a voltage not a number.
-        """
-        check_number("Ladder", "r", self.r, "ohm", low=0.0, high=1e9)
-        check_number("Ladder", "adc_segments", self.adc_segments, low=0.0, high=1e6)
-        check_number("Ladder", "r_out", self.r_out, "ohm", low=0.0, high=1e12)
-        check_number("Ladder", "v_idle", self.v_idle, "V", low=-100.0, high=100.0)
-        check_number("Ladder", "v_adc", self.v_adc, "V", low=-100.0, high=100.0)
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _effective(
+    ladder: Ladder, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+) -> Linear:
+    _, rows, cols = g.shape
+    load = signed_sum(g, (1.0,) * len(g))
+    flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if ladder.alternate else np.zeros(cols, bool)
+    lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
+    r_end = ladder.r * (ladder.adc_segments + lead) + ladder.r_out
+    # A double-precision leaf must not change the type of a single-precision scan.
+    r, r_end = jnp.asarray(ladder.r, g.dtype), jnp.asarray(r_end, g.dtype)
+    share, y_column = _ladder(_far_first(load, flipped), r, r_end)
+    share = _far_first(share, flipped)
+    return Linear(
+        matrix=signed_sum(g, signs) * share,
+        sensitivity=jnp.broadcast_to(share, g.shape),
+        baseline=(ladder.v_idle - ladder.v_adc) * y_column,
+    )
 
 
 def _far_first(x: Float[Array, "rows cols"], flipped: np.ndarray) -> Float[Array, "rows cols"]:
@@ -125,7 +125,7 @@ def _ladder(
         drop = 1 / (1 + r * total)
         return (total * drop, total), drop
 
-    none = jnp.zeros_like(load[0])
+    none = carried(jnp.zeros_like(load[0]), r)
     (_, last), drop = jax.lax.scan(toward_adc, (none, none), load)
     drop_end = 1 / (1 + r_end * last)
     return _voltages(drop, drop_end), last * drop_end
@@ -142,7 +142,7 @@ def _ladder_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Arra
         drop = 1 / (1 + r * total)
         return total * drop, (total, drop)
 
-    _, (total, drop) = jax.lax.scan(toward_adc, jnp.zeros_like(load[0]), load)
+    _, (total, drop) = jax.lax.scan(toward_adc, carried(jnp.zeros_like(load[0]), r), load)
     drop_end = 1 / (1 + r_end * total[-1])
     voltage = _voltages(drop, drop_end)
 
@@ -155,7 +155,9 @@ def _ladder_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Arra
         t_dot = g_dot + y_dot
         return factor * t_dot + r_factor * r_dot, t_dot
 
-    _, total_dot = jax.lax.scan(conductance_walk, jnp.zeros_like(load[0]), (load_dot, square, by_r))
+    _, total_dot = jax.lax.scan(
+        conductance_walk, carried(jnp.zeros_like(load[0]), tangents, r), (load_dot, square, by_r)
+    )
     drop_dot = -square * (r * total_dot + total * r_dot)
     drop_end_dot = -jnp.square(drop_end) * (r_end * total_dot[-1] + total[-1] * r_end_dot)
 
@@ -165,7 +167,7 @@ def _ladder_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Arra
         return u_dot, u_dot
 
     source = drop_dot[:-1] * voltage[1:]
-    _, rest_dot = jax.lax.scan(voltage_walk, drop_end_dot, (drop[:-1], source), reverse=True)
+    _, rest_dot = jax.lax.scan(voltage_walk, carried(drop_end_dot, source, drop), (drop[:-1], source), reverse=True)
     voltage_dot = jnp.concatenate([rest_dot, drop_end_dot[None]])
     y_dot = drop_end * total_dot[-1] + total[-1] * drop_end_dot
     return (voltage, total[-1] * drop_end), (voltage_dot, y_dot)

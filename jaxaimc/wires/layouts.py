@@ -1,39 +1,39 @@
 """How the devices of a cell's polarities lie on physical arrays: apart, side by side, or one above the other."""
 
-from typing import Protocol
+import abc
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import component
+from jaxaimc._core.component import Component, component
 
 
-class Layout(Protocol):
-    """What every layout offers. A layout of your own is a component with these members."""
+class Layout(Component):
+    """Where the devices of a cell lie. A layout of your own derives from this and writes all five methods."""
 
+    @abc.abstractmethod
     def pitch(self, polarities: int) -> tuple[int, int]:
         """Return how many physical rows and columns one cell takes."""
-        ...
 
+    @abc.abstractmethod
     def arrange(self, g: Float[Array, "polarity rows cols"]) -> Float[Array, "array lines wires"]:
         """Place devices on physical arrays."""
-        ...
 
+    @abc.abstractmethod
     def restore(self, x: Float[Array, "array lines wires"], polarities: int) -> Float[Array, "polarity rows cols"]:
         """Take what belongs to each device back from the physical arrays: the inverse of `arrange`."""
-        ...
 
+    @abc.abstractmethod
     def drive(self, v: Float[Array, " rows"], signs: tuple[float, ...]) -> Float[Array, "array lines"]:
         """Return the voltage on each physical row line [V] for row drives [V]."""
-        ...
 
+    @abc.abstractmethod
     def combine(self, current: Float[Array, "array wires"], signs: tuple[float, ...]) -> Float[Array, " cols"]:
         """Put the currents of the physical columns together to one output per column [A]."""
-        ...
 
 
 @component
-class Separate:
+class Separate(Layout):
     """Each polarity on an array of its own, driven alike; the outputs are subtracted."""
 
     def pitch(self, polarities: int) -> tuple[int, int]:
@@ -58,7 +58,7 @@ class Separate:
 
 
 @component
-class InterleavedColumns:
+class InterleavedColumns(Layout):
     """One array; the polarities of an output are neighbouring columns on the same row lines, subtracted at the end."""
 
     def pitch(self, polarities: int) -> tuple[int, int]:
@@ -84,7 +84,7 @@ class InterleavedColumns:
 
 
 @component
-class InterleavedRows:
+class InterleavedRows(Layout):
     """One array; the polarities of a cell are neighbouring rows, driven with their signs, on one sum line."""
 
     def pitch(self, polarities: int) -> tuple[int, int]:

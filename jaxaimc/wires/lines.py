@@ -7,14 +7,16 @@ only, so float32 keeps its digits where a nodal matrix merely rounded to float32
 loads are ordinary values.
 """
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaimc._core.component import component, static
+from jaxaimc.wires.carry import carried
 
-class Lines(NamedTuple):
+
+@component
+class Lines:
     """Many lines side by side, folded once for given loads. The leading axis runs along the lines.
 
     Attributes:
@@ -25,7 +27,7 @@ class Lines(NamedTuple):
 
     divider: Float[Array, "nodes lines"]
     segment: Float[Array, "nodes 1"]
-    near_end_first: bool
+    near_end_first: bool = static()
 
     def voltages(self, current: Float[Array, "nodes lines"]) -> Float[Array, "nodes lines"]:
         """Return the node voltages [V] for currents injected into the nodes [A]."""
@@ -36,7 +38,7 @@ class Lines(NamedTuple):
             return voltage, voltage
 
         nodes = (self._folded(current), self.divider, self.segment)
-        return jax.lax.scan(unfold, jnp.zeros_like(current[0]), nodes, reverse=not self.near_end_first)[1]
+        return jax.lax.scan(unfold, self._idle(current), nodes, reverse=not self.near_end_first)[1]
 
     def voltages_and_power(
         self, current: Float[Array, "nodes lines"]
@@ -50,7 +52,7 @@ class Lines(NamedTuple):
             return (voltage, power + injected * voltage), voltage
 
         nodes = (self._folded(current), self.divider, self.segment, current)
-        zero = jnp.zeros_like(current[0])
+        zero = self._idle(current)
         (_, power), voltage = jax.lax.scan(unfold, (zero, zero), nodes, reverse=not self.near_end_first)
         return voltage, jnp.sum(power)
 
@@ -62,8 +64,10 @@ class Lines(NamedTuple):
             norton = injected + passed
             return divider * norton, norton
 
-        zero = jnp.zeros_like(current[0])
-        return jax.lax.scan(fold, zero, (current, self.divider), reverse=self.near_end_first)[1]
+        return jax.lax.scan(fold, self._idle(current), (current, self.divider), reverse=self.near_end_first)[1]
+
+    def _idle(self, current: Float[Array, "nodes lines"]) -> Float[Array, " lines"]:
+        return carried(jnp.zeros_like(current[0]), self.divider, self.segment)
 
     def profile(self) -> Float[Array, "nodes lines"]:
         """Return the node voltages for one volt at the terminal [1]."""
@@ -102,7 +106,8 @@ def fold_lines(
         divider = 1 / (1 + resistance * total)
         return total * divider, divider
 
-    _, divider = jax.lax.scan(fold, jnp.zeros_like(load[0]), (load, segment), reverse=near_end_first)
+    none = carried(jnp.zeros_like(load[0]), segment)
+    _, divider = jax.lax.scan(fold, none, (load, segment), reverse=near_end_first)
     return Lines(divider=divider, segment=segment, near_end_first=near_end_first)
 
 
@@ -140,4 +145,4 @@ def voltage_drop(
         return voltage + r * x, voltage
 
     inner = jnp.roll(through, -1, axis=0) if near_end_first else jnp.roll(through, 1, axis=0)
-    return jax.lax.scan(rise, r_end * total, inner, reverse=not near_end_first)[1]
+    return jax.lax.scan(rise, carried(r_end * total, r), inner, reverse=not near_end_first)[1]

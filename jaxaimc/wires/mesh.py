@@ -1,21 +1,29 @@
 """Two-dimensional mesh: resistance in rows and columns, solved exactly, per vector or once for the whole tile."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer, check_number, check_trailing
-from jaxaimc._core.component import component, static
+from jaxaimc._core.checks import check_trailing
+from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
-from jaxaimc.wires.base import Effective, Placement, signed_sum
+from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
+from jaxaimc.wires.crossbar import Crossbar, Method, Ohmic, Solver, Sources, State, settled
 from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
 from jaxaimc.wires.lines import fold_lines
 from jaxaimc.wires.methods import Automatic
-from jaxaimc.wires.network import Method, Network, Outcome, check_converged, check_residual, ready
+from jaxaimc.wires.outcome import (
+    SolveOutcome,
+    check_conductances,
+    check_converged,
+    check_residual,
+    check_voltages,
+)
 
 
 class Reading(NamedTuple):
@@ -27,7 +35,7 @@ class Reading(NamedTuple):
     """
 
     current: Float[Array, "*batch cols"]
-    outcome: Outcome
+    outcome: SolveOutcome
 
 
 class OperatingPoint(NamedTuple):
@@ -43,15 +51,15 @@ class OperatingPoint(NamedTuple):
     row_voltage: Float[Array, "rows cols"]
     col_voltage: Float[Array, "rows cols"]
     device_current: Float[Array, "rows cols"]
-    outcome: Outcome
+    outcome: SolveOutcome
 
 
 @component
-class Mesh:
+class Mesh(Wires):
     """Resistive row and column wires: rows driven before the first column, columns sensed after the last row.
 
-    Sense terminals are at zero volts. rows are held there too. The circuit is the common crossbar model (for example
-    Xiao et al. 2022, arXiv 2109.01262); it is linear, so a programmed tile folds into one effective matrix.
+    Sense terminals are at zero volts, and idle rows are held there too. The circuit is the common crossbar model (for
+    example Xiao et al. 2022, arXiv 2109.01262); it is linear, so a programmed tile folds into one effective matrix.
 
     Attributes:
         r_row: Segment of a row line between neighbouring devices [ohm].
@@ -75,22 +83,21 @@ class Mesh:
         [21.921, 19.923]
     """
 
-    r_row: float = 1.0 * ohm
-    r_col: float = 1.0 * ohm
-    row_lead: float = 1.0
-    col_lead: float = 1.0
-    r_driver: float = 0.0 * ohm
-    r_sense: float = 0.0 * ohm
-    r_row_terminal: float = 0.0 * ohm
-    r_col_terminal: float = 0.0 * ohm
+    resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
+
+    r_row: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
+    r_col: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
+    row_lead: float = leaf(1.0, low=0.0, high=1e6)
+    col_lead: float = leaf(1.0, low=0.0, high=1e6)
+    r_driver: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e9)
+    r_sense: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e9)
+    r_row_terminal: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e9)
+    r_col_terminal: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e9)
     layout: Layout = Separate()
     method: Method = Automatic()
-    solve_up_to: int = static(default=64)
+    solve_up_to: int = static(default=64, low=0, high=2**31 - 1)
 
-    def __post_init__(self) -> None:
-        check_integer("Mesh", "solve_up_to", self.solve_up_to, low=0, high=2**31 - 1)
-
-    def network(self, g: Float[Array, "lines wires"], rows_after: int = 0, cols_before: int = 0) -> Network:
+    def crossbar(self, g: Float[Array, "lines wires"], rows_after: int = 0, cols_before: int = 0) -> Crossbar:
         """Return the circuit of one physical array.
 
         Args:
@@ -101,20 +108,21 @@ class Mesh:
         Returns:
             The circuit.
         """
-        return Network(
-            g=g,
-            r_row=self.r_row,
-            r_row_end=self.r_row * (self.row_lead + cols_before) + self.r_driver + self.r_row_terminal,
-            r_col=self.r_col,
-            r_col_end=self.r_col * (self.col_lead + rows_after) + self.r_sense + self.r_col_terminal,
+        resistances = (
+            self.r_row,
+            self.r_row * (self.row_lead + cols_before) + self.r_driver + self.r_row_terminal,
+            self.r_col,
+            self.r_col * (self.col_lead + rows_after) + self.r_sense + self.r_col_terminal,
         )
+        # A double-precision leaf must not change the type of single-precision loops.
+        return Crossbar(g, *(jnp.asarray(r, g.dtype) for r in resistances))
 
     def read(self, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> Reading:
         """Return the output currents of one array for row voltages.
 
         Up to `solve_up_to` vectors are solved one by one; more share an effective matrix, built once, and their
-        outcome is then that of one of them, solved as a check. Gradients are exact: implicit for single solves,
-        through a direct elimination for the matrix.
+        outcome is then that of a check: all rows at one volt, solved. Gradients are exact and of any order: implicit
+        for single solves, through a direct elimination for the matrix.
 
         Args:
             g: Device conductances [S].
@@ -124,27 +132,16 @@ class Mesh:
             Currents and the outcome of the solves.
 
         Raises:
-            ValueError: If `v` has another number of rows than `g`.
+            ValueError: If `v` has another number of rows than `g`, or, outside jit, a conductance is negative or
+                anything not finite.
             ConvergenceError: Outside jit, if a solve did not reach its tolerance; under jit the outcome says so.
         """
-        check_trailing("v", v, g.shape[0])
-        vectors = jnp.asarray(v, g.dtype).reshape(-1, g.shape[0])
-        network = self.network(g)
-        if vectors.shape[0] > self.solve_up_to:
-            current = jnp.matmul(vectors, transfer_matrix(network), precision="highest")
-            check = self._check(network, vectors[0], current[0])
-            check_residual("Mesh", check.residual)
-            outcome = jax.tree.map(lambda x: jnp.broadcast_to(x, v.shape[:-1]), check)
-            return Reading(current.reshape(*v.shape[:-1], g.shape[1]), outcome)
-        solvable = ready(network, self.method)
-
-        def one(vector: Array) -> tuple[Array, Outcome]:
-            e, outcome = solvable.device_voltages(jnp.broadcast_to(vector[:, None], g.shape))
-            return jnp.sum(g * e, axis=0), outcome
-
-        found = jax.lax.map(one, vectors, batch_size=_vectors_at_once(g))
-        reading = Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
-        check_converged("Mesh", reading.outcome)
+        g, v = check_array(g, v)
+        reading = _read(self, g, v)
+        if v.size // g.shape[0] > self.solve_up_to:
+            check_residual("Mesh", reading.outcome.residual)
+        else:
+            check_converged("Mesh", reading.outcome)
         return reading
 
     def operating_point(self, g: Float[Array, "rows cols"], v: Float[Array, " rows"]) -> OperatingPoint:
@@ -156,18 +153,18 @@ class Mesh:
 
         Returns:
             The operating point; exact gradients.
+
+        Raises:
+            ValueError: As for `read`.
+            ConvergenceError: As for `read`.
         """
-        check_trailing("v", v, g.shape[0])
-        network = self.network(g)
-        emf = jnp.broadcast_to(jnp.asarray(v, g.dtype)[:, None], g.shape)
-        e, outcome = ready(network, self.method).device_voltages(emf)
-        check_converged("Mesh", outcome)
-        current = g * e
-        return OperatingPoint(emf - network.row_drops(current), network.column_voltages(current), current, outcome)
+        point = _operating_point(self, *check_array(g, v))
+        check_converged("Mesh", point.outcome)
+        return point
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
+    ) -> Linear:
         """Return the exact effective matrix of a block of cells.
 
         Arrays of up to `solve_up_to` rows or columns are solved once for each of these, larger ones by elimination.
@@ -185,71 +182,123 @@ class Mesh:
             The effective matrix, sensitivities, no baseline, and the residual: the largest of the solves, or that of a
             check against a solved vector.
         """
-        polarities, rows, cols = g.shape
-        down, across = self.layout.pitch(polarities)
-        rows_after = (placement.rows - placement.row_start - rows) * down
-        cols_before = placement.col_start * across
-
-        def one_array(devices: Array) -> tuple[Array, Array, Array]:
-            network = self.network(devices, rows_after, cols_before)
-            transfer, residual = self._transfer(network)
-            return transfer, _own_shares(network), residual
-
-        transfer, share, residual = jax.lax.map(one_array, self.layout.arrange(g))
-        return Effective(
-            matrix=signed_sum(self.layout.restore(transfer, polarities), signs),
-            sensitivity=self.layout.restore(share, polarities),
-            baseline=jnp.zeros((cols,), g.dtype),
-            residual=jnp.broadcast_to(jnp.max(residual), (cols,)),
-        )
-
-    def validate(self) -> None:
-        """Check resistances, lengths and the method.
-
-        Raises:
-            ValueError: If one is negative or not a number.
-        """
-        for name in ("r_row", "r_col", "r_driver", "r_sense", "r_row_terminal", "r_col_terminal"):
-            check_number("Mesh", name, getattr(self, name), "ohm", low=0.0, high=1e9)
-        for name in ("row_lead", "col_lead"):
-            check_number("Mesh", name, getattr(self, name), low=0.0, high=1e6)
-        self.method.validate()
-
-    def _transfer(self, network: Network) -> tuple[Float[Array, "rows cols"], Float[Array, ""]]:
-        """Return the transfer matrix of an array [S] and its residual [1]."""
-        rows, cols = network.g.shape
-        if min(rows, cols) > self.solve_up_to:
-            transfer = transfer_matrix(network)
-            ones = jnp.ones((rows,), network.g.dtype)
-            return transfer, self._check(network, ones, jnp.sum(transfer, axis=0)).residual
-        # By reciprocity a column driven at its sense terminal finds that column's weights at the drivers.
-        few_rows = rows <= cols
-        solvable = ready(network if few_rows else network.reciprocal(), self.method)
-        g = solvable.network.g
-
-        def one(row: Array) -> tuple[Array, Array]:
-            emf = jnp.zeros_like(g).at[row].set(1.0)
-            e, outcome = solvable.device_voltages(emf)
-            return jnp.sum(g * e, axis=0), outcome.residual
-
-        transfer, residual = jax.lax.map(one, jnp.arange(g.shape[0]))
-        return transfer if few_rows else transfer[::-1, ::-1].T, jnp.max(residual)
-
-    def _check(self, network: Network, v: Float[Array, " rows"], current: Float[Array, " cols"]) -> Outcome:
-        """Compare currents with those of a solve of their own: the larger of its residual and the difference."""
-        network, v, current = jax.lax.stop_gradient((network, v, current))
-        emf = jnp.broadcast_to(v[:, None], network.g.shape)
-        e, outcome = self.method.prepare(network).solve(emf)
-        solved = jnp.sum(network.g * e, axis=0)
-        largest = jnp.max(jnp.abs(solved))
-        difference = jnp.max(jnp.abs(current - solved)) / jnp.where(largest > 0, largest, 1.0)
-        residual = jnp.maximum(outcome.residual, difference)
-        return outcome._replace(residual=residual)
+        check_conductances("g", g)
+        return _effective(self, g, signs, placement)
 
 
-def _own_shares(network: Network) -> Float[Array, "lines wires"]:
+def check_array(g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> tuple[Array, Array]:
+    """Check conductances [S] and row voltages [V] of an array, and return the voltages in the conductances' type.
+
+    Raises:
+        ValueError: If the voltages have another number of rows, or, where they are known, a conductance is negative or
+            anything not finite.
+    """
+    check_trailing("v", v, g.shape[0])
+    check_conductances("g", g)
+    check_voltages("v", v)
+    g = jnp.asarray(g)
+    return g, jnp.asarray(v, g.dtype)
+
+
+@jax.jit
+def _read(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> Reading:
+    batch, vectors, crossbar = v.shape[:-1], v.reshape(-1, g.shape[0]), mesh.crossbar(g)
+    if 0 in batch:
+        nothing = jnp.zeros(batch, g.dtype)
+        outcome = SolveOutcome(nothing, nothing.astype(jnp.int32), nothing == 0)
+        return Reading(jnp.zeros((*batch, g.shape[1]), g.dtype), outcome)
+    if vectors.shape[0] > mesh.solve_up_to:
+        transfer = transfer_matrix(crossbar)
+        current = jnp.matmul(vectors, transfer, precision="highest")
+        outcome = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), _check(mesh, crossbar, transfer))
+        return Reading(current.reshape(*batch, g.shape[1]), outcome)
+    solver = _ready(mesh, crossbar)
+
+    def one(vector: Array) -> tuple[Array, SolveOutcome]:
+        state, outcome = _solve(crossbar, solver, vector)
+        return state.output, outcome
+
+    found = jax.lax.map(one, vectors, batch_size=_vectors_at_once(g))
+    return Reading(*jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), found))
+
+
+@jax.jit
+def _operating_point(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, " rows"]) -> OperatingPoint:
+    crossbar = mesh.crossbar(g)
+    state, outcome = _solve(crossbar, _ready(mesh, crossbar), v)
+    return OperatingPoint(state.row, state.col, state.current, outcome)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _effective(
+    mesh: Mesh, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+) -> Linear:
+    polarities, rows, cols = g.shape
+    down, across = mesh.layout.pitch(polarities)
+    rows_after = (placement.rows - placement.row_start - rows) * down
+    cols_before = placement.col_start * across
+
+    def one_array(devices: Array) -> tuple[Array, Array, Array]:
+        crossbar = mesh.crossbar(devices, rows_after, cols_before)
+        transfer, residual = _transfer(mesh, crossbar)
+        return transfer, _own_shares(crossbar), residual
+
+    transfer, share, residual = jax.lax.map(one_array, mesh.layout.arrange(g))
+    return Linear(
+        matrix=signed_sum(mesh.layout.restore(transfer, polarities), signs),
+        sensitivity=mesh.layout.restore(share, polarities),
+        baseline=jnp.zeros((cols,), g.dtype),
+        residual=jnp.broadcast_to(jnp.max(residual), (cols,)),
+    )
+
+
+def _ready(mesh: Mesh, crossbar: Crossbar) -> Solver:
+    """Prepare a crossbar for solves, through which no derivative flows."""
+    method, fixed = jax.tree.map(jax.lax.stop_gradient, (mesh.method, crossbar))
+    return method.prepare(fixed)
+
+
+def _solve(crossbar: Crossbar, solver: Solver, v: Float[Array, " rows"]) -> tuple[State, SolveOutcome]:
+    """Return the state of an array with drivers at `v` [V]: exact gradients of any order in circuit and voltages."""
+    found, outcome = solver.solve(Sources(jax.lax.stop_gradient(v)))
+    row, col, _, output = jax.lax.stop_gradient(found)
+    state = State(jax.lax.stop_gradient(v), row, col, jax.lax.stop_gradient(crossbar.g) * (row - col), output)
+    return settled(crossbar, Ohmic(), v, state, solver), outcome
+
+
+def _transfer(mesh: Mesh, crossbar: Crossbar) -> tuple[Float[Array, "rows cols"], Float[Array, ""]]:
+    """Return the transfer matrix of an array [S] and its residual [1]."""
+    rows, cols = crossbar.g.shape
+    if min(rows, cols) > mesh.solve_up_to:
+        transfer = transfer_matrix(crossbar)
+        return transfer, _check(mesh, crossbar, transfer).residual
+    # By reciprocity a column driven at its sense terminal finds that column's weights at the drivers.
+    few_rows = rows <= cols
+    driven = crossbar if few_rows else crossbar.reciprocal()
+    solver = _ready(mesh, driven)
+
+    def one(v: Array) -> tuple[Array, Array]:
+        state, outcome = _solve(driven, solver, v)
+        return state.output, outcome.residual
+
+    transfer, residual = jax.lax.map(one, jnp.eye(min(rows, cols), dtype=crossbar.g.dtype))
+    return transfer if few_rows else transfer[::-1, ::-1].T, jnp.max(residual)
+
+
+def _check(mesh: Mesh, crossbar: Crossbar, transfer: Float[Array, "rows cols"]) -> SolveOutcome:
+    """Compare a matrix with a solve, all rows at one volt: the larger of its residual and the difference."""
+    crossbar, transfer, method = jax.tree.map(jax.lax.stop_gradient, (crossbar, transfer, mesh.method))
+    ones = jnp.ones(transfer.shape[:1], transfer.dtype)
+    found, outcome = method.prepare(crossbar).solve(Sources(ones))
+    solved = found.out_of_cols
+    largest = jnp.max(jnp.abs(solved))
+    difference = jnp.max(jnp.abs(jnp.sum(transfer, axis=0) - solved)) / jnp.where(largest > 0, largest, 1.0)
+    return outcome._replace(residual=jnp.maximum(outcome.residual, difference))
+
+
+def _own_shares(crossbar: Crossbar) -> Float[Array, "lines wires"]:
     """Return how much of a change of each device's conductance arrives in its effective weight [1]."""
-    g, r_row, r_row_end, r_col, r_col_end = network
+    g, r_row, r_row_end, r_col, r_col_end = crossbar
     rows = fold_lines(g.T, r_row, r_row_end, near_end_first=True)
     cols = fold_lines(g, r_col, r_col_end, near_end_first=False)
     to_driver = r_row_end + r_row * jnp.arange(g.shape[1], dtype=g.dtype)

@@ -1,88 +1,31 @@
 """Mesh of devices whose current is not proportional to their voltage: Newton's method around the linear solver."""
 
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer, check_number
-from jaxaimc._core.component import component, static
-from jaxaimc.units import S
-from jaxaimc.wires.base import Effective, Placement
-from jaxaimc.wires.mesh import Mesh, Reading
-from jaxaimc.wires.network import Network, Outcome, check_converged, peak_column_sum, ready
-
-
-class DeviceIV(Protocol):
-    """Current of a device against its voltage. A curve of your own is a component with this member."""
-
-    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
-        """Return the current [A] at voltages `v` [V] of devices of small-signal conductance `g` [S]; rising in `v`."""
-        ...
+from jaxaimc._core.component import component, leaf, static
+from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, one_by_one
+from jaxaimc.wires.carry import carried
+from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Sources, State, peak_column_sum, settled
+from jaxaimc.wires.curves import MiloIV
+from jaxaimc.wires.mesh import Mesh, Reading, check_array
+from jaxaimc.wires.outcome import SolveOutcome, check_conductances, check_converged
+from jaxaimc.wires.timing import share_of_step
 
 
 @component
-class PolynomialIV:
-    """`I = g (V + c2 V |V| + c3 V^3)`: odd, so that both polarities of a read see the same curve.
-
-    Attributes:
-        c2: Coefficient of the square [1/V].
-        c3: Coefficient of the cube [1/V^2].
-    """
-
-    c2: float = 0.0
-    c3: float = 0.0
-
-    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
-        """Return the current [A]."""
-        return g * v * (1 + (self.c2 + self.c3 * jnp.abs(v)) * jnp.abs(v))
-
-
-@component
-class MiloIV:
-    """`I = g V + n2 V^2 + n3 V^3` with coefficients that follow the conductance (Milo et al. 2021, HfO2 RRAM).
-
-    With `L = log10(g / S)`: `n2 = 1.388e-4 L^3 + 1.541e-3 L^2 + 5.711e-3 L + 7.063e-3` A/V^2 and
-    `n3 = 8.871e-5 L^2 + 6.7919e-4 L + 1.2968e-3` A/V^3, fitted for 50 to 225 uS at positive voltages; taken as odd in
-    the voltage here. Below `g_floor` the two coefficients shrink in proportion to `g`, so that an open device carries
-    nothing.
-
-    Attributes:
-        g_floor: Conductance below which the fit is not used [S].
-    """
-
-    g_floor: float = 50e-6 * S
-
-    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
-        """Return the current [A]."""
-        fitted = jnp.maximum(g, self.g_floor)
-        x = jnp.log10(fitted)
-        n2 = ((1.388e-4 * x + 1.541e-3) * x + 5.711e-3) * x + 7.063e-3
-        n3 = (8.871e-5 * x + 6.7919e-4) * x + 1.2968e-3
-        share = g / fitted
-        return v * (g + share * (n2 + n3 * jnp.abs(v)) * jnp.abs(v))
-
-
-class ArraysOfTile(NamedTuple):
-    """Physical arrays of a tile, ready to be read.
-
-    Attributes:
-        circuits: Circuits, with a leading axis (array).
-    """
-
-    circuits: Network
-
-
-@component
-class NonlinearMesh:
+class NonlinearMesh(Wires):
     """A `Mesh` whose devices follow a current-voltage curve.
 
-    Kirchhoff's laws are solved by Newton's method: each iteration is one solve of the linear mesh with the devices'
-    differential conductances. The derivative is implicit: the last iteration alone is differentiated, which gives
-    exact gradients in both modes at the cost of one further linear solve.
+    Kirchhoff's laws are solved by Newton's method: each iteration is one solve of the linear mesh whose devices are the
+    tangents to the curve. Derivatives of any order are implicit: one further linear solve each.
 
-    In a tile the mesh is read with amplitudes: a row's level times the read voltage, for the whole window.
+    In a tile, amplitudes bend with the curve, while pulse-width modulated rows are at full voltage for their share of
+    the time: the mesh is then solved for every set of rows that are on together.
 
     Attributes:
         mesh: Wires, layout of the polarities and the linear solver.
@@ -93,19 +36,19 @@ class NonlinearMesh:
 
     Example:
         >>> import jax.numpy as jnp
+        >>> from jaxaimc.wires import PolynomialIV
         >>> wires = NonlinearMesh(mesh=Mesh(r_row=0.0, r_col=0.0), iv=PolynomialIV(c3=2.0))
         >>> [round(float(i), 5) for i in wires.read(jnp.array([[1e-3]]), jnp.array([0.5])).current * 1e3]
         [0.75]
     """
 
+    resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
+
     mesh: Mesh = Mesh()
     iv: DeviceIV = MiloIV()
-    tolerance: float = 1e-11
-    max_iterations: int = static(default=30)
+    tolerance: float = leaf(1e-11, above=0.0, high=1.0)
+    max_iterations: int = static(default=30, low=1, high=10_000)
     signs: tuple[float, ...] = static(default=(1.0, -1.0))
-
-    def __post_init__(self) -> None:
-        check_integer("NonlinearMesh", "max_iterations", self.max_iterations, low=1, high=10_000)
 
     def read(self, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> Reading:
         """Return the output currents of one array for row voltages; one Newton solve per vector.
@@ -118,86 +61,175 @@ class NonlinearMesh:
             Currents and the outcome of the solves; iterations count Newton's.
 
         Raises:
+            ValueError: If `v` has another number of rows than `g`, or, outside jit, a conductance is negative or
+                anything not finite.
             ConvergenceError: Outside jit, if a solve did not reach its tolerance; under jit the outcome says so.
         """
-        vectors = jnp.asarray(v, g.dtype).reshape(-1, g.shape[0])
-        network = self.mesh.network(g)
-        found = jax.lax.map(lambda vector: self._solve(network, vector), vectors)
-        reading = Reading(*jax.tree.map(lambda x: x.reshape(*v.shape[:-1], *x.shape[1:]), found))
+        reading = _read(self, *check_array(g, v))
         check_converged("NonlinearMesh", reading.outcome)
         return reading
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
-        """Return the arrays for `charge`, and as matrix the mesh at vanishing voltage."""
+    ) -> Solved:
+        """Return the arrays as a circuit, and as linear tile the mesh at vanishing voltage.
+
+        Args:
+            g: Small-signal conductances of the devices [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+
+        Raises:
+            ValueError: If `signs` are not those of the field, or a conductance that is known is negative or not finite.
+        """
         if signs != self.signs:
             raise ValueError(f"Field `signs` of NonlinearMesh must be the cell's, {signs}, but is {self.signs}.")
-        seen = self.mesh.effective(g, signs, placement)
+        check_conductances("g", g)
         polarities, rows, _ = g.shape
         down, across = self.mesh.layout.pitch(polarities)
         after, before = (placement.rows - placement.row_start - rows) * down, placement.col_start * across
-        arrays = self.mesh.layout.arrange(g)
-        circuits = jax.vmap(lambda a: jax.tree.map(jnp.asarray, self.mesh.network(a, after, before)))(arrays)
-        return seen._replace(network=ArraysOfTile(circuits))
+        crossbars = jax.vmap(lambda a: self.mesh.crossbar(a, after, before))(self.mesh.layout.arrange(g))
+        circuit = CurvedArrays(crossbars=crossbars, wires=jax.tree.map(jnp.asarray, self), cols=g.shape[2])
+        return Solved(linear=self.mesh.effective(g, signs, placement), circuit=circuit)
+
+
+@component
+class CurvedArrays(Circuit):
+    """Physical arrays of a tile whose devices follow a curve.
+
+    Attributes:
+        crossbars: A `Crossbar` whose arrays have a leading axis (array).
+        wires: The wires that they belong to.
+        cols: Columns of the tile.
+    """
+
+    crossbars: Any
+    wires: NonlinearMesh
+    cols: int = static()
 
     def charge(
-        self, network: ArraysOfTile, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float
+        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool, v_read: Float[Array, ""] | float
     ) -> Float[Array, "*batch cols"]:
-        """Return the output current per volt of read voltage [S], rows driven at `level v_read`.
+        """Return the mean output current over the longest pulse, per volt of read voltage [S].
+
+        Timed pulses start together, idle rows are held at zero volts. A column of `n` rows takes at most `n` or `steps`
+        Newton solves per vector, whichever is less, one after the other: memory is that of a few solves. The result is
+        exact where pulses end on the drive's steps, and wherever rows are fewer than steps.
 
         A vector whose solve did not converge has NaN for outputs: under jit nothing else would be seen of it.
+
+        Args:
+            level: Signed pulses as a share of the longest, or of the read voltage [1].
+            steps: Whole steps of a full-scale pulse; 0 where levels are no multiples of one over it.
+            timed: Whether a level is the share of time for which its row is at full voltage. Otherwise it is driven
+                with that share of the voltage, for the whole pulse.
+            v_read: Read voltage [V].
+
+        Returns:
+            The charges. Gradients are exact; in the length of a pulse, where there are more rows than steps, they take
+            the mean slope of the curve for its difference quotient.
         """
+        return _charge(self, level, v_read, steps, timed)
 
-        def one(vector: Array) -> Array:
-            drives = self.mesh.layout.drive(vector * v_read, self.signs)
-            current, outcome = jax.vmap(self._solve)(network.circuits, drives)
-            current = jnp.where(outcome.converged[:, None], current, jnp.nan)
-            return self.mesh.layout.combine(current, self.signs) / v_read
+    def current(self, share: Float[Array, " rows"], v_read: Float[Array, ""] | float) -> Float[Array, " cols"]:
+        """Return the output current per volt [S] while rows are at shares of the read voltage [V]."""
+        drives = self.wires.mesh.layout.drive(share * v_read, self.wires.signs)
+        states, outcome = jax.vmap(partial(_solve, self.wires))(self.crossbars, drives)
+        current = jnp.where(outcome.converged[:, None], states.output, jnp.nan)
+        return self.wires.mesh.layout.combine(current, self.wires.signs) / v_read
 
-        current = jax.lax.map(one, level.reshape(-1, level.shape[-1]))
-        return current.reshape(*level.shape[:-1], current.shape[-1])
 
-    def validate(self) -> None:
-        """Check the mesh and the tolerance.
+@partial(jax.jit, static_argnums=(3, 4))
+def _charge(
+    arrays: CurvedArrays, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float, steps: int, timed: bool
+) -> Float[Array, "*batch cols"]:
+    v_read = jnp.asarray(v_read, level.dtype)
+    rows = level.shape[-1]
 
-        Raises:
-            ValueError: If a field is out of its range.
-        """
-        self.mesh.validate()
-        check_number("NonlinearMesh", "tolerance", self.tolerance, low=0.0, high=1.0, open_low=True)
+    def amplitudes(vector: Array) -> Array:
+        return arrays.current(vector, v_read)
 
-    def _solve(self, network: Network, v: Float[Array, " rows"]) -> tuple[Float[Array, " cols"], Outcome]:
-        g = network.g
-        fixed = jax.lax.stop_gradient
-        iv, still = fixed(self.iv), jax.tree.map(fixed, network)
-        emf = jnp.broadcast_to(v[:, None], g.shape)
-        # Any tolerance below rounding would never be reached.
-        enough = jnp.maximum(jnp.asarray(self.tolerance, g.dtype), 100 * jnp.finfo(g.dtype).eps)
+    def by_length(vector: Array) -> Array:
+        # Shortest pulse first: between the ends of two pulses, all rows that rank behind are on.
+        sign = jnp.where(vector < 0, -1.0, 1.0).astype(vector.dtype)
+        length = sign * vector
+        order = jnp.argsort(jax.lax.stop_gradient(length))
+        rank = jnp.zeros(rows, order.dtype).at[order].set(jnp.arange(rows, dtype=order.dtype))
+        ends = length[order]
+        widths = jnp.diff(ends, prepend=jnp.zeros_like(ends[:1]))
+        return add_up(vector, lambda n: jnp.where(rank >= n, sign, 0.0), widths)
 
-        def violation(circuit: Network, curve: DeviceIV, sources: Array, e: Array) -> Array:
-            return sources - e - circuit.drops(curve.current(circuit.g, e))
+    def by_step(vector: Array) -> Array:
+        sign = jnp.where(vector < 0, -1.0, 1.0).astype(vector.dtype)
+        end = steps * sign * vector
 
-        def slope(e: Array) -> Array:
-            return jax.jvp(lambda x: iv.current(still.g, x), (e,), (jnp.ones_like(e),))[1]
+        def on(step: Array) -> Array:
+            return sign * share_of_step(jnp.zeros_like(end), end, step.astype(end.dtype), steps)
 
-        def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            e, _, iteration = state
-            step, _ = self.mesh.method.prepare(still._replace(g=slope(e))).solve(violation(still, iv, fixed(emf), e))
-            new = e + step
-            # Judged by what the step changed in the currents: quadratic, so the error left is far below it.
-            carried = peak_column_sum(iv.current(still.g, new))
-            change = peak_column_sum(iv.current(still.g, new) - iv.current(still.g, e))
-            return new, change / jnp.where(carried > 0, carried, 1.0), iteration + 1
+        return add_up(vector, on, jnp.full(steps, 1 / steps, vector.dtype))
 
-        def unfinished(state: tuple[Array, Array, Array]) -> Array:
-            return (state[1] > enough) & (state[2] < self.max_iterations)
+    def add_up(vector: Array, on: Any, widths: Array) -> Array:
+        @jax.checkpoint
+        def add(total: Array, interval: tuple[Array, Array]) -> tuple[Array, None]:
+            index, width = interval
+            return total + width * arrays.current(on(index), v_read), None
 
-        start = (fixed(emf), jnp.ones((), g.dtype), jnp.zeros((), jnp.int32))
-        e, residual, iterations = jax.tree.map(fixed, jax.lax.while_loop(unfinished, newton, start))
-        # One more step, the only one that derivatives see: at the solution it changes nothing but carries them all.
-        linear = ready(still._replace(g=slope(e)), self.mesh.method)
-        step, last = linear.device_voltages(violation(network, self.iv, emf, e))
-        current = self.iv.current(g, e + step)
-        # A linear solve that gave up makes small steps as well: both have to have converged.
-        return jnp.sum(current, axis=0), Outcome(residual, iterations, (residual <= enough) & last.converged)
+        none = carried(jnp.zeros(arrays.cols, vector.dtype), arrays, vector)
+        return jax.lax.scan(add, none, (jnp.arange(widths.shape[0]), widths))[0]
+
+    one = amplitudes if not timed else by_step if 0 < steps < rows else by_length
+    return one_by_one(one, level, arrays.cols)
+
+
+@jax.jit
+def _read(wires: NonlinearMesh, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> Reading:
+    batch, crossbar = v.shape[:-1], wires.mesh.crossbar(g)
+    if 0 in batch:
+        return wires.mesh.read(g, v)
+
+    def one(vector: Array) -> tuple[Array, SolveOutcome]:
+        state, outcome = _solve(wires, crossbar, vector)
+        return state.output, outcome
+
+    found = jax.lax.map(one, v.reshape(-1, g.shape[0]))
+    return Reading(*jax.tree.map(lambda x: x.reshape(*batch, *x.shape[1:]), found))
+
+
+def _solve(wires: NonlinearMesh, crossbar: Crossbar, v: Float[Array, " rows"]) -> tuple[State, SolveOutcome]:
+    """Return the state of an array with drivers at `v` [V]: exact gradients of any order."""
+    iv, still, drivers, method = jax.tree.map(jax.lax.stop_gradient, (wires.iv, crossbar, v, wires.mesh.method))
+    g = still.g
+    # Any tolerance below rounding would never be reached.
+    enough = jnp.maximum(jnp.asarray(jax.lax.stop_gradient(wires.tolerance), g.dtype), 100 * jnp.finfo(g.dtype).eps)
+
+    def tangents(e: Array) -> tuple[Array, Array, Array]:
+        """Return the devices' currents, and slopes and intercepts of the tangents to their curves."""
+        current, slope = jax.jvp(lambda x: iv.current(g, x), (e,), (jnp.ones_like(e),))
+        return current, slope, current - slope * e
+
+    def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        e, _, iteration = state
+        current, slope, intercept = tangents(e)
+        solver = method.prepare(still._replace(g=slope))
+        found, _ = solver.solve(Sources(drivers, None, intercept, intercept))
+        new = found.row - found.col
+        # Judged by what the step changed in the currents: quadratic, so the error left is far below it.
+        entering = peak_column_sum(slope * found.row + intercept)
+        change = peak_column_sum(iv.current(g, new) - current)
+        return new, change / jnp.where(entering > 0, entering, 1.0), iteration + 1
+
+    def unfinished(state: tuple[Array, Array, Array]) -> Array:
+        return (state[1] > enough) & (state[2] < wires.max_iterations)
+
+    start = (jnp.broadcast_to(drivers[:, None], g.shape), jnp.ones((), g.dtype), jnp.zeros((), jnp.int32))
+    start = jax.tree.map(lambda x: carried(x, iv, still, drivers, method), start)
+    e, change, iterations = jax.lax.while_loop(unfinished, newton, start)
+    # One more step, which reads the outputs; its solver serves the derivatives.
+    _, slope, intercept = tangents(e)
+    solver = method.prepare(still._replace(g=slope))
+    found, last = solver.solve(Sources(drivers, None, intercept, intercept))
+    state = State(drivers, found.row, found.col, iv.current(g, found.row - found.col), found.out_of_cols)
+    state = jax.tree.map(jax.lax.stop_gradient, state)
+    # A linear solve that gave up makes small steps as well: both have to have converged.
+    outcome = SolveOutcome(jnp.maximum(change, last.residual), iterations, (change <= enough) & last.converged)
+    return settled(crossbar, wires.iv, v, state, solver), outcome

@@ -1,18 +1,22 @@
 """Closed-form stand-ins for IR drop, so that published set-ups can be reproduced: alpha-beta, and the static factor."""
 
+from functools import partial
+from typing import ClassVar
+
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component
+from jaxaimc._core.component import component, leaf
 from jaxaimc._core.xla import product
-from jaxaimc.units import ohm
-from jaxaimc.wires.base import Effective, Placement, signed_sum
+from jaxaimc.units import S, ohm
+from jaxaimc.wires.base import Circuit, Linear, Placement, Solved, Wires, signed_sum, unloaded
 from jaxaimc.wires.layouts import Layout, Separate
+from jaxaimc.wires.outcome import check_conductances
 
 
 @component
-class AlphaBeta:
+class AlphaBeta(Wires):
     """Effective conductances `alpha_ij g_ij beta_ij` in closed form, for a mesh with leads of one segment.
 
         alpha_ij = (1 + r_col sum_{k<i} (i - k) g_kj) / (1 + r_col sum_k (rows - k) g_kj)
@@ -34,13 +38,15 @@ class AlphaBeta:
         [21.92, 19.92]
     """
 
-    r_row: float = 1.0 * ohm
-    r_col: float = 1.0 * ohm
+    resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
+
+    r_row: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
+    r_col: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
     layout: Layout = Separate()
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
+    ) -> Linear:
         """Return the scaled conductances; exact gradients.
 
         Args:
@@ -51,23 +57,22 @@ class AlphaBeta:
         Returns:
             The effective matrix and sensitivities, no baseline.
         """
-        polarities, rows, cols = g.shape
-        down, across = self.layout.pitch(polarities)
-        arrays = self.layout.arrange(g)
-        # Columns run to the sense end after the last row, rows to the driver before the first column.
-        alpha = _profile(arrays, self.r_col, 1.0 + (placement.rows - placement.row_start - rows) * down)
-        mirrored = _profile(arrays.swapaxes(-1, -2)[..., ::-1, :], self.r_row, 1.0 + placement.col_start * across)
-        share = self.layout.restore(alpha * mirrored[..., ::-1, :].swapaxes(-1, -2), polarities)
-        return Effective(matrix=signed_sum(g * share, signs), sensitivity=share, baseline=jnp.zeros((cols,), g.dtype))
+        check_conductances("g", g)
+        return _alpha_beta(self, g, signs, placement)
 
-    def validate(self) -> None:
-        """Check the resistances.
 
-        Raises:
-            ValueError: If one is negative.
-        """
-        check_number("AlphaBeta", "r_row", self.r_row, "ohm", low=0.0, high=1e9)
-        check_number("AlphaBeta", "r_col", self.r_col, "ohm", low=0.0, high=1e9)
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _alpha_beta(
+    wires: AlphaBeta, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+) -> Linear:
+    polarities, rows, cols = g.shape
+    down, across = wires.layout.pitch(polarities)
+    arrays = wires.layout.arrange(g)
+    # Columns run to the sense end after the last row, rows to the driver before the first column.
+    alpha = _profile(arrays, wires.r_col, 1.0 + (placement.rows - placement.row_start - rows) * down)
+    mirrored = _profile(arrays.swapaxes(-1, -2)[..., ::-1, :], wires.r_row, 1.0 + placement.col_start * across)
+    share = wires.layout.restore(alpha * mirrored[..., ::-1, :].swapaxes(-1, -2), polarities)
+    return Linear(matrix=signed_sum(g * share, signs), sensitivity=share, baseline=jnp.zeros((cols,), g.dtype))
 
 
 def _profile(g: Float[Array, "array nodes lines"], r: Array | float, lead: float) -> Float[Array, "array nodes lines"]:
@@ -79,7 +84,7 @@ def _profile(g: Float[Array, "array nodes lines"], r: Array | float, lead: float
 
 
 @component
-class StaticFactor:
+class StaticFactor(Wires):
     """The older input-dependent formula for one column driven from one end, kept to reproduce earlier work.
 
     `a = (rows / n_half) sum_i |w_i| |x_i|`, `c = 0.05 a^3 - 0.2 a^2 + 0.5 a`, and the output loses
@@ -96,37 +101,45 @@ class StaticFactor:
         >>> import jax.numpy as jnp
         >>> wires = StaticFactor(g_max=25e-6)
         >>> seen = wires.effective(jnp.full((1, 256, 1), 25e-6), (1.0,), Placement(rows=256, cols=1))
-        >>> round(float(wires.charge(seen.network, jnp.ones(256), 0.2)[0] / 25e-6), 2)
+        >>> charge = seen.circuit.charge(jnp.ones(256), steps=127, timed=True, v_read=0.2)
+        >>> round(float(charge[0] / 25e-6), 2)
         246.68
     """
 
-    scale: float = 1 / 571428.57
-    g_max: float = 25e-6
+    scale: float = leaf(1 / 571428.57, low=0.0, high=1.0)
+    g_max: float = leaf(25e-6 * S, "S", above=0.0, high=1.0)
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
-    ) -> Effective:
-        """Return the signed conductances; `charge` applies the formula."""
-        seen = signed_sum(g, signs)
-        return Effective(
-            matrix=seen, sensitivity=jnp.ones_like(g), baseline=jnp.zeros(g.shape[-1:], g.dtype), network=seen
-        )
+    ) -> Solved:
+        """Return the signed conductances as linear tile; its circuit applies the formula."""
+        check_conductances("g", g)
+        linear = unloaded(g, signs)
+        per_row = jnp.asarray(self.scale / self.g_max, g.dtype)
+        return Solved(linear=linear, circuit=StaticFactorColumns(matrix=linear.matrix, load_per_row=per_row))
+
+
+@component
+class StaticFactorColumns(Circuit):
+    """Columns that lose what the static formula says.
+
+    Attributes:
+        matrix: Signed conductances [S].
+        load_per_row: Argument of the formula per row and per conductance [1/S].
+    """
+
+    matrix: Float[Array, "rows cols"]
+    load_per_row: Float[Array, ""]
 
     def charge(
-        self, network: Float[Array, "rows cols"], level: Float[Array, "*batch rows"], v_read: Array | float
+        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool, v_read: Float[Array, ""] | float
     ) -> Float[Array, "*batch cols"]:
-        """Return the charge that the formula leaves, per volt and longest pulse [S]; exact gradients."""
-        rows = network.shape[0]
-        place = 1 - (1 - jnp.arange(rows, dtype=network.dtype) / rows) ** 2
-        load = product(jnp.abs(level), jnp.abs(network)) * (rows * self.scale / self.g_max)
-        lost = ((0.05 * load - 0.2) * load + 0.5) * load
-        return product(level, network) - lost * product(level * place, network)
+        """Return the charge that the formula leaves, per volt and longest pulse [S]; exact gradients.
 
-    def validate(self) -> None:
-        """Check the fields.
-
-        Raises:
-            ValueError: If one is out of its range.
+        Times and amplitudes are one to it: it knows the product of level and weight only.
         """
-        check_number("StaticFactor", "scale", self.scale, low=0.0, high=1.0)
-        check_number("StaticFactor", "g_max", self.g_max, "S", low=0.0, open_low=True, high=1.0)
+        rows = self.matrix.shape[0]
+        place = 1 - (1 - jnp.arange(rows, dtype=self.matrix.dtype) / rows) ** 2
+        load = product(jnp.abs(level), jnp.abs(self.matrix)) * (rows * self.load_per_row)
+        lost = ((0.05 * load - 0.2) * load + 0.5) * load
+        return product(level, self.matrix) - lost * product(level * place, self.matrix)

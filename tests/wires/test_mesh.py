@@ -31,7 +31,7 @@ IDS = ["cg", "fixed_point", "automatic"]
 
 
 def transfer(mesh, g):
-    return transfer_matrix(mesh.network(g))
+    return transfer_matrix(mesh.crossbar(g))
 
 
 def rows_and_columns(n_rows, n_cols):
@@ -363,7 +363,7 @@ def test_layouts_of_differential_cells(x64, layout):
     drives = layout.drive(jnp.asarray(v), (1.0, -1.0))
     currents = jnp.stack(
         [
-            d @ transfer_matrix(mesh.network(a, 2 * layout.pitch(2)[0], 3 * layout.pitch(2)[1]))
+            d @ transfer_matrix(mesh.crossbar(a, 2 * layout.pitch(2)[0], 3 * layout.pitch(2)[1]))
             for d, a in zip(drives, layout.arrange(jnp.asarray(g)), strict=True)
         ]
     )
@@ -377,7 +377,7 @@ def test_sensitivity_is_the_derivative_of_the_effective_weight_to_first_order(x6
     @jax.jit
     def error(r):
         mesh = Mesh(r_row=r, r_col=2 * r)
-        own = jnp.einsum("ijij->ij", jax.jacobian(lambda x: transfer_matrix(mesh.network(x)))(g))
+        own = jnp.einsum("ijij->ij", jax.jacobian(lambda x: transfer_matrix(mesh.crossbar(x)))(g))
         return jnp.max(jnp.abs(mesh.effective(g[None], (1.0,), Placement(rows=8, cols=5)).sensitivity[0] - own))
 
     np.testing.assert_allclose(error(0.2) / error(0.1), 4.0, rtol=0.05)

@@ -43,7 +43,7 @@ def test_open_idle_columns_step_by_step(x64):
     g, _ = example()
     k, steps = np.array([3, -1, 0, 2, 4]), 4
     wires = OpenIdle(r=50.0, steps=steps, alternate=False)
-    network = wires.effective(jnp.asarray(g)[None], (1.0,), Placement(rows=5, cols=4)).network
+    circuit = wires.effective(jnp.asarray(g)[None], (1.0,), Placement(rows=5, cols=4)).circuit
     total = np.zeros(4)
     for t in range(steps):
         on = np.abs(k) > t
@@ -51,7 +51,8 @@ def test_open_idle_columns_step_by_step(x64):
             g, np.sign(k) * 0.2, r_row=0.0, r_col=50.0, r_col_end=25.0, connected=np.broadcast_to(on[:, None], g.shape)
         )
         total += column_currents(spice.run(netlist), 4) / steps / 0.2
-    np.testing.assert_allclose(wires.charge(network, jnp.asarray(k / steps), 0.2), total, rtol=1e-9)
+    charge = circuit.charge(jnp.asarray(k / steps), steps=steps, timed=True, v_read=0.2)
+    np.testing.assert_allclose(charge, total, rtol=1e-9)
 
 
 def test_devices_with_a_curve(x64):

@@ -87,14 +87,16 @@ def test_charge_of_a_tile_and_an_unfinished_solve(x64):
     g, v = example()
     pair = jnp.stack([jnp.asarray(g), jnp.asarray(g[::-1])])
     wires = NonlinearMesh(mesh=Mesh(r_row=R_ROW, r_col=R_COL), iv=PolynomialIV(c3=3.0))
-    network = wires.effective(pair, (1.0, -1.0), Placement(rows=ROWS, cols=COLS)).network
+    place = Placement(rows=ROWS, cols=COLS)
+    circuit = wires.effective(pair, (1.0, -1.0), place).circuit
+    amplitudes = {"steps": 0, "timed": False, "v_read": 0.5}
     level = jnp.asarray(v / 0.5)
     expected = wires.read(pair[0], 0.5 * level).current - wires.read(pair[1], 0.5 * level).current
-    np.testing.assert_allclose(wires.charge(network, level, 0.5) * 0.5, expected, rtol=1e-9)
+    np.testing.assert_allclose(circuit.charge(level, **amplitudes) * 0.5, expected, rtol=1e-9)
     hasty = NonlinearMesh(mesh=wires.mesh, iv=wires.iv, max_iterations=1)
     stopped = jax.jit(hasty.read)(pair[0], 0.5 * level)
     assert not bool(stopped.outcome.converged)
-    assert np.isnan(jax.jit(hasty.charge)(network, level, 0.5)).all()
+    assert np.isnan(hasty.effective(pair, (1.0, -1.0), place).circuit.charge(level, **amplitudes)).all()
     with pytest.raises(ConvergenceError, match=r"NonlinearMesh did not converge: residual .* after 1 iterations"):
         hasty.read(pair[0], 0.5 * level)
 
@@ -107,8 +109,9 @@ def test_bad_signs_are_refused():
 @pytest.mark.parametrize(("rows", "expected"), [(64, 63.8493), (256, 246.6768), (512, 446.5216)])
 def test_static_factor_reference(rows, expected):
     wires = StaticFactor()
-    network = wires.effective(jnp.full((1, rows, 1), 25e-6), (1.0,), Placement(rows=rows, cols=1)).network
-    np.testing.assert_allclose(wires.charge(network, jnp.ones(rows), 0.2)[0] / 25e-6, expected, rtol=2e-6)
+    circuit = wires.effective(jnp.full((1, rows, 1), 25e-6), (1.0,), Placement(rows=rows, cols=1)).circuit
+    charge = circuit.charge(jnp.ones(rows), steps=127, timed=True, v_read=0.2)
+    np.testing.assert_allclose(charge[0] / 25e-6, expected, rtol=2e-6)
 
 
 def test_alpha_beta_on_interleaved_columns():

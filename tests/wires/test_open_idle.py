@@ -49,7 +49,8 @@ def example(seed):
 
 def charge(g, level, **fields):
     wires = OpenIdle(**{"r": 40.0, "steps": STEPS, **fields})
-    return wires.charge(wires.effective(jnp.asarray(g), (1.0, -1.0), TILE).network, jnp.asarray(level), 0.2)
+    circuit = wires.effective(jnp.asarray(g), (1.0, -1.0), TILE).circuit
+    return circuit.charge(jnp.asarray(level), steps=0, timed=True, v_read=0.2)
 
 
 @pytest.mark.parametrize("alignment", [Left(), Right(), Staggered()], ids=lambda a: type(a).__name__)
@@ -118,8 +119,8 @@ def test_error_of_long_steps_falls_with_their_square(x64):
 
     def read(steps):
         wires = OpenIdle(r=0.3, steps=steps)
-        network = wires.effective(jnp.asarray(g), (1.0, -1.0), Placement(rows=256, cols=8)).network
-        return wires.charge(network, level, 0.2)
+        circuit = wires.effective(jnp.asarray(g), (1.0, -1.0), Placement(rows=256, cols=8)).circuit
+        return circuit.charge(level, steps=0, timed=True, v_read=0.2)
 
     exact = read(127)
     effect = jnp.sqrt(jnp.mean((exact - level @ jnp.asarray(g[0] - g[1])) ** 2))
@@ -182,8 +183,8 @@ def test_in_a_matrix_of_several_tiles(x64):
     total = jnp.zeros((2, 6))
     for row, col in np.ndindex(2, 2):
         g = programmed.g[row, col, 0]
-        network = config.wires.effective(g, (1.0, -1.0), Placement(rows=4, cols=3)).network
-        current = config.wires.charge(network, level[:, 0, 4 * row : 4 * row + 4], 0.2)
+        circuit = config.wires.effective(g, (1.0, -1.0), Placement(rows=4, cols=3)).circuit
+        current = circuit.charge(level[:, 0, 4 * row : 4 * row + 4], steps=7, timed=True, v_read=0.2)
         scaled = current / config.cell.g_span * programmed.w_scale[row, col]
         total = total.at[:, 3 * col : 3 * col + 3].add(scaled)
     np.testing.assert_allclose(y, total[:, :5] * pulses.x_scale[:, None], rtol=1e-9)

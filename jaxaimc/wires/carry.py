@@ -1,0 +1,24 @@
+"""First values of loops, with the type that the loop's body gives them."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Shaped
+
+
+def carried(value: Shaped[Array, "..."], *data: Any) -> Shaped[Array, "..."]:
+    """Return a loop's first value, varying over the same devices as the data that its body adds.
+
+    `jax.shard_map` checks over which mesh axes a value varies, and refuses a loop whose carry starts as a constant and
+    comes back as a shard's own. Elsewhere this returns the value itself.
+
+    Args:
+        value: What the loop starts from.
+        *data: Arrays, or pytrees of them, that the body combines it with.
+    """
+    for leaf in jax.tree.leaves(data):
+        if isinstance(leaf, jax.core.Tracer) and leaf.size:
+            nothing = jnp.zeros_like(leaf[(0,) * leaf.ndim], dtype=value.dtype)
+            value = value | nothing if value.dtype == bool else value + nothing
+    return value

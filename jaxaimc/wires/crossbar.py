@@ -1,0 +1,218 @@
+"""The circuit of a two-dimensional crossbar: its equations, what drives it, and derivatives of its solution.
+
+Device (i, j) joins node (i, j) of row line i to node (i, j) of column line j. Rows are driven before column 0, columns
+are held at zero volts after the last row. Written so that every term is regular for zero resistances and conductances:
+
+    u_ij = t_i - r_row sum_p (min(j, p) + 1) i_ip      row nodes, driven at the terminals with t
+    v_ij = r_col sum_k (rows - max(i, k)) i_kj         column nodes
+    i_ij = I(g_ij, u_ij - v_ij)                        devices; g (u - v) where they are linear
+    o_j  = sum_i i_ij                                  outputs
+
+These are the equations to differentiate. Solvers work on others, in positive numbers, so that float32 keeps its digits
+where lines are long or terminals resistive; that is why the outputs are unknowns of their own: where a large resistance
+holds the column back, `sum_i g (u - v)` cancels to nothing, while the current through that resistance does not.
+"""
+
+import abc
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._core.component import Component, component
+from jaxaimc.wires.lines import voltage_drop
+from jaxaimc.wires.outcome import SolveOutcome
+
+
+class Crossbar(NamedTuple):
+    """A crossbar of devices and wires.
+
+    Attributes:
+        g: Device conductances [S].
+        r_row: Segment of a row line between neighbouring columns [ohm].
+        r_row_end: From a row's driver to its first node [ohm].
+        r_col: Segment of a column line between neighbouring rows [ohm].
+        r_col_end: From a column's last node to its sense terminal [ohm].
+    """
+
+    g: Float[Array, "rows cols"]
+    r_row: Float[Array, ""] | float
+    r_row_end: Float[Array, ""] | float
+    r_col: Float[Array, ""] | float
+    r_col_end: Float[Array, ""] | float
+
+    def column_voltages(self, current: Float[Array, "rows cols"]) -> Float[Array, "rows cols"]:
+        """Return what device currents [A] raise the column nodes to [V]."""
+        return voltage_drop(current, self.r_col, self.r_col_end, near_end_first=False)
+
+    def row_drops(self, current: Float[Array, "rows cols"]) -> Float[Array, "rows cols"]:
+        """Return what device currents [A] take off the row nodes [V]."""
+        return voltage_drop(current.T, self.r_row, self.r_row_end, near_end_first=True).T
+
+    def drops(self, current: Float[Array, "rows cols"]) -> Float[Array, "rows cols"]:
+        """Return the voltage that device currents [A] cost each device, in both lines [V]."""
+        return self.column_voltages(current) + self.row_drops(current)
+
+    def reciprocal(self) -> "Crossbar":
+        """Return the same circuit driven at the sense terminals and sensed at the drivers, both in reverse order."""
+        g = self.g[::-1, ::-1].T
+        return Crossbar(g, self.r_col, self.r_col_end, self.r_row, self.r_row_end)
+
+    def largest_drop(self) -> Float[Array, ""]:
+        """Return a bound on the drop at any device over the read voltage, were no voltage lost [1].
+
+        The worst column's farthest node and the worst row's: no device loses more, and what all lose together bounds
+        the factor by which the fixed-point iteration converges.
+        """
+        rows, cols = self.g.shape
+        to_sense = self.r_col_end + self.r_col * jnp.arange(rows - 1, -1, -1, dtype=self.g.dtype)
+        to_driver = self.r_row_end + self.r_row * jnp.arange(cols, dtype=self.g.dtype)
+        return jnp.max(to_sense @ self.g) + jnp.max(self.g @ to_driver)
+
+
+class Sources(NamedTuple):
+    """What drives a crossbar of linear devices.
+
+    Attributes:
+        row_terminal: Voltage of each row's driver [V].
+        col_terminal: Voltage of each column's sense terminal [V]; None for zero.
+        row_draw: Current drawn from each row node, besides its device's [A]; None for none.
+        col_inject: Current put into each column node, besides its device's [A]; None for none.
+    """
+
+    row_terminal: Float[Array, " rows"]
+    col_terminal: Float[Array, " cols"] | None = None
+    row_draw: Float[Array, "rows cols"] | None = None
+    col_inject: Float[Array, "rows cols"] | None = None
+
+
+class Solution(NamedTuple):
+    """Node voltages and terminal currents of a crossbar of linear devices.
+
+    Attributes:
+        row: Voltage of the row nodes [V].
+        col: Voltage of the column nodes [V].
+        into_rows: Current out of each row's driver [A].
+        out_of_cols: Current into each column's sense terminal [A].
+    """
+
+    row: Float[Array, "rows cols"]
+    col: Float[Array, "rows cols"]
+    into_rows: Float[Array, " rows"]
+    out_of_cols: Float[Array, " cols"]
+
+
+class Solver(Protocol):
+    """A crossbar made ready for any number of solves: a pytree."""
+
+    def solve(self, sources: Sources) -> tuple[Solution, SolveOutcome]:
+        """Return voltages and terminal currents; not to be differentiated."""
+        ...
+
+
+class Method(Component):
+    """A way to solve crossbars. A method of your own derives from this and writes `prepare`."""
+
+    @abc.abstractmethod
+    def prepare(self, crossbar: Crossbar) -> Solver:
+        """Do once what depends on the crossbar alone."""
+
+
+class State(NamedTuple):
+    """The unknowns of a crossbar.
+
+    Attributes:
+        terminal: Voltage of each row's driver [V].
+        row: Voltage of the row nodes [V].
+        col: Voltage of the column nodes [V].
+        current: Current from row to column through each device [A].
+        output: Current into each column's sense terminal [A].
+    """
+
+    terminal: Float[Array, " rows"]
+    row: Float[Array, "rows cols"]
+    col: Float[Array, "rows cols"]
+    current: Float[Array, "rows cols"]
+    output: Float[Array, " cols"]
+
+
+class DeviceIV(Component):
+    """Current of a device against its voltage. A curve of your own derives from this and writes `current`."""
+
+    @abc.abstractmethod
+    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
+        """Return the current [A] at voltages `v` [V] of devices of small-signal conductance `g` [S]; rising in `v`."""
+
+
+@component
+class Ohmic(DeviceIV):
+    """`I = g V`."""
+
+    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
+        """Return the current [A]."""
+        return g * v
+
+
+def violation(crossbar: Crossbar, iv: DeviceIV, v: Float[Array, " rows"], x: State) -> State:
+    """Return by how much a state breaks each equation of a crossbar with drivers at `v` [V]."""
+    return State(
+        terminal=x.terminal - v,
+        row=x.row - x.terminal[:, None] + crossbar.row_drops(x.current),
+        col=x.col - crossbar.column_voltages(x.current),
+        current=x.current - iv.current(crossbar.g, x.row - x.col),
+        output=x.output - jnp.sum(x.current, axis=0),
+    )
+
+
+@jax.custom_jvp
+def settled(crossbar: Crossbar, iv: DeviceIV, v: Float[Array, " rows"], x: State, solver: Solver) -> State:
+    """Return a state that obeys the equations, with its derivatives of any order in circuit, curve and voltages.
+
+    Derivatives are implicit in both modes: one further linear solve each, of the same crossbar with the devices' slopes
+    for conductances.
+
+    Args:
+        crossbar: The circuit.
+        iv: The devices' curve.
+        v: Voltage of each row's driver [V].
+        x: The solution; no derivative flows through it.
+        solver: Ready for the crossbar whose conductances are the slopes of the devices at the solution.
+    """
+    return x
+
+
+@settled.defjvp
+def _settled_jvp(primals: tuple, tangents: tuple) -> tuple[State, State]:
+    crossbar, iv, v, x, solver = primals
+    # By itself, so that this rule can be differentiated again.
+    x = settled(crossbar, iv, v, x, solver)
+    broken = jax.jvp(lambda *given: violation(*given, x), (crossbar, iv, v), tangents[:3])[1]
+    slope = jax.jvp(lambda e: iv.current(crossbar.g, e), (x.row - x.col,), (jnp.ones_like(x.row),))[1]
+    linear = crossbar._replace(g=slope)
+
+    def equations(y: State) -> State:
+        return violation(linear, Ohmic(), jnp.zeros_like(v), y)
+
+    def solve(_: object, b: State) -> State:
+        # In voltages relative to the emf of each node, all that is left of the equations is a device current.
+        injected = slope * (b.row - b.col) + b.current
+        found, _ = solver.solve(Sources(b.terminal, None, injected, injected))
+        row, col = found.row + b.row, found.col + b.col
+        return State(b.terminal, row, col, slope * (row - col) + b.current, found.out_of_cols + b.output)
+
+    def solve_adjoint(_: object, c: State) -> State:
+        # The transposed equations are those of the same circuit, driven at the sense terminals.
+        draw, inject = slope * c.current + c.row, slope * c.current - c.col
+        found, _ = solver.solve(Sources(jnp.zeros_like(c.terminal), -c.output, draw, inject))
+        across = c.current + found.row - found.col
+        flow = slope * across
+        return State(c.terminal + found.into_rows, c.row + flow, c.col - flow, across, c.output)
+
+    change = jax.lax.custom_linear_solve(equations, jax.tree.map(jnp.negative, broken), solve, solve_adjoint)
+    return x, change
+
+
+def peak_column_sum(current: Float[Array, "rows cols"]) -> Float[Array, ""]:
+    """Return the largest sum of magnitudes of a column: the size of an array's currents, or of what violates them."""
+    return jnp.max(jnp.sum(jnp.abs(current), axis=0))
