@@ -15,11 +15,19 @@ class EffectiveMatrix(nnx.Variable):
     """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
+class ChipKey(nnx.Variable):
+    """The key that a layer's chip was programmed with; drift belongs to the same chip."""
+
+
+class Checksum(nnx.Variable):
+    """The checksum of the kernel that a layer's chip was programmed from."""
+
+
 class ReadKey(nnx.Variable):
     """A read key and the number of reads made with it."""
 
 
-class Scale(nnx.Variable):
+class DigitalParam(nnx.Variable):
     """A digital number beside an analog layer that is trained like a parameter: a range, a column's gain or offset."""
 
 

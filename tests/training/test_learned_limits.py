@@ -9,8 +9,8 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc import nn, presets
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.training import fit, with_scales
-from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.learned_limits import clipped, learn_weight_limits, with_clipped_weights
 from jaxaimc.training.objectives import circuit, digital, objective
@@ -36,7 +36,7 @@ def limited(**arguments):
 
 
 def limits(model):
-    return {dot.path: dot.hooks[-1].limit[...] for dot in analog_dots(model) if dot.hooks}
+    return {dot.path: dot.hooks[-1].limit[...] for dot in analog_products(model) if dot.hooks}
 
 
 @pytest.mark.parametrize("per_column", [False, True])
@@ -61,13 +61,13 @@ def test_gradients_are_those_of_clipped_weights(per_column):
     x, cotangent = jax.random.normal(KEY, (7, 6)), jax.random.normal(jax.random.key(9), (7, 3))
 
     def gradients(model, forward):
-        graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.Scale), ...)
+        graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.DigitalParam), ...)
         loss = lambda t: jnp.vdot(forward(nnx.merge(graph, t, others, copy=True), x, KEY, STEP), cotangent)  # noqa: E731
         return nnx.merge(graph, jax.grad(loss)(trained), others, copy=True)
 
     found = gradients(model, clipped(digital))
     at_clipped = gradients(with_clipped_weights(model), digital)
-    for dot in analog_dots(model):
+    for dot in analog_products(model):
         kernel, limit = (getattr(model, dot.path).kernel[...]), limits(model)[dot.path]
         by_weight = dot.flat_kernel(getattr(at_clipped, dot.path).kernel[...])
         flat = dot.flat_kernel(kernel)
@@ -87,7 +87,7 @@ def test_the_circuit_finds_the_limit_of_an_outlier():
     model = learn_weight_limits(nn.convert(layer, config), deviations=8.0)
     start = float(limits(model)[""])
     forward = clipped(circuit())
-    graph, scale, others = nnx.split(model, nn.Scale, ...)
+    graph, scale, others = nnx.split(model, nn.DigitalParam, ...)
     optimizer = optax.adam(0.3)
 
     @jax.jit
