@@ -12,7 +12,6 @@ from jaxaimc.nn.products import Product, products
 from jaxaimc.nn.rules import Rule
 from jaxaimc.nn.variables import (
     Checksum,
-    ChipKey,
     Conductance,
     DeviceParam,
     DigitalParam,
@@ -26,7 +25,6 @@ __all__ = [
     "Blank",
     "Call",
     "Checksum",
-    "ChipKey",
     "Conductance",
     "DeviceParam",
     "DigitalParam",

@@ -20,8 +20,9 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.guard import check_kernel, checksum
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.op import AnalogDot
-from jaxaimc.nn.variables import Checksum, ChipKey, Conductance, EffectiveMatrix, LayerError, ReadKey
+from jaxaimc.nn.variables import Checksum, Conductance, EffectiveMatrix, LayerError, ReadKey
 from jaxaimc.nn.walk import analog_layers, analog_products, changed_layers
+from jaxaimc.tile import Prepared, Programmed
 from jaxaimc.wires import check_residual
 
 
@@ -41,9 +42,8 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
     check_key("key", key)
 
     def one(layer: Any, dot: AnalogDot) -> None:
-        def chip(config: AnalogConfig, kernel: Array, key: Key[Array, ""]) -> tuple:
-            program_key, _ = jax.random.split(key)
-            programmed = tile.program(config, kernel, program_key)
+        def chip(config: AnalogConfig, kernel: Array, key: Key[Array, ""]) -> tuple[Programmed, Prepared]:
+            programmed = tile.program(config, kernel, key)
             return programmed, tile.prepare(config, programmed)
 
         config, kernel = dot.config.get_value(), dot.host.kernel(layer)
@@ -51,7 +51,7 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), kernel.shape[:-2])
         programmed, prepared = over_stack(chip, kernel.ndim - 2)(config, kernel, keys)
         check_residual(f"layer {dot.path!r}", prepared.residual)
-        put_chip(dot, programmed, prepared, key=keys, kernel=kernel)
+        put_chip(dot, programmed, prepared, kernel)
 
     return changed_layers(model, one)
 
@@ -87,19 +87,17 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
     check_time("t", t)
 
     def one(layer: Any, dot: AnalogDot) -> None:
-        if dot.programmed is None or dot.chip_key is None:
+        if dot.programmed is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
         kernel = dot.host.kernel(layer)
         check_kernel(dot.path, kernel, _expected(dot))
 
-        def chip(config: AnalogConfig, programmed: Programmed, key: Key[Array, ""]) -> tuple:
-            _, drift_key = jax.random.split(key)
-            drifted = tile.drift(config, programmed, t, drift_key)
+        def chip(config: AnalogConfig, programmed: Programmed) -> tuple[Programmed, Prepared]:
+            drifted = tile.drift(config, programmed, t)
             prepared = tile.prepare(config, drifted)
             return drifted, prepared if compensation is None else compensation(config, prepared, programmed)
 
-        arguments = dot.config.get_value(), dot.programmed.get_value(), dot.chip_key.get_value()
-        drifted, prepared = over_stack(chip, kernel.ndim - 2)(*arguments)
+        drifted, prepared = over_stack(chip, kernel.ndim - 2)(dot.config.get_value(), dot.programmed.get_value())
         check_residual(f"layer {dot.path!r}", prepared.residual)
         dot.programmed, dot.prepared = Conductance(drifted), EffectiveMatrix(prepared)
 
@@ -222,8 +220,6 @@ def put_chip(
     dot: AnalogDot,
     programmed: Programmed,
     prepared: Prepared,
-    *,
-    key: Key[Array, "*stack"],
     kernel: Float[Array, "*stack n_in n_out"],
 ) -> None:
     """Put a layer on its part of a chip.
@@ -232,12 +228,11 @@ def put_chip(
         dot: The layer's product, which is changed.
         programmed: The devices.
         prepared: The effective matrix.
-        key: The layer's chip key.
         kernel: The matrix that was programmed.
     """
     sums = jnp.vectorize(checksum, signature="(n,m)->()")(kernel)
     dot.programmed, dot.prepared = Conductance(programmed), EffectiveMatrix(prepared)
-    dot.chip_key, dot.checksum = ChipKey(key), Checksum(sums)
+    dot.checksum = Checksum(sums)
 
 
 def take_chip(dot: AnalogDot) -> None:
@@ -246,8 +241,7 @@ def take_chip(dot: AnalogDot) -> None:
     Args:
         dot: It is changed.
     """
-    dot.programmed, dot.prepared = nnx.data(None), nnx.data(None)
-    dot.chip_key, dot.checksum = nnx.data(None), nnx.data(None)
+    dot.programmed, dot.prepared, dot.checksum = nnx.data(None), nnx.data(None), nnx.data(None)
 
 
 def stack_keys(key: Key[Array, "*keys"], stack: tuple[int, ...]) -> Key[Array, "..."]:

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+import flax.errors
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -12,19 +13,18 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
 from jaxaimc._core.random import fold_in
-from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.guard import check_kernel, without_kernel_gradient
 from jaxaimc.nn.hosts.base import Host
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.variables import (
     Checksum,
-    ChipKey,
     Conductance,
     DeviceParam,
     EffectiveMatrix,
     LayerError,
     ReadKey,
 )
+from jaxaimc.config import AnalogConfig
 from jaxaimc.tile import Prepared
 
 AnalogMode = Literal["analog", "train", "digital", "probe"]
@@ -108,7 +108,6 @@ class AnalogDot(nnx.Module):
         self.analog_mode: AnalogMode = "analog"
         self.programmed: Conductance | None = nnx.data(None)
         self.prepared: EffectiveMatrix | None = nnx.data(None)
-        self.chip_key: ChipKey | None = nnx.data(None)
         self.checksum: Checksum | None = nnx.data(None)
         self.read_key: ReadKey | None = nnx.data(None)
         self.error: LayerError | None = nnx.data(None)
@@ -190,10 +189,12 @@ class AnalogDot(nnx.Module):
             y = hook.after(call, y)
         return y
 
-    def _chip(self, config: AnalogConfig, inputs: Array, kernel: Array) -> tuple[Prepared, Key[Array, "*keys"] | None]:
+    def _chip(
+        self, config: AnalogConfig, inputs: Array, kernel: Array
+    ) -> tuple[Prepared, Key[Array, "*keys"] | None]:
         """Return the chip that answers and the key of this read, if anything is drawn in it."""
         if self.analog_mode == "train":
-            chip_key, key = jax.random.split(_one_key(self._next_key(inputs, ())))
+            chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
             return tile.prepare(config, tile.program(config, kernel, chip_key)), key
         if self.prepared is None:
             raise ValueError(
@@ -212,7 +213,14 @@ class AnalogDot(nnx.Module):
                 "key that is an argument, so that every call draws new noise."
             )
         key, count = self.read_key.get_value()
-        self.read_key.set_value((key, count + 1))
+        try:
+            self.read_key.set_value((key, count + 1))
+        except flax.errors.TraceContextError as error:
+            raise ValueError(
+                f"Layer {self.path!r} was captured by a traced function, in which all calls would draw the same noise; "
+                "pass the model as an argument (`nnx.jit`, `nnx.vmap`), or the read key, and call "
+                "`jaxaimc.nn.with_read_key(model, key)` inside."
+            ) from error
         return key_of_each(fold_in(key, count), inputs, shared)
 
     def _digital(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:

@@ -15,10 +15,6 @@ class EffectiveMatrix(nnx.Variable):
     """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
-class ChipKey(nnx.Variable):
-    """The key that a layer's chip was programmed with; drift belongs to the same chip."""
-
-
 class Checksum(nnx.Variable):
     """The checksum of the kernel that a layer's chip was programmed from."""
 

@@ -9,13 +9,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.hooks import attach, refuse_stack
 from jaxaimc.nn.variables import EffectiveMatrix
 from jaxaimc.nn.walk import changed_layers
+from jaxaimc.tile import Prepared
 from jaxaimc.training.random import rough_normal
 
 
@@ -88,7 +88,7 @@ class MeanFieldReadNoise(Hook):
         # How each slice enters the result, from the decoding of one slice at a time.
         one_slice = jnp.broadcast_to(jnp.eye(slices)[:, :, None], (slices, slices, 1))
         share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
-        factors = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.tiles.scale))
+        factors = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.w_scale))
         parts = [u[k, ..., t, None] * factors[k, t] for k in range(terms) for t in range(tile_rows)]
         return jnp.sqrt(sum(parts) / self.rows) * pulses.x_scale[..., None]
 
@@ -110,12 +110,12 @@ def with_mean_field_noise(model: nnx.Module) -> nnx.Module:
         refuse_stack(dot, "have mean-field noise")
         if dot.prepared is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
-        prepared: matrix.Prepared = dot.prepared.get_value()
-        variance = prepared.tiles.variance
+        prepared: Prepared = dot.prepared.get_value()
+        variance = prepared.variance
         if variance.shape[1]:
             sums = jax.lax.stop_gradient(jnp.sum(variance, axis=2))
             dot.hooks = nnx.List([*dot.hooks, MeanFieldReadNoise(sums, variance.shape[2])])
-            silent = replace(prepared, tiles=replace(prepared.tiles, variance=variance[:, :0]))
+            silent = replace(prepared, variance=variance[:, :0])
             dot.prepared = EffectiveMatrix(silent)
 
     return changed_layers(model, one)

@@ -15,12 +15,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
+from jaxaimc.config import AnalogConfig
 from jaxaimc.nn import AnalogDot
 from jaxaimc.nn.chip import put_chip
 from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
-from jaxaimc.tile import AnalogConfig
+from jaxaimc.tile import Prepared, Programmed, prepare, program
 from jaxaimc.training.random import fast_key
 
 # Weights of a layer up to which it is programmed together with others of its shape: the walks along the wires of so
@@ -58,14 +58,13 @@ def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         layers[dot.path] = _Layer(dot.config.get_value(), dot.host.kernel(layer), dot.layer_key(chip_key))
 
     changed_layers(model, collect)
-    chips: dict[str, tuple[matrix.Programmed, matrix.Prepared]] = {}
+    chips: dict[str, tuple[Programmed, Prepared]] = {}
     for paths in _alike(layers):
         chips.update(zip(paths, _together([layers[path] for path in paths]), strict=True))
 
     def put(layer: Any, dot: AnalogDot) -> None:
         programmed, prepared = chips[dot.path]
-        _, kernel, layer_key = layers[dot.path]
-        put_chip(dot, programmed, prepared, key=layer_key, kernel=kernel)
+        put_chip(dot, programmed, prepared, layers[dot.path].kernel)
 
     return changed_layers(model, put)
 
@@ -79,7 +78,7 @@ def _alike(layers: dict[str, _Layer]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _together(layers: Sequence[_Layer]) -> list[tuple[matrix.Programmed, matrix.Prepared]]:
+def _together(layers: Sequence[_Layer]) -> list[tuple[Programmed, Prepared]]:
     if len(layers) == 1:
         return [_program(layers[0])]
     stacked = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *layers)
@@ -87,13 +86,11 @@ def _together(layers: Sequence[_Layer]) -> list[tuple[matrix.Programmed, matrix.
     return [jax.tree.map(operator.itemgetter(index), chips) for index in range(len(layers))]
 
 
-def _program(layer: _Layer) -> tuple[matrix.Programmed, matrix.Prepared]:
-    program_key, _ = jax.random.split(layer.key)
-    programmed = matrix.program(layer.config, layer.kernel, program_key)
-    tiles = programmed.tiles
-    noise = in_memory(jax.lax.stop_gradient(tiles.g - tiles.g_target))
-    constant = replace(programmed, tiles=replace(tiles, g=in_memory(tiles.g_target + noise)))
-    return constant, matrix.prepare(layer.config, constant)
+def _program(layer: _Layer) -> tuple[Programmed, Prepared]:
+    programmed = program(layer.config, layer.kernel, layer.key)
+    noise = in_memory(jax.lax.stop_gradient(programmed.g - programmed.g_target))
+    constant = replace(programmed, g=in_memory(programmed.g_target + noise))
+    return constant, prepare(layer.config, constant)
 
 
 @jax.custom_vjp

@@ -15,11 +15,11 @@ from jaxtyping import Array, Float
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import Component
 from jaxaimc.adcs import Symmetric
+from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import LearnedRange
 from jaxaimc.nn import AnalogDot, DigitalParam, Hook
 from jaxaimc.nn.hooks import attach, replace_products
 from jaxaimc.nn.walk import matching
-from jaxaimc.tile import AnalogConfig
 
 # A range that a step would make zero or negative would stop the layer for ever.
 SMALLEST = 1e-6

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import matrix
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, static
+from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
 from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
@@ -167,7 +167,7 @@ def with_weight_noise(
         refuse_stack(dot, "have noise on its kernels")
         kernel = dot.host.kernel(layer)
         change = sum(
-            (noise.change(kernel, matrix.fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
+            (noise.change(kernel, fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
             start=jnp.zeros_like(kernel),
         )
         dot.host.with_kernel(layer, kernel + (level * jax.lax.stop_gradient(change)).astype(kernel.dtype))

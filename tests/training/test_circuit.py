@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, component, matrix, nn, presets, static
+from jaxaimc import AnalogConfig, component, nn, presets, static, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PerVector, Pulses
-from jaxaimc.nn.walk import analog_products
 from jaxaimc.task import cross_entropy
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.training.objectives import circuit, digital, distillation, many_chips, objective, weight_noise
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.weight_noise import AdditiveNoise
@@ -210,12 +210,12 @@ def test_mean_field_noise_has_the_size_of_the_exact_one(rows):
     cheap = with_mean_field_noise(model)
     hook = next(analog_products(cheap)).hooks[0]
     silent = next(analog_products(cheap)).prepared.get_value()
-    assert silent.tiles.variance.shape[1] == 0
+    assert silent.variance.shape[1] == 0
     found = hook.sigma(nn.Call(config, x, model.kernel[...], silent, KEY))
 
     quiet = replace(config, adc=IdealADC())
-    mean = matrix.mvm(quiet, silent, x)
-    draws = jax.vmap(lambda key: matrix.mvm(quiet, prepared, x, key) - mean)(jax.random.split(KEY, 400))
+    mean = tile.mvm(quiet, silent, x)
+    draws = jax.vmap(lambda key: tile.mvm(quiet, prepared, x, key) - mean)(jax.random.split(KEY, 400))
     exact = jnp.sqrt(jnp.mean(jnp.square(draws), axis=0))
     assert abs(float(jnp.sqrt(jnp.mean(found**2)) / jnp.sqrt(jnp.mean(exact**2))) - 1) < 0.03
     assert float(jnp.std(found / exact)) < 0.15

@@ -68,13 +68,12 @@ def test_gradients_are_those_of_clipped_weights(per_column):
     found = gradients(model, clipped(digital))
     at_clipped = gradients(with_clipped_weights(model), digital)
     for dot in analog_products(model):
-        kernel, limit = (getattr(model, dot.path).kernel[...]), limits(model)[dot.path]
-        by_weight = dot.flat_kernel(getattr(at_clipped, dot.path).kernel[...])
-        flat = dot.flat_kernel(kernel)
-        beyond = jnp.abs(flat) > limit
-        by_kernel = dot.flat_kernel(getattr(found, dot.path).kernel[...])
+        kernel, limit = getattr(model, dot.path).kernel[...], limits(model)[dot.path]
+        by_weight = getattr(at_clipped, dot.path).kernel[...]
+        beyond = jnp.abs(kernel) > limit
+        by_kernel = getattr(found, dot.path).kernel[...]
         np.testing.assert_allclose(by_kernel, jnp.where(beyond, 0, by_weight), rtol=1e-4, atol=1e-5)
-        expected = jnp.sum(jnp.where(beyond, jnp.sign(flat) * by_weight, 0), axis=0 if per_column else None)
+        expected = jnp.sum(jnp.where(beyond, jnp.sign(kernel) * by_weight, 0), axis=0 if per_column else None)
         np.testing.assert_allclose(limits(found)[dot.path], expected, rtol=1e-4, atol=1e-5)
 
 
