@@ -35,9 +35,10 @@ from flax import nnx
 
 from experiments import _ir_drop_report as report
 from jaxaimc import AnalogConfig, nn, presets, startup
+from jaxaimc.nn.chip import without_chip
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import Split, Task, load_model, load_task, weights
 from jaxaimc.training import calibration, chips, evaluate, fit, objectives, weight_noise
-from jaxaimc.training.attach import analog_dots, without_chip
 from jaxaimc.wires import OpenIdle
 from models.transformer import PatchEmbedding, Transformer
 
@@ -153,7 +154,7 @@ def with_open_idle_cells(model: nnx.Module, r: float) -> nnx.Module:
     """Return an analog model whose idle cells are disconnected; corrections and ranges stay."""
     config = dataclasses.replace(tiles(r), wires=OpenIdle(r=r))
     changed = nnx.clone(model)
-    for dot in analog_dots(changed):
+    for dot in analog_products(changed):
         dot.config.set_value(config)
     return changed
 

@@ -2,29 +2,54 @@
 
 from jaxaimc.nn.blank import Blank, Module
 from jaxaimc.nn.calibrate import calibrate
-from jaxaimc.nn.convert import Rule, convert, drift, effective, layer_errors, program, with_effective, with_read_key
-from jaxaimc.nn.dot import AnalogDot, Call, Hook
-from jaxaimc.nn.variables import Conductance, DeviceParam, EffectiveMatrix, LayerError, ReadKey, Scale
+from jaxaimc.nn.chip import drift, effective, layer_errors, program, with_effective, with_read_key, without_chip
+from jaxaimc.nn.configs import map_configs
+from jaxaimc.nn.convert import convert, to_digital
+from jaxaimc.nn.hooks import as_digital, attach, in_mode, replace_products
+from jaxaimc.nn.hosts import Host
+from jaxaimc.nn.op import AnalogDot, Call, Hook
+from jaxaimc.nn.products import Product, products
+from jaxaimc.nn.rules import Rule
+from jaxaimc.nn.variables import (
+    Checksum,
+    Conductance,
+    DeviceParam,
+    DigitalParam,
+    EffectiveMatrix,
+    LayerError,
+    ReadKey,
+)
 
 __all__ = [
     "AnalogDot",
     "Blank",
     "Call",
+    "Checksum",
     "Conductance",
     "DeviceParam",
+    "DigitalParam",
     "EffectiveMatrix",
     "Hook",
+    "Host",
     "LayerError",
     "Module",
+    "Product",
     "ReadKey",
     "Rule",
-    "Scale",
+    "as_digital",
+    "attach",
     "calibrate",
     "convert",
     "drift",
     "effective",
+    "in_mode",
     "layer_errors",
+    "map_configs",
+    "products",
     "program",
+    "replace_products",
+    "to_digital",
     "with_effective",
     "with_read_key",
+    "without_chip",
 ]

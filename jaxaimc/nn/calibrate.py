@@ -10,14 +10,16 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import ClippedInputWarning, check_number, warn_of_lost_inputs
+from jaxaimc._core.checks import ClippedInputWarning, check_key, check_number, warn_of_lost_inputs
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.calibration import NothingToCalibrateWarning, Percentile, RangeRule, has_range
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
-from jaxaimc.nn.convert import over_analog_layers, program, with_read_key
-from jaxaimc.nn.dot import AnalogDot, Call, Hook
-from jaxaimc.nn.variables import DeviceParam
+from jaxaimc.nn.chip import program, with_read_key
+from jaxaimc.nn.configs import map_configs
+from jaxaimc.nn.hooks import refuse_stack
+from jaxaimc.nn.op import AnalogDot, Call, Hook
+from jaxaimc.nn.walk import analog_products, changed_layers
 from jaxaimc.tile import Prepared
 
 _PERCENTILE = Percentile()
@@ -75,37 +77,40 @@ def calibrate(
     """
     if input_percentile is not None:
         check_number("calibrate", "input_percentile", input_percentile, low=50.0, high=100.0, open_low=True)
+    check_key("key", key)
     chip_key, read_key = jax.random.split(key)
     seen: dict[str, _Seen] = {}
 
     def watch(layer: Any, dot: AnalogDot) -> None:
+        refuse_stack(dot, "be calibrated")
         dot.analog_mode = "analog"
         dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, _Seen()))])
 
-    watched = over_analog_layers(watch, model if _is_programmed(model) else program(model, chip_key))
+    watched = changed_layers(model if _is_programmed(model) else program(model, chip_key), watch)
     with warnings.catch_warnings():
         # Said below, layer by layer.
         warnings.simplefilter("ignore", ClippedInputWarning)
         with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
 
-    def set_ranges(layer: Any, dot: AnalogDot) -> None:
-        found = seen[dot.path]
+    keys = {dot.path: dot.layer_key(read_key) for dot in analog_products(model)}
+
+    def with_ranges(path: str, config: AnalogConfig) -> AnalogConfig:
+        found = seen[path]
         if found.prepared is None:
-            raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
-        config = dot.config.get_value()
+            raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {path!r} was not called.")
         x = jnp.concatenate(found.inputs)
-        if not _says_something(x, dot.path):
-            return
-        warn_of_lost_inputs(config.drive.lost(x), f"Layer {dot.path!r}")
+        if not _says_something(x, path):
+            return config
+        warn_of_lost_inputs(config.drive.lost(x), f"Layer {path!r}")
         if input_percentile is not None:
             config = _with_input_range(config, x, input_percentile)
         if adc_rule is not None and has_range(config.adc):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ClippedInputWarning)
-                config = adc_rule(config, found.prepared, x, dot.layer_key(read_key))
-        dot.config = DeviceParam(config)
+                config = adc_rule(config, found.prepared, x, keys[path])
+        return config
 
-    return over_analog_layers(set_ranges, model)
+    return map_configs(model, with_ranges)
 
 
 class _Seen:
@@ -131,7 +136,7 @@ class _Watch(Hook):
 
 
 def _is_programmed(model: nnx.Module) -> bool:
-    dots = [module for _, module in nnx.iter_modules(model) if isinstance(module, AnalogDot)]
+    dots = list(analog_products(model))
     return bool(dots) and all(dot.prepared is not None for dot in dots)
 
 
@@ -145,7 +150,7 @@ def _says_something(x: Float[Array, "vector n_in"], path: str) -> bool:
         warnings.warn(
             f"Layer {path!r} gets nothing but zeros, which say nothing about its ranges; it keeps those it has.",
             NothingToCalibrateWarning,
-            stacklevel=4,
+            stacklevel=6,
         )
         return False
     return True

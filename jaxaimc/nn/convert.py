@@ -1,55 +1,33 @@
 """Put layers of a Flax model on analog tiles, by path."""
 
-import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Key
 
-from jaxaimc import tile
-from jaxaimc.calibration import Compensation
+from jaxaimc._core.checks import check_key
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.dot import AnalogDot
-from jaxaimc.nn.variables import Conductance, EffectiveMatrix, LayerError, ReadKey
-from jaxaimc.tile import Prepared
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Which layers go on which tiles.
-
-    Args:
-        pattern: Regular expression that the whole path of a layer must match, such as `blocks/[0-9]+/attention/.*`.
-        config: The tile, or None to keep the layer digital.
-    """
-
-    pattern: str
-    config: AnalogConfig | None
-
-
-# Kernel axes that are summed over, for every kind of layer that can be converted.
-_CONTRACTED: dict[type[nnx.Module], Callable[..., int]] = {
-    nnx.Linear: lambda layer: 1,
-    nnx.LinearGeneral: lambda layer: len(layer.in_features),
-}
-_KERNEL_RANK: dict[type[nnx.Module], Callable[..., int]] = {
-    nnx.Linear: lambda layer: 2,
-    nnx.LinearGeneral: lambda layer: len(layer.in_features) + len(layer.out_features),
-}
+from jaxaimc.nn.chip import program
+from jaxaimc.nn.configs import stacked
+from jaxaimc.nn.op import AnalogDot
+from jaxaimc.nn.products import Candidate, candidates, other_paths
+from jaxaimc.nn.rules import Rule, added_by_hosts, as_rules, check_each_acts, winners
+from jaxaimc.nn.walk import analog_layers, copied, modules
 
 
 def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
-    """Attach analog tiles to the linear layers of a model.
+    """Attach analog tiles to the layers of a model.
 
-    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`): only their `dot_general` is replaced, so
-    parameter paths, checkpoints and shared layers are untouched, and the kernels are those of the digital model.
+    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, subclasses of them, and what the host of a
+    rule is for): only their product is replaced, so parameter paths, checkpoints and shared layers are untouched, and
+    the kernels are those of the digital model. Nothing stays digital in silence: a product with weights that cannot be
+    analog is refused unless a rule keeps it digital by `None`. See `jaxaimc.nn.products`.
 
     Args:
-        model: Any NNX model. It is not changed; the result shares its parameters.
-        rules: First match by path wins, layers without a match stay digital; a bare config means every layer.
+        model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
+            converted anew, from its digital layers: its chip and hooks are left behind.
+        rules: First match by path wins; layers that could be analog and that no rule matches stay digital. A bare
+            config means every layer.
         key: Chip key: programs one chip at once (`program`). Without it the model can be trained (view `"train"`), or
             programmed later.
 
@@ -57,7 +35,8 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
         The analog model, in mode `"analog"`.
 
     Raises:
-        ValueError: If a rule matches no layer, or a layer cannot be converted.
+        ValueError: If a product cannot be analog and no rule says None, a rule decides on nothing, or an argument is of
+            another kind.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -68,219 +47,83 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
         >>> nn.with_read_key(analog, jax.random.key(2))(jnp.ones((5, 8))).shape
         (5, 3)
     """
-    if isinstance(rules, AnalogConfig):
-        rules = [Rule(".*", rules)]
-    layers = dict(_linear_layers(model))
-    chosen = {path: _first_match(rules, path) for path in layers}
-    _check_all_used(rules, layers)
-    for path, rule in chosen.items():
-        if rule is not None and rule.config is not None:
-            _check_convertible(path, layers[path])
-            rule.config.validate()
-
-    # A shared layer is visited once, under the first of its paths, here as in `_linear_layers`.
-    def attach(path: tuple, node: Any) -> Any:
-        rule = chosen.get(_join(path))
-        if rule is not None and rule.config is not None:
-            contracted = _CONTRACTED[type(node)](node)
-            node.dot_general = nnx.data(AnalogDot(rule.config, path=_join(path), contracted=contracted))
-        return node
-
-    analog = nnx.recursive_map(attach, model)
+    if not isinstance(model, nnx.Module):
+        raise ValueError(f"Argument `model` must be a flax.nnx.Module, but is {_kind(model)}.")
+    if key is not None:
+        check_key("key", key)
+    rules = as_rules(rules)
+    analog = to_digital(model)
+    _check_not_quantised(analog)
+    found = candidates(analog)
+    found += added_by_hosts(rules, list(modules(analog)), found)
+    check_each_acts(rules, found, other_paths(analog))
+    chosen = winners(rules, found)
+    _check_all_possible(found, chosen)
+    for one in found:
+        _attach(one, chosen[one.path])
     return analog if key is None else program(analog, key)
 
 
-def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
-    """Program every analog layer of a model from its kernel: one chip.
+def to_digital(model: nnx.Module) -> nnx.Module:
+    """Return the digital model that a model was converted from, with its parameters as they are now.
 
     Args:
-        model: Result of `convert`. It is not changed.
-        key: Chip key. `jax.vmap` over keys gives many chips.
+        model: Any model, converted or not. It is not changed; the result shares its parameters.
 
     Returns:
-        The model on that chip, right after programming.
+        The model without analog products.
 
-    Raises:
-        ValueError: If the model has no analog layer, or a kernel is not finite.
+    Example:
+        >>> from jaxaimc import AnalogConfig, nn
+        >>> analog = nn.convert(nnx.Linear(8, 3, rngs=nnx.Rngs(0)), AnalogConfig())
+        >>> nn.to_digital(analog).dot_general.__name__
+        'dot_general'
     """
-
-    def one(layer: Any, dot: AnalogDot) -> None:
-        config = dot.config.get_value()
-        programmed = tile.program(config, dot.flat_kernel(layer.kernel[...]), dot.layer_key(key))
-        dot.programmed = Conductance(programmed)
-        dot.prepared = EffectiveMatrix(tile.prepare(config, programmed))
-
-    return over_analog_layers(one, model)
+    digital = copied(model)
+    for layer, dot in list(analog_layers(digital)):
+        dot.host.detach(layer, dot)
+    return digital
 
 
-def drift(
-    model: nnx.Module,
-    t: Float[Array, ""] | float,
-    compensation: Compensation | None = None,
-) -> nnx.Module:
-    """Let the chip of a model drift to a time since programming.
-
-    Args:
-        model: Result of `program`. It is not changed.
-        t: Time since programming [s].
-        compensation: Digital correction, such as `jaxaimc.calibration.GlobalCompensation()`; None for no correction.
-
-    Returns:
-        The model on the chip at time `t`.
-
-    Raises:
-        ValueError: If the model is not programmed, or `t` is negative or not finite.
-    """
-
-    def one(layer: Any, dot: AnalogDot) -> None:
-        if dot.programmed is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
-        config = dot.config.get_value()
-        programmed = dot.programmed.get_value()
-        drifted = tile.drift(config, programmed, t)
-        prepared = tile.prepare(config, drifted)
-        if compensation is not None:
-            prepared = compensation(config, prepared, programmed)
-        dot.programmed = Conductance(drifted)
-        dot.prepared = EffectiveMatrix(prepared)
-
-    return over_analog_layers(one, model)
+def _attach(candidate: Candidate, rule: Rule | None) -> None:
+    if rule is None or rule.config is None:
+        return
+    rule.config.validate()
+    layer, host = candidate.layer, rule.host or candidate.host
+    assert host is not None  # or it would have been refused
+    stack = host.stack(layer)
+    config = stacked(rule.config, stack)
+    op = AnalogDot(config, path=candidate.path, host=host, replaced=host.product(layer), stack=stack)
+    host.attach(layer, op)
 
 
-def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
-    """Give every analog layer its read key.
-
-    Call it where the model is called, with a key that is an argument of the jitted function: a key that is captured
-    as a constant would repeat the same noise in every call.
-
-    Args:
-        model: Any model with analog layers. It is not changed.
-        key: One key, or one for each example of the batch (then an example's noise does not depend on its batch).
-
-    Returns:
-        The model, ready to be called.
-    """
-
-    def one(layer: Any, dot: AnalogDot) -> None:
-        dot.read_key = ReadKey((dot.layer_key(key), jnp.zeros((), jnp.uint32)))
-
-    return over_analog_layers(one, model)
+def _check_all_possible(found: Sequence[Candidate], chosen: dict[str, Rule | None]) -> None:
+    """Refuse products that cannot be analog and that no rule keeps digital."""
+    bad = []
+    for one in found:
+        rule = chosen[one.path]
+        problem = one.problem if rule is None or rule.host is None else rule.host.problem(one.layer)
+        hosted = one.host is not None and rule is None
+        if problem is not None and not hosted and (rule is None or rule.config is not None):
+            bad.append(f"{one.path!r} ({one.type_name}, shape {one.shape}) {problem}")
+    if bad:
+        raise ValueError(
+            f"The model has products with weights that cannot be put on tiles: {'; '.join(bad)}. Keep each of them "
+            "digital by a rule, `Rule(path, None)` in front of the others, or give the rule a host of your own, "
+            "`Rule(path, config, host=...)`."
+        )
 
 
-def effective(model: nnx.Module) -> dict[str, Prepared]:
-    """Return what the products of every analog layer need: all that differs between chips once they are programmed.
-
-    Args:
-        model: Result of `program` or `drift`.
-
-    Returns:
-        Effective matrices by layer path, a pytree; under `jax.vmap` over chip keys, those of many chips.
-
-    Raises:
-        ValueError: If a layer is not programmed.
-    """
-    found: dict[str, Prepared] = {}
-
-    def one(layer: Any, dot: AnalogDot) -> None:
-        if dot.prepared is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
-        found[dot.path] = dot.prepared.get_value()
-
-    over_analog_layers(one, model)
-    return found
-
-
-def with_effective(model: nnx.Module, matrices: dict[str, Prepared]) -> nnx.Module:
-    """Put a model on the chip that `effective` described.
-
-    Args:
-        model: Result of `convert`, programmed or not. It is not changed.
-        matrices: Effective matrices by layer path.
-
-    Returns:
-        The model on that chip.
-
-    Raises:
-        ValueError: If the paths are not those of the model's analog layers.
-    """
-    remaining = dict(matrices)
-
-    def one(layer: Any, dot: AnalogDot) -> None:
-        if dot.path not in remaining:
-            raise ValueError(f"Argument `matrices` must have layer {dot.path!r}, but has {', '.join(matrices)}.")
-        dot.prepared = EffectiveMatrix(remaining.pop(dot.path))
-
-    result = over_analog_layers(one, model)
-    if remaining:
-        raise ValueError(f"Argument `matrices` has layers that the model has not: {', '.join(remaining)}.")
-    return result
-
-
-def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
-    """Return the relative output error of every analog layer, gathered in mode `"probe"`.
-
-    Args:
-        model: A model that was called in view `analog_mode="probe"`: every layer saw the digital model's inputs.
-
-    Returns:
-        Root mean square of the layer's output error over that of its ideal output, by path.
-    """
-    errors = {}
-    for _, module in nnx.iter_modules(model):
-        if isinstance(module, AnalogDot) and isinstance(module.error, LayerError):
-            off, ideal = module.error.get_value()
-            errors[module.path] = jnp.sqrt(off / jnp.where(ideal > 0, ideal, 1.0))
-    return errors
-
-
-def _join(path: tuple) -> str:
-    return "/".join(str(part) for part in path)
-
-
-def _linear_layers(model: nnx.Module) -> Iterator[tuple[str, nnx.Module]]:
-    for path, module in nnx.iter_modules(model):
-        if type(module) in _CONTRACTED:
-            yield _join(path), module
-
-
-def _first_match(rules: Sequence[Rule], path: str) -> Rule | None:
-    return next((rule for rule in rules if re.fullmatch(rule.pattern, path)), None)
-
-
-def _check_all_used(rules: Sequence[Rule], layers: dict[str, nnx.Module]) -> None:
-    for rule in rules:
-        if not any(re.fullmatch(rule.pattern, path) for path in layers):
+def _check_not_quantised(model: nnx.Module) -> None:
+    """Refuse models that qwix has quantised: it would intercept the products inside of the tiles."""
+    for path, module in modules(model):
+        if hasattr(type(module), "_unquantized_type"):
             raise ValueError(
-                f"Rule {rule.pattern!r} matches no layer. Paths of the layers that can be converted: "
-                f"{', '.join(map(repr, layers)) or 'none (nnx.Linear and nnx.LinearGeneral can)'}."
+                f"Module {path!r} ({type(module).__name__}) was quantised by qwix, which would quantise the currents "
+                "inside of the tiles as well; convert the model first, and give qwix rules that match digital layers "
+                "only."
             )
 
 
-def _check_convertible(path: str, layer: Any) -> None:
-    rank = _KERNEL_RANK[type(layer)](layer)
-    if getattr(layer, "batch_axis", None):
-        raise ValueError(f"Layer {path!r} has batch axes {dict(layer.batch_axis)} and cannot be converted.")
-    if layer.kernel[...].ndim != rank:
-        raise ValueError(
-            f"Layer {path!r} must have a kernel of {rank} axes, but its kernel has shape {layer.kernel[...].shape}; "
-            "convert a stack of layers under `nnx.vmap`."
-        )
-    if getattr(layer, "dot_general_cls", None) is not None:
-        raise ValueError(f"Layer {path!r} makes its own product by `dot_general_cls` and cannot be converted.")
-
-
-def over_analog_layers(function: Callable[..., None], model: nnx.Module) -> nnx.Module:
-    """Apply `function(layer, dot)` to every analog layer of a copy of the model that shares its variables."""
-    found = False
-
-    def visit(path: tuple, node: Any) -> Any:
-        nonlocal found
-        if type(node) in _CONTRACTED and isinstance(node.dot_general, AnalogDot):
-            found = True
-            function(node, node.dot_general)
-        return node
-
-    result = nnx.recursive_map(visit, model)
-    if not found:
-        raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
-    return result
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"

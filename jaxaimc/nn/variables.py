@@ -15,11 +15,15 @@ class EffectiveMatrix(nnx.Variable):
     """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
+class Checksum(nnx.Variable):
+    """The checksum of the kernel that a layer's chip was programmed from."""
+
+
 class ReadKey(nnx.Variable):
     """A read key and the number of reads made with it."""
 
 
-class Scale(nnx.Variable):
+class DigitalParam(nnx.Variable):
     """A digital number beside an analog layer that is trained like a parameter: a range, a column's gain or offset."""
 
 

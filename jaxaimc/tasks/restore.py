@@ -35,9 +35,9 @@ def scales(model: nnx.Module) -> Any:
         model: Network.
 
     Returns:
-        Its state, restricted to `jaxaimc.nn.Scale`; empty for a digital network.
+        Its state, restricted to `jaxaimc.nn.DigitalParam`; empty for a digital network.
     """
-    return nnx.state(model, nn.Scale)
+    return nnx.state(model, nn.DigitalParam)
 
 
 def with_scales(model: nnx.Module, path: str | Path) -> nnx.Module:

@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
 from jaxaimc._core.xla import product
-from jaxaimc.nn import AnalogDot, Call, Hook, Scale
-from jaxaimc.training.attach import attach, matching
+from jaxaimc.nn import AnalogDot, Call, DigitalParam, Hook
+from jaxaimc.nn.hooks import attach
+from jaxaimc.nn.walk import matching
 
 
 class ColumnCorrection(Hook):
@@ -24,8 +25,8 @@ class ColumnCorrection(Hook):
     """
 
     def __init__(self, gain: Float[Array, " n_out"], offset: Float[Array, " n_out"]):
-        self.gain = Scale(gain)
-        self.offset = Scale(offset)
+        self.gain = DigitalParam(gain)
+        self.offset = DigitalParam(offset)
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Return the corrected outputs."""

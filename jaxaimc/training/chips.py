@@ -11,8 +11,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
+from jaxaimc.nn.walk import joined, weights
 from jaxaimc.tasks import Split, Task
-from jaxaimc.training.attach import analog_dots
 from jaxaimc.wires import check_residual
 
 Finish = Callable[[nnx.Module, Key[Array, ""]], nnx.Module]
@@ -109,11 +109,11 @@ def digital_parts(model: nnx.Module) -> Callable[[tuple, Any], bool]:
     Returns:
         What `fit` takes as `trainable`.
     """
-    kernels = {(*dot.path.split("/"), "kernel") for dot in analog_dots(model)}
-    kind = nnx.filterlib.to_predicate(nnx.Any(nnx.Param, nn.Scale))
+    on_tiles = weights(model)
+    kind = nnx.filterlib.to_predicate(nnx.Any(nnx.Param, nn.DigitalParam))
 
     def trainable(path: tuple, value: Any) -> bool:
-        return kind(path, value) and tuple(str(part) for part in path) not in kernels
+        return kind(path, value) and joined(path) not in on_tiles
 
     return trainable
 

@@ -1,15 +1,13 @@
 """Gradients of the digital product for the values of the analog one."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxaimc._core.xla import add_up, product
-from jaxaimc.nn import AnalogDot, Call, Hook
-from jaxaimc.training.attach import matching
+from jaxaimc.nn import Call, Hook
+from jaxaimc.nn.hooks import attach
 
 
 class IdealBackward(Hook):
@@ -19,6 +17,8 @@ class IdealBackward(Hook):
     zero where clipped, and by the rule of a learned input range. The kernel gets that of the driven inputs. Wires,
     devices and converters have no gradient, and so cost a forward pass only.
     """
+
+    uses_kernel = True
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Exchange the derivative of the outputs."""
@@ -42,14 +42,7 @@ def with_ideal_backward(model: nnx.Module) -> nnx.Module:
     Raises:
         ValueError: If the model has no analog layer.
     """
-    matching(model, ".*")
-
-    def visit(path: tuple, node: Any) -> Any:
-        if isinstance(node, AnalogDot):
-            node.hooks = nnx.List([IdealBackward(), *node.hooks])
-        return node
-
-    return nnx.recursive_map(visit, model)
+    return attach(model, lambda dot: IdealBackward(), first=True)
 
 
 @jax.custom_vjp

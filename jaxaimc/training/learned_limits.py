@@ -12,9 +12,8 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.rounding import clip
-from jaxaimc.nn import AnalogDot, Hook, Scale
-from jaxaimc.nn.convert import over_analog_layers
-from jaxaimc.training.attach import matching
+from jaxaimc.nn import AnalogDot, DigitalParam, Hook
+from jaxaimc.nn.walk import changed_layers, matching
 from jaxaimc.training.objectives import Forward
 from jaxaimc.training.ranges import SMALLEST
 
@@ -27,7 +26,7 @@ class WeightLimit(Hook):
     """
 
     def __init__(self, limit: Float[Array, "*n_out"]):
-        self.limit = Scale(limit)
+        self.limit = DigitalParam(limit)
 
     def clipped(self, kernel: Float[Array, "n_in n_out"]) -> Float[Array, "n_in n_out"]:
         """Return the kernel within the limit."""
@@ -57,12 +56,12 @@ def learn_weight_limits(
 
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.path in chosen:
-            kernel = dot.flat_kernel(layer.kernel[...]).astype(jnp.float32)
+            kernel = dot.host.kernel(layer).astype(jnp.float32)
             limit = deviations * jnp.std(kernel)
             limit = jnp.broadcast_to(limit, kernel.shape[1:]) if per_column else limit
             dot.hooks = nnx.List([*dot.hooks, WeightLimit(limit)])
 
-    return over_analog_layers(one, model)
+    return changed_layers(model, one)
 
 
 def with_clipped_weights(model: nnx.Module) -> nnx.Module:
@@ -87,10 +86,9 @@ def with_clipped_weights(model: nnx.Module) -> nnx.Module:
         for hook in dot.hooks:
             if isinstance(hook, WeightLimit):
                 limited = True
-                kernel = layer.kernel[...]
-                layer.kernel = layer.kernel.replace(hook.clipped(dot.flat_kernel(kernel)).reshape(kernel.shape))
+                dot.host.with_kernel(layer, hook.clipped(dot.host.kernel(layer)))
 
-    result = over_analog_layers(one, model)
+    result = changed_layers(model, one)
     if not limited:
         raise ValueError("The model has no layer with a learned limit; call `learn_weight_limits(model)` first.")
     return result

@@ -12,8 +12,8 @@ import numpy as np
 import optax
 from flax import nnx
 
+from jaxaimc.nn.hooks import as_digital
 from jaxaimc.tasks import Recipe, Split, Task, check_contract, checkpoints, scales, weights
-from jaxaimc.training.attach import as_digital
 from jaxaimc.training.diagnosis import first_not_finite
 from jaxaimc.training.precision import widened, with_digital_dtype
 from jaxaimc.training.progress import Progress
@@ -92,7 +92,7 @@ def fit(
         objective: Loss of each example, `(model, inputs, targets, key, step) -> [batch]`; None for the task's loss of
             `model(inputs)`.
         optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.
-        trainable: NNX filter of the variables that are trained; parameters and `jaxaimc.nn.Scale` by default.
+        trainable: NNX filter of the variables that are trained; parameters and `jaxaimc.nn.DigitalParam` by default.
         microbatches: Parts in which each batch is computed, one after the other, to save memory; must divide it.
         mesh: Devices over which each batch is spread along the mesh's first axis, which must divide it; results differ
             from those of one device by the order of sums only.

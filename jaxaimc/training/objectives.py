@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc import nn
-from jaxaimc.training.attach import as_digital, in_mode
+from jaxaimc.nn.hooks import as_digital, in_mode
 from jaxaimc.training.ideal_backward import with_ideal_backward
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.precision import widened

@@ -12,9 +12,10 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.nn import AnalogDot, Call, Hook
+from jaxaimc.nn.hooks import attach, refuse_stack
 from jaxaimc.nn.variables import EffectiveMatrix
+from jaxaimc.nn.walk import changed_layers
 from jaxaimc.tile import Prepared
-from jaxaimc.training.attach import attach
 from jaxaimc.training.random import rough_normal
 
 
@@ -105,20 +106,19 @@ def with_mean_field_noise(model: nnx.Module) -> nnx.Module:
         ValueError: If a layer is not programmed.
     """
 
-    def visit(path: tuple, node: Any) -> Any:
-        if isinstance(node, AnalogDot):
-            if node.prepared is None:
-                raise ValueError(f"Layer {node.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
-            prepared: Prepared = node.prepared.get_value()
-            variance = prepared.variance
-            if variance.shape[1]:
-                sums = jax.lax.stop_gradient(jnp.sum(variance, axis=2))
-                node.hooks = nnx.List([*node.hooks, MeanFieldReadNoise(sums, variance.shape[2])])
-                silent = replace(prepared, variance=variance[:, :0])
-                node.prepared = EffectiveMatrix(silent)
-        return node
+    def one(layer: Any, dot: AnalogDot) -> None:
+        refuse_stack(dot, "have mean-field noise")
+        if dot.prepared is None:
+            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
+        prepared: Prepared = dot.prepared.get_value()
+        variance = prepared.variance
+        if variance.shape[1]:
+            sums = jax.lax.stop_gradient(jnp.sum(variance, axis=2))
+            dot.hooks = nnx.List([*dot.hooks, MeanFieldReadNoise(sums, variance.shape[2])])
+            silent = replace(prepared, variance=variance[:, :0])
+            dot.prepared = EffectiveMatrix(silent)
 
-    return nnx.recursive_map(visit, model)
+    return changed_layers(model, one)
 
 
 def with_output_noise(model: nnx.Module, scale: float, *, pattern: str = ".*") -> nnx.Module:

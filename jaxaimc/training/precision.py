@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxaimc.nn import AnalogDot
+from jaxaimc.nn.walk import products_of
 
 
 def with_digital_dtype(model: nnx.Module, dtype: Any) -> nnx.Module:
@@ -30,8 +30,7 @@ def with_digital_dtype(model: nnx.Module, dtype: Any) -> nnx.Module:
         raise ValueError(f"Argument `dtype` must be a floating type, but is {jnp.dtype(dtype).name}.")
 
     def visit(path: tuple, node: Any) -> Any:
-        analog = isinstance(getattr(node, "dot_general", None), AnalogDot)
-        if isinstance(node, nnx.Module) and hasattr(node, "dtype") and not analog:
+        if isinstance(node, nnx.Module) and hasattr(node, "dtype") and not products_of(node):
             setattr(node, "dtype", jnp.dtype(dtype))  # noqa: B010 -- not every module has one
         return node
 

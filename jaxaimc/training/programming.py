@@ -17,8 +17,9 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn import AnalogDot
-from jaxaimc.nn.convert import over_analog_layers
-from jaxaimc.nn.variables import Conductance, EffectiveMatrix
+from jaxaimc.nn.chip import put_chip
+from jaxaimc.nn.hooks import refuse_stack
+from jaxaimc.nn.walk import changed_layers
 from jaxaimc.tile import Prepared, Programmed, prepare, program
 from jaxaimc.training.random import fast_key
 
@@ -53,19 +54,19 @@ def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
     layers: dict[str, _Layer] = {}
 
     def collect(layer: Any, dot: AnalogDot) -> None:
-        layers[dot.path] = _Layer(dot.config.get_value(), dot.flat_kernel(layer.kernel[...]), dot.layer_key(chip_key))
+        refuse_stack(dot, "be trained with `training_chip`, only with `exact_noise`")
+        layers[dot.path] = _Layer(dot.config.get_value(), dot.host.kernel(layer), dot.layer_key(chip_key))
 
-    over_analog_layers(collect, model)
+    changed_layers(model, collect)
     chips: dict[str, tuple[Programmed, Prepared]] = {}
     for paths in _alike(layers):
         chips.update(zip(paths, _together([layers[path] for path in paths]), strict=True))
 
     def put(layer: Any, dot: AnalogDot) -> None:
         programmed, prepared = chips[dot.path]
-        dot.programmed = Conductance(programmed)
-        dot.prepared = EffectiveMatrix(prepared)
+        put_chip(dot, programmed, prepared, layers[dot.path].kernel)
 
-    return over_analog_layers(put, model)
+    return changed_layers(model, put)
 
 
 def _alike(layers: dict[str, _Layer]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Learned ranges around an analog product: the input that is driven at full scale, the charge that saturates the ADC.
 
-Both are `nnx` hooks that hold one `Scale`, which `fit` trains together with the parameters.
+Both are `nnx` hooks that hold one `DigitalParam`, which `fit` trains together with the parameters.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,8 +17,9 @@ from jaxaimc._core.component import Component
 from jaxaimc.adcs import Symmetric
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import LearnedRange
-from jaxaimc.nn import AnalogDot, Hook, Scale
-from jaxaimc.training.attach import attach, matching, replace_products
+from jaxaimc.nn import AnalogDot, DigitalParam, Hook
+from jaxaimc.nn.hooks import attach, replace_products
+from jaxaimc.nn.walk import matching
 
 # A range that a step would make zero or negative would stop the layer for ever.
 SMALLEST = 1e-6
@@ -27,9 +28,9 @@ SMALLEST = 1e-6
 class InputRange(Hook):
     """A learned input range: inputs are clipped to it, and it is driven at full scale.
 
-    The range is a `Scale` of the layer, with the gradient that `jaxaimc.drives.LearnedRange` gives it: the rule of
-    Rasch et al. 2023 (Nature Communications 14, 5282). Clipped inputs widen the range where that lowers the loss, and
-    a decay narrows it slowly while hardly anything is clipped. It replaces whatever range the drive has.
+    The range is a `DigitalParam` of the layer, with the gradient that `jaxaimc.drives.LearnedRange` gives it: the rule
+    of Rasch et al. 2023 (Nature Communications 14, 5282). Clipped inputs widen the range where that lowers the loss,
+    and a decay narrows it slowly while hardly anything is clipped. It replaces whatever range the drive has.
 
     Args:
         limit: First range, in the unit of the inputs.
@@ -42,7 +43,7 @@ class InputRange(Hook):
 
     def __init__(self, limit: float | Array, *, decay: float = 1e-3, inside: float = 0.95):
         LearnedRange(limit=cast(float, limit), decay=decay, inside=inside).validate()
-        self.limit = Scale(jnp.asarray(limit, jnp.float32))
+        self.limit = DigitalParam(jnp.asarray(limit, jnp.float32))
         self.decay = decay
         self.inside = inside
 
@@ -70,7 +71,7 @@ class OutputRange(Hook):
 
     def __init__(self, limit: float | Array):
         check_number("OutputRange", "limit", limit, low=0.0, open_low=True)
-        self.limit = Scale(jnp.asarray(limit, jnp.float32))
+        self.limit = DigitalParam(jnp.asarray(limit, jnp.float32))
 
     def before(
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]

@@ -16,7 +16,7 @@ from jaxaimc.tasks import Recipe, checkpoints
 Objective = Callable[[nnx.Module, Array, Array, Key[Array, ""], Int[Array, ""]], Float[Array, " batch"]]
 
 # What is trained unless told otherwise: parameters, and the digital numbers beside analog layers.
-TRAINABLE = nnx.Any(nnx.Param, nn.Scale)
+TRAINABLE = nnx.Any(nnx.Param, nn.DigitalParam)
 
 
 class TrainingState(NamedTuple):

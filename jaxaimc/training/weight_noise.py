@@ -18,7 +18,8 @@ from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, static
 from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
-from jaxaimc.training.attach import analog_dots
+from jaxaimc.nn.hooks import refuse_stack
+from jaxaimc.nn.walk import changed_layers
 from jaxaimc.training.random import rough_normal
 
 
@@ -161,23 +162,17 @@ def with_weight_noise(
     """
     for noise in noises:
         noise.validate()
-    if next(analog_dots(model), None) is None:
-        raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
 
-    def visit(path: tuple, node: Any) -> Any:
-        dot = getattr(node, "dot_general", None)
-        if isinstance(dot, AnalogDot):
-            kernel = node.kernel[...]
-            flat = dot.flat_kernel(kernel)
-            change = sum(
-                (noise.change(flat, fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
-                start=jnp.zeros_like(flat),
-            )
-            noisy = kernel + (level * jax.lax.stop_gradient(change)).reshape(kernel.shape).astype(kernel.dtype)
-            node.kernel = node.kernel.replace(noisy)
-        return node
+    def one(layer: Any, dot: AnalogDot) -> None:
+        refuse_stack(dot, "have noise on its kernels")
+        kernel = dot.host.kernel(layer)
+        change = sum(
+            (noise.change(kernel, fold_in(dot.layer_key(key), i)) for i, noise in enumerate(noises)),
+            start=jnp.zeros_like(kernel),
+        )
+        dot.host.with_kernel(layer, kernel + (level * jax.lax.stop_gradient(change)).astype(kernel.dtype))
 
-    return nnx.recursive_map(visit, model)
+    return changed_layers(model, one)
 
 
 def _peak(w: Float[Array, "n_in n_out"], *, per_column: bool) -> Float[Array, "..."]:

@@ -14,8 +14,9 @@ from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
+from jaxaimc.nn.chip import without_chip
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.training import evaluate, fit
-from jaxaimc.training.attach import analog_dots, without_chip
 from jaxaimc.training.calibration import calibrate_columns, with_column_correction
 from jaxaimc.training.chips import digital_parts, fresh_chips, on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective, programmed_chip
@@ -36,7 +37,7 @@ def test_calibration_undoes_gain_and_offset_of_every_column():
     config = AnalogConfig(device=IdealDevice(), adc=IdealADC(), wires=Ladder(r=0.0, v_adc=0.4), drive=PWM(bits=14))
     layer = nnx.Linear(5, 3, rngs=nnx.Rngs(0))
     chip = nn.program(nn.convert(layer, config), KEY)
-    dot = next(analog_dots(chip))
+    dot = next(analog_products(chip))
     prepared = dot.prepared.get_value()
     gains, offsets = jnp.array([0.3, 1.7, -0.5]), jnp.array([0.2, -4.0, 0.0])
     dot.prepared.set_value(dataclasses.replace(prepared, w_scale=prepared.w_scale * gains))
@@ -45,11 +46,11 @@ def test_calibration_undoes_gain_and_offset_of_every_column():
     assert float(jnp.abs(chip(x) - layer(x)).max()) > 1
     fixed = calibrate_columns(chip, [x[:100], x[100:]], KEY)
     np.testing.assert_allclose(fixed(x), layer(x), atol=5e-3)
-    correction = next(analog_dots(fixed)).hooks[-1]
+    correction = next(analog_products(fixed)).hooks[-1]
     np.testing.assert_allclose(correction.gain[...], 1 / gains, rtol=1e-2)
-    assert len(next(analog_dots(chip)).hooks) == 1
+    assert len(next(analog_products(chip)).hooks) == 1
     # Gains alone are the least-squares fit through the origin.
-    through_origin = next(analog_dots(calibrate_columns(chip, [x], KEY, offsets=False))).hooks[-1]
+    through_origin = next(analog_products(calibrate_columns(chip, [x], KEY, offsets=False))).hooks[-1]
     answers, ideal = chip(x) - layer.bias[...], layer(x) - layer.bias[...]
     wanted = jnp.sum(answers * ideal, axis=0) / jnp.sum(answers**2, axis=0)
     np.testing.assert_allclose(through_origin.gain[...], wanted, rtol=1e-3)
@@ -69,7 +70,7 @@ def test_a_column_without_answers_keeps_its_gain():
     layer.kernel[...] = layer.kernel[...].at[:, 1].set(0.0)
     config = AnalogConfig(device=IdealDevice(), adc=IdealADC())
     chip = calibrate_columns(nn.program(nn.convert(layer, config), KEY), [jax.random.normal(KEY, (50, 5))], KEY)
-    correction = next(analog_dots(chip)).hooks[-1]
+    correction = next(analog_products(chip)).hooks[-1]
     assert correction.gain[...][1] == 1
     assert np.isfinite(correction.gain[...]).all()
 
@@ -86,7 +87,7 @@ def test_calibration_brings_back_the_score_on_every_fresh_chip(trained):
     np.testing.assert_array_equal(plain, fresh_chips(TASK, model, test, chips=3, batch=37))
     assert len(set(fresh_chips(TASK, model, test, chips=4, seed=1)) | set(plain)) > 1
     assert on_fresh_chips(chips=3)(TASK, model, test) == pytest.approx(plain.mean())
-    assert not any(module.prepared for module in analog_dots(model))
+    assert not any(module.prepared for module in analog_products(model))
 
 
 def test_fine_tuning_around_a_chip_leaves_its_kernels_and_conductances(trained):
@@ -134,9 +135,9 @@ def test_training_through_the_circuit_learns_what_plain_training_does_not(traine
 def test_taking_the_chip_off_keeps_the_corrections():
     chip = with_column_correction(nn.program(nn.convert(nnx.Linear(3, 2, rngs=nnx.Rngs(0)), AnalogConfig()), KEY))
     bare = without_chip(chip)
-    assert next(analog_dots(bare)).prepared is None
-    assert len(next(analog_dots(bare)).hooks) == 1
-    assert next(analog_dots(chip)).prepared is not None
+    assert next(analog_products(bare)).prepared is None
+    assert len(next(analog_products(bare)).hooks) == 1
+    assert next(analog_products(chip)).prepared is not None
 
 
 def test_bad_calls_are_refused(trained):

@@ -12,8 +12,8 @@ from jaxaimc import AnalogConfig, component, nn, presets, static, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PerVector, Pulses
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import cross_entropy
-from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.objectives import circuit, digital, distillation, many_chips, objective, weight_noise
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.weight_noise import AdditiveNoise
@@ -149,7 +149,7 @@ def test_every_key_is_another_chip_and_the_same_key_the_same():
     first, again, other = (forward(model, inputs, jax.random.key(seed), STEP) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert float(jnp.abs(first - other).max()) > 1e-4
-    assert all(dot.prepared is None for dot in analog_dots(model))
+    assert all(dot.prepared is None for dot in analog_products(model))
 
 
 def test_an_ideal_circuit_is_the_digital_network():
@@ -206,10 +206,10 @@ def test_mean_field_noise_has_the_size_of_the_exact_one(rows):
     config = replace(presets.tile_circuit(), rows=rows, wires=Ladder(r=1.0))
     model = nn.program(nn.convert(nnx.Linear(24, 16, rngs=nnx.Rngs(0)), config), KEY)
     x = jax.random.normal(KEY, (64, 24))
-    prepared = next(analog_dots(model)).prepared.get_value()
+    prepared = next(analog_products(model)).prepared.get_value()
     cheap = with_mean_field_noise(model)
-    hook = next(analog_dots(cheap)).hooks[0]
-    silent = next(analog_dots(cheap)).prepared.get_value()
+    hook = next(analog_products(cheap)).hooks[0]
+    silent = next(analog_products(cheap)).prepared.get_value()
     assert silent.variance.shape[1] == 0
     found = hook.sigma(nn.Call(config, x, model.kernel[...], silent, KEY))
 
@@ -228,6 +228,6 @@ def test_mean_field_noise_has_the_size_of_the_exact_one(rows):
 def test_mean_field_noise_of_silent_devices_is_none():
     config = replace(presets.tile_circuit(), device=IdealDevice())
     model = with_mean_field_noise(nn.program(nn.convert(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), config), KEY))
-    assert not list(next(analog_dots(model)).hooks)
+    assert not list(next(analog_products(model)).hooks)
     with pytest.raises(ValueError, match="has no programmed chip"):
         with_mean_field_noise(nn.convert(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), config))

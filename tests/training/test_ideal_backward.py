@@ -33,7 +33,7 @@ def cotangent():
 
 def gradients(model, forward, x):
     """Return gradients of a projection of the outputs with respect to parameters, scales and inputs."""
-    graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.Scale), ...)
+    graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.DigitalParam), ...)
 
     def loss(trained, x):
         return jnp.vdot(forward(nnx.merge(graph, trained, others, copy=True), x, KEY, STEP), cotangent())

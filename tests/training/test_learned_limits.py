@@ -9,9 +9,9 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc import nn, presets
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import with_scales
 from jaxaimc.training import fit
-from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.learned_limits import clipped, learn_weight_limits, with_clipped_weights
 from jaxaimc.training.objectives import circuit, digital, objective
@@ -37,7 +37,7 @@ def limited(**arguments):
 
 
 def limits(model):
-    return {dot.path: dot.hooks[-1].limit[...] for dot in analog_dots(model) if dot.hooks}
+    return {dot.path: dot.hooks[-1].limit[...] for dot in analog_products(model) if dot.hooks}
 
 
 @pytest.mark.parametrize("per_column", [False, True])
@@ -62,20 +62,19 @@ def test_gradients_are_those_of_clipped_weights(per_column):
     x, cotangent = jax.random.normal(KEY, (7, 6)), jax.random.normal(jax.random.key(9), (7, 3))
 
     def gradients(model, forward):
-        graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.Scale), ...)
+        graph, trained, others = nnx.split(model, nnx.Any(nnx.Param, nn.DigitalParam), ...)
         loss = lambda t: jnp.vdot(forward(nnx.merge(graph, t, others, copy=True), x, KEY, STEP), cotangent)  # noqa: E731
         return nnx.merge(graph, jax.grad(loss)(trained), others, copy=True)
 
     found = gradients(model, clipped(digital))
     at_clipped = gradients(with_clipped_weights(model), digital)
-    for dot in analog_dots(model):
-        kernel, limit = (getattr(model, dot.path).kernel[...]), limits(model)[dot.path]
-        by_weight = dot.flat_kernel(getattr(at_clipped, dot.path).kernel[...])
-        flat = dot.flat_kernel(kernel)
-        beyond = jnp.abs(flat) > limit
-        by_kernel = dot.flat_kernel(getattr(found, dot.path).kernel[...])
+    for dot in analog_products(model):
+        kernel, limit = getattr(model, dot.path).kernel[...], limits(model)[dot.path]
+        by_weight = getattr(at_clipped, dot.path).kernel[...]
+        beyond = jnp.abs(kernel) > limit
+        by_kernel = getattr(found, dot.path).kernel[...]
         np.testing.assert_allclose(by_kernel, jnp.where(beyond, 0, by_weight), rtol=1e-4, atol=1e-5)
-        expected = jnp.sum(jnp.where(beyond, jnp.sign(flat) * by_weight, 0), axis=0 if per_column else None)
+        expected = jnp.sum(jnp.where(beyond, jnp.sign(kernel) * by_weight, 0), axis=0 if per_column else None)
         np.testing.assert_allclose(limits(found)[dot.path], expected, rtol=1e-4, atol=1e-5)
 
 
@@ -88,7 +87,7 @@ def test_the_circuit_finds_the_limit_of_an_outlier():
     model = learn_weight_limits(nn.convert(layer, config), deviations=8.0)
     start = float(limits(model)[""])
     forward = clipped(circuit())
-    graph, scale, others = nnx.split(model, nn.Scale, ...)
+    graph, scale, others = nnx.split(model, nn.DigitalParam, ...)
     optimizer = optax.adam(0.3)
 
     @jax.jit

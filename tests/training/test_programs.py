@@ -18,9 +18,9 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc import nn, presets
+from jaxaimc.nn.hooks import as_digital, attach
 from jaxaimc.tasks import Split
 from jaxaimc.training import TrainingDivergedError, fit
-from jaxaimc.training.attach import as_digital, attach
 from jaxaimc.training.objectives import circuit, digital, many_chips, objective
 from jaxaimc.training.ranges import learn_input_ranges
 
@@ -53,7 +53,7 @@ def start():
 
 
 def numbers(model):
-    return jax.tree.map(np.asarray, nnx.state(model, nnx.Any(nnx.Param, nn.Scale)))
+    return jax.tree.map(np.asarray, nnx.state(model, nnx.Any(nnx.Param, nn.DigitalParam)))
 
 
 def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_path):

@@ -12,9 +12,9 @@ from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC, Symmetric, Uniform
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
+from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import checkpoints, weights, with_scales
 from jaxaimc.training import evaluate, fit
-from jaxaimc.training.attach import analog_dots
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective
 from jaxaimc.training.output_noise import OutputNoise, with_output_noise
@@ -31,25 +31,25 @@ def test_the_range_moves_by_the_published_rule():
     layer = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
     layer.kernel[...] = jnp.ones((1, 1))
     model = nn.convert(layer, IDEAL, KEY)
-    next(analog_dots(model)).hooks = nnx.List([InputRange(2.0)])
+    next(analog_products(model)).hooks = nnx.List([InputRange(2.0)])
     x = jnp.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0])[:, None]
     g = jnp.array([0.5, -0.7, 9.0, 9.0, -9.0, -0.3, 0.2, -0.1])[:, None]
 
     def total(model, g):
         return jnp.sum(model(x) * g)
 
-    scales = nnx.grad(total, argnums=nnx.DiffState(0, nn.Scale))(model, g)
+    scales = nnx.grad(total, argnums=nnx.DiffState(0, nn.DigitalParam))(model, g)
     # At or beyond +2 the negative ones count (-0.3, -0.1), at or beyond -2 the positive ones (0.5), with a minus.
     np.testing.assert_allclose(jax.tree.leaves(scales)[0], 2.0 * (-0.3 - 0.1 - 0.5), rtol=1e-5)
     inside = nn.convert(layer, IDEAL, KEY)
-    next(analog_dots(inside)).hooks = nnx.List([InputRange(5.0, decay=0.01)])
-    scales = nnx.grad(total, argnums=nnx.DiffState(0, nn.Scale))(inside, g)
+    next(analog_products(inside)).hooks = nnx.List([InputRange(5.0, decay=0.01)])
+    scales = nnx.grad(total, argnums=nnx.DiffState(0, nn.DigitalParam))(inside, g)
     np.testing.assert_allclose(jax.tree.leaves(scales)[0], 0.05, rtol=1e-5)
 
 
 def layer(*hooks):
     model = nn.convert(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), IDEAL, KEY)
-    for dot in analog_dots(model):
+    for dot in analog_products(model):
         dot.hooks = nnx.List(list(hooks))
     return model
 
@@ -73,7 +73,7 @@ def test_outputs_saturate_at_the_learned_charge():
 
     def total(limit):
         changed = nnx.clone(model)
-        for dot in analog_dots(changed):
+        for dot in analog_products(changed):
             dot.hooks[0].limit.set_value(limit)
         return changed(x)[0, 0]
 
@@ -84,7 +84,7 @@ def test_learned_ranges_start_at_three_deviations():
     model = nn.convert(TASK.build(jax.random.key(0)), IDEAL)
     model.eval()
     x = jnp.asarray(TASK.split("train").inputs[:200])
-    ranges = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(learn_input_ranges(model, [x, x]))}
+    ranges = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(learn_input_ranges(model, [x, x]))}
     np.testing.assert_allclose(ranges["hidden"], 3 * np.sqrt(np.mean(np.square(x))), rtol=1e-5)
     hidden = jax.nn.relu(model.norm(nnx.view(model, analog_mode="digital").hidden(x)))
     np.testing.assert_allclose(ranges["head"], 3 * np.sqrt(np.mean(np.square(hidden))), rtol=1e-5)
@@ -92,22 +92,22 @@ def test_learned_ranges_start_at_three_deviations():
 
 def test_fit_trains_the_ranges_and_a_checkpoint_stays_digital(tmp_path):
     start = learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), IDEAL), [jnp.ones((8, 3))], deviations=0.1)
-    before = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(start)}
+    before = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(start)}
     recipe = dataclasses.replace(TASK.recipe, epochs=2)
     report = fit(
         TASK, recipe, model=start, objective=objective(TASK.loss, circuit()), optimizer=optax.adam(1e-2),
         directory=tmp_path,
     )  # fmt: skip
-    after = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(report.model)}
+    after = {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(report.model)}
     # A tenth of the inputs' size clips nearly everything: the ranges have to grow.
     assert all(after[path] > 2 * before[path] for path in before)
     assert report.losses[-1] < report.losses[0]
-    assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(start)} == before
+    assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(start)} == before
     plain = TASK.build(jax.random.key(0))
     nnx.update(plain, checkpoints.load(report.checkpoint, weights(plain)))
     assert evaluate(TASK, plain, TASK.split("test")) == report.score
     filled = with_scales(start, tmp_path / "scales.safetensors")
-    assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_dots(filled)} == after
+    assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(filled)} == after
     with pytest.raises(checkpoints.CheckpointError, match="does not fit"):
         with_scales(nn.convert(plain, IDEAL), tmp_path / "scales.safetensors")
 
@@ -131,7 +131,9 @@ def test_the_standard_model_trains_with_its_learned_ranges():
     )
     assert report.losses[-1] < 0.6 * report.losses[0]
     assert report.score > 0.9 > on_fresh_chips(chips=2)(TASK, start, TASK.split("test")) + 0.2
-    before, after = ([float(dot.hooks[0].limit[...]) for dot in analog_dots(model)] for model in (start, report.model))
+    before, after = (
+        [float(dot.hooks[0].limit[...]) for dot in analog_products(model)] for model in (start, report.model)
+    )
     assert all(abs(new / old - 1) > 0.01 for old, new in zip(before, after, strict=True))
 
 

@@ -1,0 +1,277 @@
+"""Chips of a converted model: programming, drift, read keys, and effective matrices on their own.
+
+Layers that `nnx.vmap` has stacked have one chip each; every array of theirs has the stack's axes in front.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import tile
+from jaxaimc._core.checks import check_key, check_matrix, check_time
+from jaxaimc._core.random import fold_in
+from jaxaimc.calibration import Compensation
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.guard import check_kernel, checksum
+from jaxaimc.nn.keys import key_of_each
+from jaxaimc.nn.op import AnalogDot
+from jaxaimc.nn.variables import Checksum, Conductance, EffectiveMatrix, LayerError, ReadKey
+from jaxaimc.nn.walk import analog_layers, analog_products, changed_layers
+from jaxaimc.tile import Prepared, Programmed
+from jaxaimc.wires import check_residual
+
+
+def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
+    """Program every analog layer of a model from its kernel: one chip.
+
+    Args:
+        model: Result of `convert`. It is not changed.
+        key: Chip key. `jax.vmap` over keys gives many chips.
+
+    Returns:
+        The model on that chip, right after programming.
+
+    Raises:
+        ValueError: If the model has no analog layer, a kernel is not finite, or the key is not a single typed key.
+    """
+    check_key("key", key)
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        def chip(config: AnalogConfig, kernel: Array, key: Key[Array, ""]) -> tuple[Programmed, Prepared]:
+            programmed = tile.program(config, kernel, key)
+            return programmed, tile.prepare(config, programmed)
+
+        config, kernel = dot.config.get_value(), dot.host.kernel(layer)
+        check_matrix("w", kernel.reshape(-1, kernel.shape[-1]), "n_in, n_out")
+        keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), kernel.shape[:-2])
+        programmed, prepared = over_stack(chip, kernel.ndim - 2)(config, kernel, keys)
+        check_residual(f"layer {dot.path!r}", prepared.residual)
+        put_chip(dot, programmed, prepared, kernel)
+
+    return changed_layers(model, one)
+
+
+def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensation | None = None) -> nnx.Module:
+    """Let the chip of a model drift to a time since programming.
+
+    The chip remembers the key that it was programmed with: its devices have the same exponents at every time.
+
+    Args:
+        model: Result of `program`. It is not changed.
+        t: Time since programming [s].
+        compensation: Digital correction, such as `jaxaimc.calibration.GlobalCompensation()`; None for no correction.
+
+    Returns:
+        The model on the chip at time `t`.
+
+    Raises:
+        ValueError: If the model is not programmed, a kernel has changed since, or `t` is negative or not finite.
+
+    Example:
+        >>> from jaxaimc import nn
+        >>> chip = nn.convert(nnx.Linear(8, 3, rngs=nnx.Rngs(0)), AnalogConfig(), jax.random.key(1))
+        >>> later = drift(chip, 86400.0)
+        >>> nn.with_read_key(later, jax.random.key(2))(jnp.ones((5, 8))).shape
+        (5, 3)
+    """
+    if compensation is not None and not callable(compensation):
+        raise ValueError(
+            "Argument `compensation` must be a correction such as `GlobalCompensation()` or None, but is "
+            f"{_shown(compensation)}; the chip's own key is used."
+        )
+    check_time("t", t)
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        if dot.programmed is None:
+            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        kernel = dot.host.kernel(layer)
+        check_kernel(dot.path, kernel, _expected(dot))
+
+        def chip(config: AnalogConfig, programmed: Programmed) -> tuple[Programmed, Prepared]:
+            drifted = tile.drift(config, programmed, t)
+            prepared = tile.prepare(config, drifted)
+            return drifted, prepared if compensation is None else compensation(config, prepared, programmed)
+
+        drifted, prepared = over_stack(chip, kernel.ndim - 2)(dot.config.get_value(), dot.programmed.get_value())
+        check_residual(f"layer {dot.path!r}", prepared.residual)
+        dot.programmed, dot.prepared = Conductance(drifted), EffectiveMatrix(prepared)
+
+    return changed_layers(model, one)
+
+
+def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
+    """Give every analog layer its read key.
+
+    Call it where the model is called, with a key that is an argument of the jitted function: a key that is captured
+    as a constant would repeat the same noise in every call. Under `jax.vmap` over examples each gets noise of its own.
+
+    Args:
+        model: Any model with analog layers. It is not changed.
+        key: One key, or one for each example of the batch (then an example's noise does not depend on its batch).
+
+    Returns:
+        The model, ready to be called.
+
+    Raises:
+        ValueError: If the model has no analog layer, a kernel has changed since the chip was programmed, or the key
+            is not typed.
+    """
+    check_key("key", key, batched=True)
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        check_kernel(dot.path, dot.host.kernel(layer), _expected(dot))
+        stack = dot.host.stack(layer)
+        dot.read_key = ReadKey((stack_keys(dot.layer_key(key), stack), jnp.zeros(stack, jnp.uint32)))
+
+    return changed_layers(model, one)
+
+
+def effective(model: nnx.Module) -> dict[str, Prepared]:
+    """Return the effective matrices of a programmed model, all that its reads need.
+
+    Args:
+        model: Result of `program` or `drift`.
+
+    Returns:
+        Effective matrices by layer path: a pytree, for example the result of a function that is vmapped over chips.
+
+    Raises:
+        ValueError: If the model has no analog layer or is not programmed, or a kernel has changed since.
+    """
+    found = {}
+    for layer, dot in analog_layers(model):
+        if dot.prepared is None:
+            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        check_kernel(dot.path, dot.host.kernel(layer), _expected(dot))
+        found[dot.path] = dot.prepared.get_value()
+    if not found:
+        raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
+    return found
+
+
+def with_effective(model: nnx.Module, matrices: dict[str, Prepared]) -> nnx.Module:
+    """Put a model on the chip that `effective` described.
+
+    Args:
+        model: Result of `convert`, programmed or not. It is not changed.
+        matrices: Effective matrices by layer path.
+
+    Returns:
+        The model on that chip. The devices behind the matrices are not known to it: it cannot drift.
+
+    Raises:
+        ValueError: If the paths are not those of the model's analog layers.
+    """
+    remaining = dict(matrices)
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        if dot.path not in remaining:
+            raise ValueError(f"Argument `matrices` must have layer {dot.path!r}, but has {', '.join(matrices)}.")
+        take_chip(dot)
+        dot.prepared = EffectiveMatrix(remaining.pop(dot.path))
+
+    result = changed_layers(model, one)
+    if remaining:
+        raise ValueError(f"Argument `matrices` has layers that the model has not: {', '.join(remaining)}.")
+    return result
+
+
+def without_chip(model: nnx.Module) -> nnx.Module:
+    """Take the chip off a programmed model; hooks such as column corrections stay.
+
+    Args:
+        model: Any model with analog layers. It is not changed.
+
+    Returns:
+        The model, unprogrammed.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    return changed_layers(model, lambda layer, dot: take_chip(dot))
+
+
+def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
+    """Return the relative output error of every analog layer, gathered in mode `"probe"`.
+
+    Args:
+        model: A model that was called in view `analog_mode="probe"`: every layer saw the digital model's inputs.
+
+    Returns:
+        Root mean square of the layer's output error over that of its ideal output, by path; the layers of a stack
+        have their number in it, such as `"blocks/mlp[3]"`.
+    """
+    errors = {}
+    for dot in analog_products(model):
+        if isinstance(dot.error, LayerError):
+            off, ideal = jnp.moveaxis(dot.error.get_value(), -1, 0)
+            found = jnp.sqrt(off / jnp.where(ideal > 0, ideal, 1.0))
+            names = [dot.path] if not dot.stack else [f"{dot.path}[{i}]" for i in range(math.prod(dot.stack))]
+            errors.update(zip(names, found.reshape(len(names)), strict=True))
+    return errors
+
+
+def put_chip(
+    dot: AnalogDot,
+    programmed: Programmed,
+    prepared: Prepared,
+    kernel: Float[Array, "*stack n_in n_out"],
+) -> None:
+    """Put a layer on its part of a chip.
+
+    Args:
+        dot: The layer's product, which is changed.
+        programmed: The devices.
+        prepared: The effective matrix.
+        kernel: The matrix that was programmed.
+    """
+    sums = jnp.vectorize(checksum, signature="(n,m)->()")(kernel)
+    dot.programmed, dot.prepared = Conductance(programmed), EffectiveMatrix(prepared)
+    dot.checksum = Checksum(sums)
+
+
+def take_chip(dot: AnalogDot) -> None:
+    """Take the chip off a layer's product.
+
+    Args:
+        dot: It is changed.
+    """
+    dot.programmed, dot.prepared, dot.checksum = nnx.data(None), nnx.data(None), nnx.data(None)
+
+
+def stack_keys(key: Key[Array, "*keys"], stack: tuple[int, ...]) -> Key[Array, "..."]:
+    """Return a key of its own for every layer of a stack, or the key itself for a layer that is none.
+
+    Args:
+        key: Key or keys of the whole stack.
+        stack: Axes of the stack.
+    """
+    if not stack:
+        return key
+    keys = jax.vmap(lambda index: fold_in(key, index))(jnp.arange(math.prod(stack)))
+    return keys.reshape(*stack, *key.shape)
+
+
+def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
+    """Map a function of one layer's arrays over the axes of a stack.
+
+    Args:
+        function: Function of pytrees, all of which have the axes in front.
+        axes: Number of axes.
+    """
+    for _ in range(axes):
+        function = jax.vmap(function)
+    return function
+
+
+def _expected(dot: AnalogDot) -> Array | None:
+    return None if dot.checksum is None else dot.checksum.get_value()
+
+
+def _shown(value: Any) -> str:
+    return f"of dtype {value.dtype}" if hasattr(value, "dtype") else repr(value)

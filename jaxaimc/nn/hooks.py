@@ -1,0 +1,90 @@
+"""Hooks and other products put on the analog layers of a model, and the view in which it is called."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from flax import nnx
+
+from jaxaimc.nn.op import AnalogDot, Hook
+from jaxaimc.nn.walk import analog_products, changed_layers, matching
+
+
+def attach(
+    model: nnx.Module, make: Callable[[AnalogDot], Hook], *, pattern: str = ".*", first: bool = False
+) -> nnx.Module:
+    """Put a hook of its own on every analog layer whose path matches.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed; the result shares its variables.
+        make: Makes the hook of a layer.
+        pattern: Regular expression that the whole path of a layer must match.
+        first: Whether it runs before the hooks that are already there, or after them.
+
+    Returns:
+        The model with the hooks.
+
+    Raises:
+        ValueError: If no analog layer matches, or one that does is a stack of layers.
+    """
+    for dot in matching(model, pattern):
+        refuse_stack(dot, "have hooks")
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        if re.fullmatch(pattern, dot.path):
+            hook = make(dot)
+            dot.hooks = nnx.List([hook, *dot.hooks] if first else [*dot.hooks, hook])
+
+    return changed_layers(model, one)
+
+
+def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module]) -> nnx.Module:
+    """Put another product in the place of every analog one.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert`. It is not changed.
+        make: Makes a module with the call of `jax.lax.dot_general`.
+
+    Returns:
+        The model with these products.
+
+    Raises:
+        ValueError: If the model has no analog layer.
+    """
+    return changed_layers(model, lambda layer, dot: dot.host.attach(layer, make(dot)))
+
+
+def as_digital(model: Any) -> Any:
+    """Return a view of a model in which its analog layers, if it has any, are digital.
+
+    Args:
+        model: Any model.
+    """
+    return in_mode(model, "digital")
+
+
+def in_mode(model: Any, mode: str) -> Any:
+    """Return a view of a model in which its analog layers, if it has any, are in some mode.
+
+    Args:
+        model: Any model.
+        mode: See `jaxaimc.nn.AnalogDot`.
+    """
+    return nnx.view(model, analog_mode=mode) if next(analog_products(model), None) is not None else model
+
+
+def refuse_stack(dot: AnalogDot, what: str) -> None:
+    """Refuse what works for layers of their own only.
+
+    Args:
+        dot: The product of a layer.
+        what: What a stack cannot do.
+
+    Raises:
+        ValueError: If the layer is a stack.
+    """
+    if dot.stack:
+        raise ValueError(
+            f"Layer {dot.path!r} is a stack of {'x'.join(map(str, dot.stack))} layers and cannot {what}; build its "
+            "layers one by one, in an `nnx.List`, for that."
+        )

@@ -1,0 +1,19 @@
+"""Kinds of layers that can be analog, a file each."""
+
+from typing import Any
+
+from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.hosts.linear import LinearGeneralHost, LinearHost
+
+__all__ = ["HOSTS", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
+
+HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost())
+
+
+def host_of(layer: Any) -> Host | None:
+    """Return the built-in host of a layer, or None.
+
+    Args:
+        layer: Any module.
+    """
+    return next((host for host in HOSTS if isinstance(layer, host.kind)), None)

@@ -1,0 +1,103 @@
+"""Linear layers: `nnx.Linear`, `nnx.LinearGeneral` and their subclasses."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+from jaxaimc.nn.hosts.base import Host
+
+
+class LinearHost(Host):
+    """`y = x W + b`: the last axis of the inputs with the kernel."""
+
+    kind = nnx.Linear
+
+    def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
+        """Return the kernel."""
+        return layer.kernel[...]
+
+    def problem(self, layer: Any) -> str | None:
+        """Return why the layer's product cannot be exchanged: it has one of its own, or its call does not use it."""
+        if layer.dot_general is not jax.lax.dot_general:
+            return "has a `dot_general` of its own, which a tile would not compute"
+        return call_problem(self, layer, (1, layer.in_features))
+
+
+class LinearGeneralHost(Host):
+    """Any axes of the inputs with as many of the kernel, both flattened in order."""
+
+    kind = nnx.LinearGeneral
+
+    def axes(self, layer: Any) -> int:
+        """Return the axes that are summed over and those that are not."""
+        return len(layer.in_features) + len(layer.out_features)
+
+    def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
+        """Return the kernel with the axes that are summed over made one, and the others as well."""
+        kernel = layer.kernel[...]
+        lead = kernel.shape[: kernel.ndim - self.axes(layer)]
+        return kernel.reshape(*lead, math.prod(layer.in_features), math.prod(layer.out_features))
+
+    def problem(self, layer: Any) -> str | None:
+        """Return why the layer's product cannot be exchanged: batch axes, or a product of its own."""
+        if layer.batch_axis:
+            return f"has batch axes {dict(layer.batch_axis)}, a matrix for each of their entries"
+        if layer.dot_general_cls is not None:
+            return "makes its own product by `dot_general_cls`, which a tile would not compute"
+        if layer.dot_general not in (None, jax.lax.dot_general):
+            return "has a `dot_general` of its own, which a tile would not compute"
+        return call_problem(self, layer, _example_shape(layer))
+
+
+def call_problem(host: Host, layer: Any, shape: tuple[int, ...]) -> str | None:
+    """Return why the call of a subclass does not pass on what its product returns, or None.
+
+    A subclass may compute its product otherwise than by `dot_general`, or change the kernel first. The layer is called
+    once on zeros to see that.
+
+    Args:
+        host: Host of the kind.
+        layer: Layer of the kind.
+        shape: Shape of inputs that the kind takes.
+    """
+    if type(layer).__call__ is host.kind.__call__:
+        return None
+    seen: list[Array] = []
+
+    def record(x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
+        seen.append(kernel)
+        return jax.lax.dot_general(x, kernel, *arguments, **named)
+
+    graph, state = nnx.split(layer)
+    stack = len(host.stack(layer))
+    copy: Any = nnx.merge(graph, jax.tree.map(lambda leaf: leaf[(0,) * stack], state), copy=True)
+    own = copy.kernel[...]
+    copy.dot_general = record
+    try:
+        copy(jnp.zeros(shape, own.dtype))
+    except Exception as error:  # whatever a stranger's layer raises
+        return f"could not be called on inputs of shape {shape} to see how it makes its product ({error})"
+    if not seen:
+        return "does not make its product by `self.dot_general`"
+    if any(not _same(kernel, own) for kernel in seen):
+        return "changes its kernel before the product, while a tile holds the kernel as it is"
+    return None
+
+
+def _same(kernel: Array, own: Array) -> bool:
+    if isinstance(kernel, jax.core.Tracer) or isinstance(own, jax.core.Tracer):
+        return True
+    return kernel.shape == own.shape and np.array_equal(kernel, own.astype(kernel.dtype), equal_nan=True)
+
+
+def _example_shape(layer: Any) -> tuple[int, ...]:
+    rank = max([len(layer.axis) + 1, *(axis + 1 if axis >= 0 else -axis for axis in layer.axis)])
+    shape = [1] * rank
+    for axis, size in zip(layer.axis, layer.in_features, strict=True):
+        shape[axis] = size
+    return tuple(shape)

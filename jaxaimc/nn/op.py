@@ -1,0 +1,256 @@
+"""The analog matrix product of a layer, a drop-in for `jax.lax.dot_general`, and the hooks around it."""
+
+import math
+import zlib
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import flax.errors
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import tile
+from jaxaimc._core.random import fold_in
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.guard import check_kernel, without_kernel_gradient
+from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.keys import key_of_each
+from jaxaimc.nn.variables import (
+    Checksum,
+    Conductance,
+    DeviceParam,
+    EffectiveMatrix,
+    LayerError,
+    ReadKey,
+)
+from jaxaimc.tile import Prepared
+
+AnalogMode = Literal["analog", "train", "digital", "probe"]
+
+
+class Call(NamedTuple):
+    """One product of an analog layer, as a hook sees it.
+
+    Attributes:
+        config: The tile, as changed by the hooks.
+        inputs: Input vectors, as changed by the hooks.
+        kernel: The layer's kernel as a matrix.
+        prepared: The chip that answered.
+        key: Read key of this product, or None where nothing needs one.
+    """
+
+    config: AnalogConfig
+    inputs: Float[Array, "*batch n_in"]
+    kernel: Float[Array, "n_in n_out"]
+    prepared: Prepared
+    key: Key[Array, "*keys"] | None
+
+
+class Hook(nnx.Module):
+    """What happens around an analog product: ranges before it, digital corrections or noise after it.
+
+    Hooks of your own derive from this class and override one or both methods. `hooks` of an `AnalogDot` lists them;
+    `before` runs in that order and `after` too. A digital layer ignores them.
+
+    Attributes:
+        needs_key: Whether `after` draws random numbers from the call's key.
+        uses_kernel: Whether what `after` returns depends on the call's kernel, so that the kernel has a gradient
+            although a programmed chip has answered.
+    """
+
+    needs_key: bool = False
+    uses_kernel: bool = False
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Return the tile and the inputs with which the product is made."""
+        return config, inputs
+
+    def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Return what the layer passes on."""
+        return outputs
+
+
+class AnalogDot(nnx.Module):
+    """Analog replacement of a layer's product, attached by `convert`.
+
+    Modes, set with `nnx.view(model, analog_mode=...)`:
+        `"analog"`: the programmed chip answers; the kernel is not used.
+        `"train"`: the kernel is programmed anew in every call and gradients flow through the whole circuit.
+        `"digital"`: the product that the layer made before.
+        `"probe"`: as digital, but records how far the programmed chip's answer to the same inputs is off.
+
+    Args:
+        config: The tile.
+        path: Path of the layer in its model; makes its randomness its own.
+        host: What knows the kind of layer.
+        replaced: The layer's own product, which the digital mode makes.
+        stack: Leading axes of the layer's parameters, for layers that were stacked by `nnx.vmap`.
+    """
+
+    def __init__(
+        self,
+        config: AnalogConfig,
+        *,
+        path: str,
+        host: Host,
+        replaced: Callable[..., Array] | None = None,
+        stack: tuple[int, ...] = (),
+    ):
+        self.config = DeviceParam(config)
+        self.path = path
+        self.host = host
+        self.replaced = replaced
+        self.stack = stack
+        self.analog_mode: AnalogMode = "analog"
+        self.programmed: Conductance | None = nnx.data(None)
+        self.prepared: EffectiveMatrix | None = nnx.data(None)
+        self.checksum: Checksum | None = nnx.data(None)
+        self.read_key: ReadKey | None = nnx.data(None)
+        self.error: LayerError | None = nnx.data(None)
+        self.hooks: Any = nnx.List([])
+
+    def set_view(self, analog_mode: str | None = None) -> None:
+        """Set the mode; called by `nnx.view`.
+
+        Args:
+            analog_mode: `"analog"`, `"train"`, `"digital"` or `"probe"`.
+
+        Raises:
+            ValueError: If it is none of these.
+        """
+        if analog_mode is None:
+            return
+        if analog_mode not in get_args(AnalogMode):
+            raise ValueError(f"Argument `analog_mode` must be one of {get_args(AnalogMode)}, but is {analog_mode!r}.")
+        self.analog_mode = cast(AnalogMode, analog_mode)
+        if analog_mode == "probe":
+            self.error = LayerError(jnp.zeros((*self.stack, 2)))
+
+    def layer_key(self, key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
+        """Return this layer's own key or keys: independent of the order in which layers are visited."""
+        return fold_in(key, zlib.crc32(self.path.encode()))
+
+    def __call__(
+        self, x: Float[Array, "..."], kernel: Float[Array, "..."], *arguments: Any, **named: Any
+    ) -> Float[Array, "..."]:
+        """Contract `x` with the kernel, or with the chip that was programmed from it.
+
+        Args:
+            x: Inputs.
+            kernel: The layer's kernel.
+            *arguments: Those of `jax.lax.dot_general`. Without `dimension_numbers` the last axis of `x` is contracted
+                with the first of the kernel, as `jnp.matmul` does.
+            **named: Those of `jax.lax.dot_general`; all are passed on to the layer's own product.
+
+        Returns:
+            The product.
+
+        Raises:
+            ValueError: If the contraction has batch dimensions, or the chip is not programmed or has no read key.
+        """
+        if self.analog_mode == "digital":
+            return self._digital(x, kernel, *arguments, **named)
+        x_axes, contracted = self._contraction(x, *arguments, **named)
+        free = [axis for axis in range(x.ndim) if axis not in x_axes]
+        inputs = x.transpose(*free, *x_axes).reshape(*(x.shape[axis] for axis in free), _size(x, x_axes))
+        outputs = self.read(inputs, kernel.reshape(math.prod(kernel.shape[:contracted]), -1))
+        y = outputs.reshape(*inputs.shape[:-1], *kernel.shape[contracted:])
+        y = y.astype(named.get("preferred_element_type") or x.dtype)
+        return self._compare(y, self._digital(x, kernel, *arguments, **named)) if self.analog_mode == "probe" else y
+
+    def read(
+        self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "n_in n_out"]
+    ) -> Float[Array, "*batch n_out"]:
+        """Multiply vectors with the matrix on the chip, hooks included.
+
+        Args:
+            inputs: Input vectors.
+            kernel: The matrix that the chip was programmed from; programmed now in mode `"train"`.
+
+        Returns:
+            Output vectors.
+
+        Raises:
+            ValueError: If the chip is not programmed, or was programmed from another kernel, or has no read key.
+        """
+        config = self.config.get_value()
+        for hook in self.hooks:
+            config, inputs = hook.before(config, inputs)
+        prepared, key = self._chip(config, inputs, kernel)
+        y = tile.mvm(config, prepared, inputs, key)
+        if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
+            y = without_kernel_gradient(y, kernel, prepared, self.path)
+        call = Call(config, inputs, kernel, prepared, key)
+        for hook in self.hooks:
+            y = hook.after(call, y)
+        return y
+
+    def _chip(self, config: AnalogConfig, inputs: Array, kernel: Array) -> tuple[Prepared, Key[Array, "*keys"] | None]:
+        """Return the chip that answers and the key of this read, if anything is drawn in it."""
+        if self.analog_mode == "train":
+            chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
+            return tile.prepare(config, tile.program(config, kernel, chip_key)), key
+        if self.prepared is None:
+            raise ValueError(
+                f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
+            )
+        prepared = self.prepared.get_value()
+        check_kernel(self.path, kernel, None if self.checksum is None else self.checksum.get_value())
+        noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
+        return prepared, self._next_key(inputs, (config, prepared)) if noisy else None
+
+    def _next_key(self, inputs: Array, shared: Any) -> Key[Array, "*keys"]:
+        """Return the key of the next read. Each call of a layer that is used several times gets its own."""
+        if self.read_key is None:
+            raise ValueError(
+                f"Layer {self.path!r} needs a read key; call `jaxaimc.nn.with_read_key(model, key)`, inside jit with a "
+                "key that is an argument, so that every call draws new noise."
+            )
+        key, count = self.read_key.get_value()
+        try:
+            self.read_key.set_value((key, count + 1))
+        except flax.errors.TraceContextError as error:
+            raise ValueError(
+                f"Layer {self.path!r} was captured by a traced function, in which all calls would draw the same noise; "
+                "pass the model as an argument (`nnx.jit`, `nnx.vmap`), or the read key, and call "
+                "`jaxaimc.nn.with_read_key(model, key)` inside."
+            ) from error
+        return key_of_each(fold_in(key, count), inputs, shared)
+
+    def _digital(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
+        return (self.replaced or jax.lax.dot_general)(x, kernel, *arguments, **named)
+
+    def _contraction(
+        self, x: Array, dimension_numbers: Any = None, *arguments: Any, **named: Any
+    ) -> tuple[tuple[int, ...], int]:
+        """Return the axes of the inputs that are summed over, and the number of leading axes of the kernel."""
+        if dimension_numbers is None:
+            return (x.ndim - 1,), 1
+        (x_axes, kernel_axes), batch_axes = dimension_numbers
+        if any(batch_axes) or tuple(kernel_axes) != tuple(range(len(kernel_axes))):
+            raise ValueError(
+                f"Layer {self.path!r} contracts kernel axes {tuple(kernel_axes)} with batch axes {batch_axes}; an "
+                "analog layer contracts the first kernel axes and has no batch axes."
+            )
+        return tuple(x_axes), len(kernel_axes)
+
+    def _compare(self, y: Array, ideal: Array) -> Array:
+        """Add up how far the chip is off and return the ideal output."""
+        if self.error is None:
+            raise ValueError(f'Layer {self.path!r} must be put in mode "probe" by `nnx.view`.')
+        squares = jnp.stack([jnp.sum(jnp.square(y - ideal)), jnp.sum(jnp.square(ideal))])
+        self.error.set_value(self.error.get_value() + squares)
+        return ideal
+
+
+def _size(x: Array, axes: tuple[int, ...]) -> int:
+    # Not -1, which an empty batch leaves open.
+    return math.prod(x.shape[axis] for axis in axes)
+
+
+def _one_key(keys: Key[Array, "*keys"]) -> Key[Array, ""]:
+    return keys if keys.ndim == 0 else keys.ravel()[0]

@@ -1,0 +1,162 @@
+"""Rules: which products of a model go on which tiles."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.hosts import Host
+from jaxaimc.nn.products import Candidate
+from jaxaimc.nn.walk import below
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which layers go on which tiles.
+
+    Args:
+        pattern: Regular expression that the whole path of a layer must match, such as `blocks/[0-9]+/attention/.*`; of
+            weights that a layer holds itself it is the parameter's path.
+        config: The tile, or None to keep the layer digital.
+        host: How the layer makes its product, for kinds of layers that the library does not know; the rule then
+            matches layers of that kind only.
+
+    Raises:
+        ValueError: If the pattern is no regular expression, or an argument is of another kind.
+    """
+
+    pattern: str
+    config: AnalogConfig | None
+    host: Host | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.pattern, str):
+            raise ValueError(f"Field `pattern` of Rule must be a regular expression, but is {self.pattern!r}.")
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(
+                f"Field `pattern` of Rule must be a regular expression, but {self.pattern!r} is none: {error}."
+            ) from error
+        if self.config is not None and not isinstance(self.config, AnalogConfig):
+            raise ValueError(f"Field `config` of Rule must be an AnalogConfig or None, but is {self.config!r}.")
+        if self.host is not None and not isinstance(self.host, Host):
+            raise ValueError(f"Field `host` of Rule must be an instance of a `jaxaimc.nn.Host`, but is {self.host!r}.")
+
+    def matches(self, candidate: Candidate) -> bool:
+        """Return whether the rule is about a product.
+
+        Args:
+            candidate: The product.
+        """
+        if self.host is None:
+            return self._fits(candidate.path)
+        if not isinstance(candidate.layer, self.host.kind) or candidate.parameter != self.host.parameter:
+            return False
+        # With a host, the path of the layer will do for a parameter that the layer holds.
+        whole = candidate.path.removesuffix(f"/{candidate.parameter}")
+        return self._fits(candidate.path) or self._fits(whole)
+
+    def _fits(self, path: str) -> bool:
+        return re.fullmatch(self.pattern, path) is not None
+
+
+def as_rules(rules: Any) -> list[Rule]:
+    """Return rules as a list, one config as a rule for every layer.
+
+    Args:
+        rules: What was passed to `convert`.
+
+    Raises:
+        ValueError: If it is anything but a config or a sequence of rules.
+    """
+    if isinstance(rules, AnalogConfig):
+        return [Rule(".*", rules)]
+    if isinstance(rules, Rule):
+        return [rules]
+    if isinstance(rules, Sequence) and not isinstance(rules, str) and all(isinstance(rule, Rule) for rule in rules):
+        return list(rules)
+    raise ValueError(
+        "Argument `rules` must be an AnalogConfig or a list of rules, `[Rule(pattern, config), ...]`, but is "
+        f"{_described(rules)}."
+    )
+
+
+def added_by_hosts(rules: Sequence[Rule], modules: Sequence[tuple[str, Any]], known: Sequence[Candidate]) -> list:
+    """Return the products that only the host of a rule knows of.
+
+    Args:
+        rules: Rules, those with hosts are looked at.
+        modules: Modules of the model by path.
+        known: Products that are known without them.
+    """
+    found: list[Candidate] = []
+    for rule in rules:
+        host = rule.host
+        for path, module in modules if host is not None else ():
+            if isinstance(module, host.kind) and hasattr(module, host.parameter):
+                held = [one for one in (*known, *found) if one.layer is module and one.parameter == host.parameter]
+                own = Candidate(below(path, host.parameter), module, host.parameter, host, None)
+                found += [own] if not held and rule.matches(own) else []
+    return found
+
+
+def winners(rules: Sequence[Rule], found: Sequence[Candidate]) -> dict[str, Rule | None]:
+    """Return the rule of every product: the first that matches.
+
+    Args:
+        rules: Rules in their order.
+        found: Products of the model.
+    """
+    return {one.path: next((rule for rule in rules if rule.matches(one)), None) for one in found}
+
+
+def check_each_acts(rules: Sequence[Rule], found: Sequence[Candidate], others: Sequence[str]) -> None:
+    """Check that every rule decides on something.
+
+    Args:
+        rules: Rules in their order.
+        found: Products of the model.
+        others: Paths of modules and parameters that are no products, which a rule may keep digital.
+
+    Raises:
+        ValueError: If a rule matches no product, or earlier rules decide on all that it matches.
+    """
+    chosen = winners(rules, found)
+    for rule in rules:
+        matched = [one.path for one in found if rule.matches(one)]
+        if not matched:
+            harmless = rule.config is None and any(re.fullmatch(rule.pattern, path) for path in others)
+            if not harmless:
+                raise ValueError(_no_match(rule, found))
+        elif all(chosen[path] is not rule for path in matched):
+            earlier = ", ".join(dict.fromkeys(repr(getattr(chosen[path], "pattern", None)) for path in matched))
+            raise ValueError(
+                f"Rule {rule.pattern!r} can never win: all that it matches ({_listed(matched)}) is decided by earlier "
+                f"rules ({earlier})."
+            )
+
+
+def _no_match(rule: Rule, found: Sequence[Candidate]) -> str:
+    kind = "" if rule.host is None else f" of the kind {rule.host.kind.__name__}, which its host is for"
+    known = _listed([one.path for one in found if one.problem is None])
+    rest = [f"{one.path!r} ({one.type_name}) {one.problem}" for one in found if one.problem is not None]
+    message = f"Rule {rule.pattern!r} matches no layer{kind}. Paths of the layers that can be converted: {known}."
+    return message + (f" Not convertible: {'; '.join(rest)}." if rest else "")
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(map(repr, paths)) or "none (nnx.Linear and nnx.LinearGeneral can)"
+
+
+def _described(rules: Any) -> str:
+    if isinstance(rules, Sequence) and not isinstance(rules, str):
+        wrong = next(entry for entry in rules if not isinstance(entry, Rule))
+        return f"a {type(rules).__name__} that holds {_short(wrong)}"
+    return f"a {type(rules).__name__}, {_short(rules)}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 60 else f"a {type(value).__name__}"
