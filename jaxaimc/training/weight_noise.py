@@ -16,10 +16,10 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, static
+from jaxaimc._core.hashed import rough_normal
 from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
 from jaxaimc.training.attach import analog_dots
-from jaxaimc.training.random import rough_normal
 
 
 class WeightNoise(Protocol):
