@@ -21,7 +21,7 @@ from jaxaimc import AnalogConfig, prepare, program
 from jaxaimc.adcs import FullScaleNoise
 from jaxaimc.drives import TwosComplement
 from jaxaimc.presets import asim, collapsed_asim, crosssim_sonos
-from jaxaimc.training.random import fast_key
+from jaxaimc.training import fast_key
 
 GOALS = {
     "bit-serial, packed": 45.0,

@@ -37,13 +37,13 @@ def standard_normal(
         Independent draws, at most 6.66 in size, the same on every platform to rounding.
     """
     size = math.prod(shape)
-    if jnp.finfo(dtype).bits > jnp.finfo(jnp.float32).bits or size >= 2**32:
+    if jnp.finfo(dtype).bits > jnp.finfo(jnp.float32).bits or (isinstance(size, int) and size >= 2**32):
         return jax.random.normal(key, shape, dtype)
     if jax.random.key_impl(key) == "threefry2x32":
         words = block(jax.random.key_data(key), jax.lax.iota(jnp.uint32, size))
     else:
         words = jax.random.bits(key, (2, size), jnp.uint32)
-    return _box_muller(*words).reshape(shape).astype(dtype)
+    return jax.lax.optimization_barrier(_box_muller(*words).reshape(shape).astype(dtype))
 
 
 def block(key: UInt32[Array, "2"], counter: UInt32[Array, " size"]) -> tuple[UInt32[Array, " size"], ...]:

@@ -100,7 +100,8 @@ def _mvm(
     if tile_rows == 1:
         # Products with a batch axis of one would have gradients that transpose the inputs.
         return partial_sum(*jax.tree.map(lambda a: a[0], tiles)) * pulses.x_scale[..., None]
-    if charges < _MANY_CHARGES:
+    # The size of a symbolic batch is not known: it is read as if it were large.
+    if isinstance(charges, int) and charges < _MANY_CHARGES:
         return add_up(jax.vmap(partial_sum)(*tiles), 0) * pulses.x_scale[..., None]
     zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), prepared.matrix.dtype)
     y, _ = jax.lax.scan(lambda y, tile: (y + partial_sum(*tile), None), zeros, tiles)

@@ -13,12 +13,12 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc import nn
+from jaxaimc._core.hashed import fast_key
 from jaxaimc.nn.hooks import as_digital, in_mode
 from jaxaimc.training.ideal_backward import with_ideal_backward
 from jaxaimc.training.output_noise import with_mean_field_noise
 from jaxaimc.training.precision import widened
 from jaxaimc.training.programming import training_chip
-from jaxaimc.training.random import fast_key
 from jaxaimc.training.steps import Objective
 from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
 

@@ -10,13 +10,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_number
+from jaxaimc._core.hashed import rough_normal
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.hooks import attach, refuse_stack
 from jaxaimc.nn.variables import EffectiveMatrix
 from jaxaimc.nn.walk import changed_layers
 from jaxaimc.tile import Prepared
-from jaxaimc.training.random import rough_normal
 
 
 class OutputNoise(Hook):

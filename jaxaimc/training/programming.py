@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from jaxaimc._core.hashed import fast_key
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn import AnalogDot
 from jaxaimc.nn.chip import put_chip
 from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
 from jaxaimc.tile import Prepared, Programmed, prepare, program
-from jaxaimc.training.random import fast_key
 
 # Weights of a layer up to which it is programmed together with others of its shape: the walks along the wires of so
 # small an array take the time of starting their steps, not of computing them.

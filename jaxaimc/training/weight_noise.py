@@ -16,11 +16,11 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, static
+from jaxaimc._core.hashed import rough_normal
 from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
 from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
-from jaxaimc.training.random import rough_normal
 
 
 class WeightNoise(Protocol):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from jaxaimc._core.hashed import fast_key
 from jaxaimc._core.random import block, standard_normal
 from jaxaimc._core.xla import add_up
-from jaxaimc.training.random import fast_key
 
 SIZE = 4_000_000
 IMPLEMENTATIONS = ["threefry2x32", "rbg", "hashed"]

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc.training.random import fast_key, rough_normal
+from jaxaimc._core.hashed import fast_key, rough_normal
 
 SIZE = 200_000
 
