@@ -14,8 +14,8 @@ from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.conversion import even_share
 from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
 
-# Folded into the key of a tile's programming for what is particular to its converters ("mism"). No small number: splitting
-# a key is folding 0, 1, ... into it, and a device's programming may split its own.
+# Folded into the key of a tile's programming for what is particular to its converters ("mism"). No small number:
+# splitting a key is folding 0, 1, ... into it, and a device's programming may split its own.
 _CONVERTERS = 0x6D69736D
 
 

@@ -111,16 +111,21 @@ def _mvm(
 def _read_tile(
     config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
 ) -> Float[Array, "*batch n_out"]:
-    """Read one row of tiles with given pulses; `tile` has no leading axis. Some planes may share a product."""
-    _, slices, cols = tile.matrix.shape
-    parts = parts_of_planes(config, tile, pulses)
+    """Read one row of tiles, without the leading axis: `q = u W_eff + b + sigma(u) eps`, `w_scale decode(adc(q))`."""
+    rows, slices, cols = tile.matrix.shape
+    parts = parts_of_planes(config, tile, pulses)  # one, unless several planes share a product
     total = jnp.zeros((), tile.matrix.dtype)
     for index, (part, q) in enumerate(zip(parts, charges_of_parts(config, tile, pulses, parts), strict=True)):
         part_key = key if key is None or len(parts) == 1 else fold_in(key, index)
         q = q + tile.baseline.reshape(slices * cols)
         if tile.variance.shape[0]:
             q = q + read_noise(config, tile, pulses_of_part(pulses, part), part_key)
-        total = total + _convert(config, tile, pulses, part, q.reshape(*q.shape[:-1], slices, cols), part_key)
+        q = at_converters(config.cell, config.drive, pulses, q.reshape(*q.shape[:-1], slices, cols), config.cols)
+        known = {"rows": rows, "tile_rows": config.rows, "converters": tile.converters}
+        seen, significance = readout(config.cell, config.drive, pulses, part, **known)
+        adc_key = fold_in(part_key, _CONVERTERS) if config.adc.noisy and part_key is not None else None
+        # One pass over the charges together with the conversion; a contraction would store the codes.
+        total = total + add_up(config.adc.convert(q, seen, adc_key) * significance[:, None, None], -3)
     driven = jnp.einsum("...pr,p->...", pulses.level, pulses.significance, precision=jax.lax.Precision.HIGHEST)
     return config.cell.decode(total, driven) * tile.w_scale
 
@@ -137,26 +142,6 @@ def read_noise(
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
     return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
-
-
-def _convert(
-    config: AnalogConfig,
-    tile: Prepared,
-    pulses: Pulses,
-    part: slice,
-    q: Float[Array, "*batch plane slice cols"],
-    key: Key[Array, "*keys"] | None,
-) -> Float[Array, "*batch slice cols"]:
-    """Digitise and add a part of the planes, or add them and digitise: a conversion per plane and slice, or slice."""
-    q = at_converters(config.cell, config.drive, pulses, q, config.cols)
-    seen, significance = readout(
-        config.cell, config.drive, pulses, part, rows=tile.matrix.shape[0], tile_rows=config.rows,
-        converters=tile.converters,
-    )  # fmt: skip
-    read_key = fold_in(key, _CONVERTERS) if config.adc.noisy and key is not None else None
-    codes = config.adc.convert(q, seen, read_key)
-    # One pass over the charges together with the conversion; a contraction would store the codes.
-    return add_up(codes * significance[:, None, None], -3)
 
 
 def in_precision(prepared: Prepared, dtype: jnp.dtype) -> Prepared:
