@@ -61,8 +61,8 @@ def rram_relaxation(folder: Path) -> fit.Measurements:
 def pcm_partial_reset(folder: Path) -> fit.Measurements:
     """Read the conductances of phase-change cells after partial reset pulses of 2.2 to 2.95 V, 380 cells each.
 
-    Below 2.2 V the median conductance falls and rises again with the voltage, and one conductance occurs with deviations
-    that differ by a factor of six: there the spread is no function of the state, and these pulses are left out.
+    Below 2.2 V the median conductance falls and rises again with the voltage, and one conductance occurs with standard
+    deviations that differ by a factor of six: there these are no function of the state, and such pulses are left out.
 
     Args:
         folder: Folder of the measurements.

@@ -98,7 +98,8 @@ def _check_independence(device: Device, target: Float[Array, "*cell"], t: float)
     # Drift of the targets themselves: that of the programmed conductances would depend on their deviation.
     drifted, other = (device.at(g, target, t, key) for g in (target, 0.9 * target))
     coefficients, count = [], 0
-    for a, b, c in zip(*(np.asarray(x, np.float64).reshape(_MANY, -1).T for x in (deviation, drifted, other))):
+    states = (np.asarray(x, np.float64).reshape(_MANY, -1).T for x in (deviation, drifted, other))
+    for a, b, c in zip(*states, strict=True):
         # Cells that are stuck are so at every time, and hold the same whatever was programmed.
         free = b != c
         a, b = a[free], b[free]

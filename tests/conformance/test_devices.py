@@ -166,16 +166,16 @@ def test_weights_are_ones_for_as_many_terms_as_the_variance_has():
 def test_bad_part_without_its_method_s2(kind, method):
     """It cannot be made; in the old protocols it was refused in the middle of a tile, for lack of `validate`."""
     part = component(type("Unfinished", (kind,), {}))
-    with pytest.raises(TypeError, match=f"abstract class Unfinished .*{method}"):
+    with pytest.raises(TypeError, match=rf"abstract class Unfinished .*{method}"):
         part()
 
 
 def test_bad_part_of_no_kind_s2():
     """A class with the right methods that derives from nothing is told what to derive from."""
     part = component(type("Stranger", (), {"program": lambda self, target, key: target}))()
-    with pytest.raises(ValueError, match="`programming` of Device must be a ProgrammingNoise of `jaxaimc.devices`"):
+    with pytest.raises(ValueError, match=r"`programming` of Device must be a ProgrammingNoise of `jaxaimc\.devices`"):
         Device(programming=part).validate()
-    with pytest.raises(ValueError, match="`drift` of Device must be a DriftLaw .* but is a PCMProgrammingNoise"):
+    with pytest.raises(ValueError, match=r"`drift` of Device must be a DriftLaw .* but is a PCMProgrammingNoise"):
         Device(drift=PCMProgrammingNoise())
 
 
@@ -204,7 +204,7 @@ class OneKey(Device):
 def test_bad_device_that_uses_one_key_twice_is_caught_k1(name):
     device, g_max = DEVICES[name]
     parts = {part: getattr(device, part) for part in ("programming", "drift", "read_noise")}
-    with pytest.raises(ConformanceError, match="OneKey breaks a rule: .*one chip key must not be correlated"):
+    with pytest.raises(ConformanceError, match=r"OneKey breaks a rule: .*one chip key must not be correlated"):
         check_device(OneKey(**parts), g_max)
 
 

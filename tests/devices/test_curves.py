@@ -119,15 +119,15 @@ def test_bad_curves(part, message):
 
 @pytest.mark.parametrize("kind", [Curve, TimeCurve])
 def test_bad_curve_without_its_method_s2(kind):
-    with pytest.raises(TypeError, match="abstract class Unfinished .*__call__"):
+    with pytest.raises(TypeError, match=r"abstract class Unfinished .*__call__"):
         component(type("Unfinished", (kind,), {}))()
 
 
 def test_bad_curve_of_no_kind_s2():
     """A function, and a curve of time where one of the state alone is due."""
-    with pytest.raises(ValueError, match="`std` of NormalProgramming must be a Curve of `jaxaimc.devices`"):
+    with pytest.raises(ValueError, match=r"`std` of NormalProgramming must be a Curve of `jaxaimc\.devices`"):
         NormalProgramming(std=lambda r: r).validate()
-    with pytest.raises(ValueError, match="`std` of NormalProgramming must be a Curve .* but is a Timeline"):
+    with pytest.raises(ValueError, match=r"`std` of NormalProgramming must be a Curve .* but is a Timeline"):
         NormalProgramming(std=Timeline(times=TIMES, curve=independent(1.0)))
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc.devices import Device, LogTime, NormalProgramming, Polynomial, Relaxation, check_device, figures, fit
+from jaxaimc.devices import Device, LogTime, NormalProgramming, Polynomial, Relaxation, figures, fit
+from jaxaimc.testing import check_device
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from experiments import fit_measured_devices as study

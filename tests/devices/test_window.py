@@ -35,8 +35,8 @@ from jaxaimc.devices import (
     proportional,
     with_stuck,
 )
+from jaxaimc.units import uS
 
-uS = 1e-6
 PUBLISHED = [
     (PCM(), 25),
     (PCMJoshi(), 25),
@@ -84,9 +84,9 @@ def test_c9_a_cell_beyond_the_window_is_refused():
         r"NormalProgramming, was measured up to 20\.7 uS: write a cell with `g_max=2\.07e-05`",
     ):
         check_window(Differential(), HermesPairPCM())
+    stuck = with_stuck(Device(programming=ProgramAndVerify(first=PCMProgrammingNoise())), on=0.1)
     with pytest.raises(ValueError, match="`programming` of StuckDevice, a ProgramAndVerify, was measured up to 25 uS"):
-        loop = ProgramAndVerify(first=PCMProgrammingNoise())
-        check_window(Offset(g_min=1e-6, g_max=26e-6), with_stuck(Device(programming=loop), on=0.1))
+        check_window(Offset(g_min=1e-6, g_max=26e-6), stuck)
 
 
 @pytest.mark.parametrize(("device", "window"), PUBLISHED, ids=lambda x: type(x).__name__)
