@@ -1,8 +1,12 @@
 """Tables in CSV files that users bring: every refusal names the file and the line."""
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
 
 
 def read_rows(
@@ -49,6 +53,38 @@ def read_rows(
                 ) from error
     except UnicodeDecodeError as error:
         raise ValueError(f"{source} must be text in UTF-8, but is not from byte {error.start} on.") from error
+
+
+def read_numbers(
+    path: str | Path,
+    what: str,
+    columns: Sequence[str],
+    *,
+    others: bool = False,
+    renamed: Mapping[str, str] | None = None,
+) -> Float[np.ndarray, "rows columns"]:
+    """Read columns of numbers; see `read_rows`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: As `read_rows`, and if an entry is no finite number.
+    """
+    found = []
+    for line, row in read_rows(path, what, columns, others=others, renamed=renamed):
+        for name in columns:
+            if not _is_number(row[name]):
+                raise ValueError(
+                    f"{what} {str(path)!r}, line {line}: column {name} must be a finite number, but is {row[name]!r}."
+                )
+        found.append([float(row[name]) for name in columns])
+    return np.array(found, np.float64).reshape(-1, len(columns))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _check_names(source: str, names: list[str], columns: Sequence[str], *, others: bool) -> None:

@@ -1,6 +1,5 @@
 """A converter given by measurements: what it returns, on average and in spread, for each of its codes."""
 
-import csv
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -8,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.component import component, leaf
+from jaxaimc._core.csv_files import read_numbers
 from jaxaimc._core.rounding import settle
 from jaxaimc.adcs.base import Readout, draw_normals
 from jaxaimc.adcs.circuits import through
@@ -84,23 +84,14 @@ def read_table(path: str | Path, range: Range) -> CodeTable:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If a column is missing, an entry is no number, or codes are missing.
+        ValueError: If the file is no such table: a column is missing, an entry is no number, codes are missing.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no converter table {str(path)!r}.")
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = [name for name in ("code", "mean", "std") if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"Converter table {str(path)!r} must have columns code, mean, std; missing {missing[0]}.")
-        try:
-            rows = [[float(line[name]) for name in ("code", "mean", "std")] for line in reader]
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"Converter table {str(path)!r}, line {reader.line_num}: {error}.") from error
-    codes, mean, std = np.array(rows, np.float32).reshape(-1, 3).T
+    codes, mean, std = read_numbers(path, "Converter table", ("code", "mean", "std"), others=True).T
     if not np.array_equal(codes, np.arange(len(codes))):
         raise ValueError(f"Column code of converter table {str(path)!r} must count 0, 1, 2, ..., but holds {codes}.")
-    table = CodeTable(mean=mean, std=std, range=range)
-    table.validate()
+    table = CodeTable(mean=mean.astype(np.float32), std=std.astype(np.float32), range=range)
+    try:
+        table.validate()
+    except ValueError as error:
+        raise ValueError(f"Converter table {str(path)!r}: {error}") from error
     return table

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.component import component, leaf
+from jaxaimc._core.csv_files import read_numbers
 from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.axes import check_increasing
 from jaxaimc.devices.base import Device, DriftLaw, NoReadNoise, ProgrammingNoise, ReadNoise, least
@@ -132,13 +133,7 @@ def read_csv(path: str | Path) -> DeviceTable:
         FileNotFoundError: If there is no such file.
         ValueError: If columns are missing or unknown, an entry is no number, or a time lacks a state.
     """
-    with open(path, newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        names = tuple(_OLD_NAMES.get(name.strip(), name.strip()) for name in reader.fieldnames or ())
-        if sorted(names) != sorted(_COLUMNS):
-            raise ValueError(f"Table {str(path)!r} must have the columns {', '.join(_COLUMNS)}, but has {names}.")
-        reader.fieldnames = names
-        rows = [_numbers(row, path, line) for line, row in enumerate(reader, start=2)]
+    rows = [tuple(row) for row in read_numbers(path, "Table", _COLUMNS, renamed=_OLD_NAMES).tolist()]
     entries = {(row[0], row[1]): row[2:] for row in rows}
     times, targets = (np.array(sorted({row[axis] for row in rows})) for axis in (0, 1))
     if not rows or len(rows) != len(times) * len(targets) or len(entries) != len(rows):
@@ -148,7 +143,10 @@ def read_csv(path: str | Path) -> DeviceTable:
         )
     grid = np.array([[entries[t, g] for g in targets] for t in times])
     table = DeviceTable(times=times, targets=targets, mean=grid[..., 0], std=grid[..., 1])
-    table.validate()
+    try:
+        table.validate()
+    except ValueError as error:
+        raise ValueError(f"Table {str(path)!r}: {error}") from error
     return table
 
 
@@ -165,10 +163,3 @@ def write_csv(table: DeviceTable, path: str | Path) -> None:
         for k, t in enumerate(np.asarray(table.times)):
             for i, g in enumerate(np.asarray(table.targets)):
                 writer.writerow([repr(float(v)) for v in (t, g, table.mean[k][i], table.std[k][i])])
-
-
-def _numbers(row: dict, path: str | Path, line: int) -> tuple[float, ...]:
-    try:
-        return tuple(float(row[name]) for name in _COLUMNS)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Table {str(path)!r}, line {line}: every entry must be a number, but is {row}.") from error

@@ -135,7 +135,7 @@ def fit(
         "task": task.name,
         "recipe": recipe.describe(),
         "notes": dict(notes or {}),
-        "parameters": {name: list(x.shape) for name, x in parameters.items()},
+        "parameters": {name: list(jnp.shape(x)) for name, x in parameters.items()},
         "examples": len(train),
     }
     optimizer = default_optimizer(recipe, plan.steps) if optimizer is None else optimizer

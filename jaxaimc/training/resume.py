@@ -5,6 +5,7 @@ the state before.
 """
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -67,23 +68,52 @@ class Saver:
         self._manager.save(epoch, args=items)
 
     def restore(self, like: TrainingState) -> Saved | None:
-        """Read the last complete state, or return None if there is none.
+        """Read the last state that is intact, or return None if there is none at all.
+
+        A damaged state after it is removed with a warning, and the run computes it anew.
 
         Args:
             like: State of the same structure.
 
         Raises:
-            ValueError: If the folder holds a run of another identity.
+            ValueError: If the folder holds a run of another identity, or no state in it can be read.
         """
-        epoch = self._manager.latest_step()
-        if epoch is None:
-            return None
+        damaged: dict[int, Exception] = {}
+        for epoch in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                saved, identity = self._read(epoch, like)
+            except Exception as error:  # whatever Orbax and TensorStore raise for files that are not as they wrote them
+                damaged[epoch] = error
+                continue
+            self._check_identity(identity)
+            for later, error in damaged.items():
+                warnings.warn(
+                    f"The training state after epoch {later} in {str(self._directory)!r} cannot be read "
+                    f"({_first_line(error)}): it was removed, and training goes on from epoch {epoch}.",
+                    stacklevel=2,
+                )
+                self._manager.delete(later)
+            return saved
+        if damaged:
+            epoch, error = next(iter(damaged.items()))
+            raise ValueError(
+                f"No training state in {str(self._directory)!r} can be read with this network and optimiser; that "
+                f"after epoch {epoch}: {_first_line(error)}. Name another folder, or delete that one to start anew."
+            ) from error
+        return None
+
+    def _read(self, epoch: int, like: TrainingState) -> tuple[Saved, Mapping[str, Any]]:
         args = self._ocp.args
         facts = self._manager.restore(epoch, args=args.Composite(facts=args.JsonRestore()))["facts"]
-        self._check_identity(facts["identity"])
+        identity, losses, seconds = facts["identity"], [float(loss) for loss in facts["losses"]], facts["seconds"]
+        if identity != self._identity:
+            # Another run's state need not fit; it is refused by what it is.
+            return Saved(like, losses, float(seconds)), dict(identity)
+        if len(losses) != epoch:
+            raise ValueError(f"{len(losses)} losses are recorded")
         target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), _without_keys(like))
         found = self._manager.restore(epoch, args=args.Composite(state=args.StandardRestore(target)))["state"]
-        return Saved(_with_keys(found, like), facts["losses"], facts["seconds"])
+        return Saved(_with_keys(found, like), losses, float(seconds)), identity
 
     def _check_identity(self, found: Mapping[str, Any]) -> None:
         for name in sorted({*found, *self._identity}):
@@ -93,6 +123,11 @@ class Saver:
                     f"but this run has {self._identity.get(name)!r}; "
                     f"name another folder, or delete that one to start anew."
                 )
+
+
+def _first_line(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    return text if len(text) <= 160 else f"{text[:157]}..."
 
 
 def _is_key(leaf: Any) -> bool:

@@ -271,13 +271,13 @@ def test_table_from_a_file(tmp_path):
     table = read_table(path, PositiveRange())
     np.testing.assert_allclose([table.mean, table.std], [[0.1, 1.1], [0.2, 0.0]], rtol=1e-6)
     path.write_text("code,mean\n0,0.1\n")
-    with pytest.raises(ValueError, match="must have columns code, mean, std; missing std"):
+    with pytest.raises(ValueError, match="must have the columns code, mean, std, each once, but has code, mean"):
         read_table(path, PositiveRange())
     path.write_text("code,mean,std\n1,0.1,0.2\n")
     with pytest.raises(ValueError, match="must count 0, 1, 2"):
         read_table(path, PositiveRange())
     path.write_text("code,mean,std\n0,x,0.2\n")
-    with pytest.raises(ValueError, match="line 2: could not convert"):
+    with pytest.raises(ValueError, match="line 2: column mean must be a finite number"):
         read_table(path, PositiveRange())
     with pytest.raises(FileNotFoundError, match="There is no converter table"):
         read_table(tmp_path / "none.csv", PositiveRange())
