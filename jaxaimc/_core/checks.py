@@ -24,6 +24,8 @@ def _concrete(value: Any) -> np.ndarray | None:
 
 
 def _is_traced(value: Any) -> bool:
+    if isinstance(value, (tuple, list)):
+        return any(map(_is_traced, value))
     return isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct))
 
 
@@ -101,7 +103,7 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
     if isinstance(value, tuple):
         _check_entries(owner, field, value, limits)
         return
-    array = value if _is_traced(value) else _concrete(value)
+    array = value if hasattr(value, "shape") else _concrete(value)
     shape = () if array is None else tuple(array.shape)
     if 0 in shape:
         raise ValueError(f"Field `{field}` of {owner} must hold at least one number, but has shape {shape}.")
