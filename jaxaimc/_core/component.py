@@ -8,7 +8,7 @@ and optimisers go by.
 import abc
 import dataclasses
 import inspect
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 
@@ -86,6 +86,8 @@ def static(
 class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract methods
     """What every component has. The kinds of parts (`Cell`, `ADC`, ...) derive from it, and yours from those."""
 
+    _leaf_fields: ClassVar[tuple["_LeafField", ...]] = ()
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """Refuse a class that lacks a method of its kind, with what to write.
 
@@ -103,9 +105,8 @@ class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract 
             ValueError: If a field is out of its range or of the wrong kind; the message names it, its value, its unit
                 and what is allowed.
         """
-        for field in dataclasses.fields(self):  # pyright: ignore[reportArgumentType]
-            if not field.metadata.get("static"):
-                _check_leaf(self, field, getattr(self, field.name))
+        for leaf_field in self._leaf_fields:
+            _check_leaf(self, leaf_field, getattr(self, leaf_field.name))
         self.check()
 
     def check(self) -> None:  # noqa: B027 -- most classes have no such rule
@@ -193,7 +194,9 @@ def component(cls: type[T]) -> type[T]:
     for field in every:
         # What a text annotation stands for, for all who look at a field later.
         field.type = declared.get(field.name, field.type)
-    parts = tuple(field.name for field in every if not field.metadata.get("static"))
+    leaf_fields = [field for field in every if not field.metadata.get("static")]
+    cls._leaf_fields = tuple(map(_leaf_field, leaf_fields))  # pyright: ignore[reportAttributeAccessIssue]
+    parts = tuple(field.name for field in leaf_fields)
     structure = tuple(field.name for field in every if field.metadata.get("static"))
     static_fields = [field for field in every if field.metadata.get("static")]
     role_fields = [(field, kinds) for field in every if (kinds := roles(field.type))]
@@ -214,9 +217,6 @@ def component(cls: type[T]) -> type[T]:
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     CLASSES[f"{cls.__module__}.{cls.__qualname__}"] = cls
     return cls
-
-
-_NO_LIMITS = checks.Limits()
 
 
 def roles(declared: Any) -> tuple[type, ...]:
@@ -303,20 +303,54 @@ def _check_role(owner: Any, field: dataclasses.Field, kinds: tuple[type, ...]) -
         raise ValueError(wrong_role(type(owner).__name__, field.name, kinds, value))
 
 
-def _check_leaf(owner: Any, field: dataclasses.Field, value: Any) -> None:
-    name, kinds = type(owner).__name__, roles(field.type)
-    numeric = [choice for choice in fields.choices(field.type) if choice not in (*kinds, type(None))]
-    is_part = isinstance(value, Component) and (kinds or fields.is_open(field.type))
+class _LeafField(NamedTuple):
+    """What `validate` has to know of a field that is not static, worked out once per class.
+
+    Attributes:
+        name: Name of the field.
+        kinds: Kinds of parts that it is for.
+        limits: What is allowed in it as a number.
+        is_numeric: Whether it may hold numbers.
+        is_tuple: Whether it may hold a tuple of them.
+        is_optional: Whether it may be None.
+        is_open: Whether its annotation says nothing.
+    """
+
+    name: str
+    kinds: tuple[type, ...]
+    limits: checks.Limits
+    is_numeric: bool
+    is_tuple: bool
+    is_optional: bool
+    is_open: bool
+
+
+def _leaf_field(field: dataclasses.Field) -> _LeafField:
+    kinds, choices = roles(field.type), fields.choices(field.type)
+    return _LeafField(
+        name=field.name,
+        kinds=kinds,
+        limits=field.metadata.get("limits", checks.Limits()),
+        is_numeric=any(choice not in (*kinds, type(None)) for choice in choices),
+        is_tuple=fields.is_tuple(field.type),
+        is_optional=type(None) in choices,
+        is_open=fields.is_open(field.type),
+    )
+
+
+def _check_leaf(owner: Any, field: _LeafField, value: Any) -> None:
+    name = type(owner).__name__
+    is_part = isinstance(value, Component) and (field.kinds or field.is_open)
     if is_part or (_is_foreign(value) and hasattr(value, "validate")):
         value.validate()
-    elif value is None and type(None) in fields.choices(field.type):
+    elif value is None and field.is_optional:
         return
-    elif kinds and not numeric:
-        raise ValueError(wrong_role(name, field.name, kinds, value))
-    elif not fields.is_open(field.type) and not _is_foreign(value):
-        if isinstance(value, tuple) and not fields.is_tuple(field.type):
+    elif field.kinds and not field.is_numeric:
+        raise ValueError(wrong_role(name, field.name, field.kinds, value))
+    elif not field.is_open and not _is_foreign(value):
+        if isinstance(value, tuple) and not field.is_tuple:
             raise ValueError(f"Field `{field.name}` of {name} must be one number, but is {checks.shown(value)}.")
-        checks.check_limits(name, field.name, value, field.metadata.get("limits", _NO_LIMITS))
+        checks.check_limits(name, field.name, value, field.limits)
 
 
 def _is_foreign(value: Any) -> bool:

@@ -119,9 +119,11 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any, declared: A
     Raises:
         ValueError: If it is of another type, or an integer out of its bounds.
     """
+    low, high = field.metadata.get("low"), field.metadata.get("high")
+    if type(value) is declared and (low is None or low <= value) and (high is None or value <= high):
+        return value  # components are rebuilt often, most of them with numbers and flags that are right
     if is_tuple(declared) and isinstance(value, (list, np.ndarray)):
         value = _as_tuple(value)
-    low, high = field.metadata.get("low"), field.metadata.get("high")
     bounded = low is not None or high is not None
     if bounded and not (isinstance(value, tuple) and not value):
         for entry in value if isinstance(value, tuple) else (value,):

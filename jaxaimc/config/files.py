@@ -4,19 +4,16 @@ A component is written as an object with its class under `"type"` and its fields
 that are already imported can be named, so that reading a file runs no code.
 """
 
-import dataclasses
 import json
 import math
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from jaxaimc.config import decode
 from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.config.encode import encoded
 from jaxaimc.config.errors import ConfigFileError, nearest
 from jaxaimc.config.migrate import upgraded
-from jaxaimc.config.names import classes, public_name
 
 SCHEMA_VERSION = 2
 # Measured devices and converters are tables of some thousand numbers; beyond this a file is something else.
@@ -43,7 +40,7 @@ def dumps(config: AnalogConfig) -> str:
         True
     """
     config.validate()
-    return json.dumps({"schema": SCHEMA_VERSION, "config": _encoded(config)}, indent=2) + "\n"
+    return json.dumps({"schema": SCHEMA_VERSION, "config": encoded(config)}, indent=2) + "\n"
 
 
 def loads(text: str, source: str = "text") -> AnalogConfig:
@@ -95,29 +92,6 @@ def load(path: str | Path) -> AnalogConfig:
     except OSError as error:
         raise ConfigFileError(f"Config {str(path)!r} cannot be read: {error.strerror}.") from error
     return loads(text, repr(str(path)))
-
-
-def _encoded(value: Any) -> Any:
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        name = public_name(type(value))
-        if classes().get(name) is not type(value):
-            raise ConfigFileError(f"The class {name!r} cannot be written: another class has this name.")
-        return {"type": name, **{f.name: _field(f, getattr(value, f.name)) for f in dataclasses.fields(value)}}
-    array = np.asarray(value, float)
-    return [_encoded(entry) for entry in array] if array.ndim else _number(float(array))
-
-
-def _field(field: dataclasses.Field, value: Any) -> Any:
-    if not field.metadata.get("static"):
-        return None if value is None else _encoded(value)
-    if isinstance(value, tuple):
-        return [_field(field, entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _number(number: float) -> float | str:
-    # JSON has no infinity; Python's extension of it would not be read elsewhere.
-    return number if math.isfinite(number) else str(number)
 
 
 def _content(text: str) -> Any:

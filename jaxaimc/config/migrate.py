@@ -1,15 +1,18 @@
 """Config files of schema 1 in the names of schema 2.
 
 Schema 1 wrote classes with their modules (`jaxaimc.wires.gated.Gated`). What moved within its package needs no entry
-here: the public name has no file. What was renamed is in two tables, and the two stuck parts that a device could have
-are now a device of its own.
+here: the public name has no file. What was renamed is in two tables; the two stuck parts that a device could have are
+now a device of its own, and SONOS drifts as its authors have it today.
 """
 
 import dataclasses
+import warnings
 from typing import Any
 
+from jaxaimc.config.encode import encoded
 from jaxaimc.config.errors import ConfigFileError
 from jaxaimc.config.names import classes
+from jaxaimc.devices import SONOS
 
 # Old public name -> new one.
 RENAMED = {
@@ -51,7 +54,7 @@ def upgraded(value: Any) -> Any:
         renamed = fields_of(new["type"])
         # A file that has both names has one too many, which the reader says.
         new = {key if renamed.get(key) in new else renamed.get(key, key): entry for key, entry in new.items()}
-    return _stuck(new)
+    return _stuck(_sonos(new))
 
 
 def new_name(name: str) -> str:
@@ -75,6 +78,20 @@ def fields_of(name: str) -> dict[str, str]:
     own = {field.name for field in dataclasses.fields(cls)} if cls is not None else set()  # pyright: ignore
     renamed = {**FIELDS.get(name.partition(".")[0], {}), **FIELDS.get(name, {})}
     return {old: new for old, new in renamed.items() if new in own and old not in own}
+
+
+def _sonos(device: dict[str, Any]) -> dict[str, Any]:
+    """Return a SONOS device with the mean drift that its authors corrected in 2026 for the superseded one, a table."""
+    drift = _object(device.get("drift"))
+    curve = _object(_object(_object(drift.get("shift")).get("total")).get("curve"))
+    if device.get("type") != "devices.SONOS" or curve.get("type") != "devices.Tabulated":
+        return device
+    warnings.warn(
+        "The mean drift of SONOS in this file of schema 1 was superseded by its authors; it is read as the corrected "
+        "one of 2026, that of `devices.SONOS()`.",
+        stacklevel=2,
+    )
+    return {**device, "drift": {**drift, "shift": encoded(SONOS().drift)["shift"]}}
 
 
 def _stuck(device: dict[str, Any]) -> dict[str, Any]:

@@ -112,6 +112,8 @@ def test_traced_values_are_not_looked_at():
     @jax.jit
     def inside(value, key):
         checks.check_number("Owner", "f", value, low=0.0)
+        checks.check_number("Owner", "f", (1.0, value), low=0.0)
+        checks.check_limits("Owner", "f", (1.0, value), checks.Limits(low=0.0))
         checks.check_less("Owner", "a", value, "b", 0.0, "V")
         checks.check_time("t", value)
         checks.check_matrix("w", value[None, None])
