@@ -16,6 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
+from jaxaimc._core.random import Shape
+
 _GOLDEN = np.uint32(0x9E3779B9)
 _FIRST, _SECOND = np.uint32(0x21F0AAAD), np.uint32(0xD35A2D97)
 # Standard deviation of the sum of four uniform bytes.
@@ -40,7 +42,7 @@ def fast_key(key: Key[Array, ""]) -> Key[Array, ""]:
     return jax.random.wrap_key_data(bits, impl=_HASHED)
 
 
-def rough_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = jnp.float32) -> Float[Array, "..."]:
+def rough_normal(key: Key[Array, ""], shape: Shape, dtype: Any = jnp.float32) -> Float[Array, "..."]:
     """Draw numbers of mean zero and variance one that are nearly normal: the sum of four uniform bytes of a hash.
 
     They end at 3.46 standard deviations, and their excess kurtosis is -0.30. That is enough for noise that a network is
@@ -59,14 +61,14 @@ def rough_normal(key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = jnp.f
     return (total.astype(dtype) - 510) * jnp.asarray(1 / _FOUR_BYTES, dtype)
 
 
-def _hash(key: UInt32[Array, "2"], size: int) -> UInt32[Array, " size"]:
+def _hash(key: UInt32[Array, "2"], size: Any) -> UInt32[Array, " size"]:
     x = jax.lax.iota(jnp.uint32, size) * _GOLDEN + key[0]
     x = (x ^ (x >> 16)) * _FIRST
     x = ((x ^ (x >> 15)) + key[1]) * _SECOND
     return x ^ (x >> 15)
 
 
-def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: tuple[int, ...]) -> Array:
+def _random_bits(key: UInt32[Array, "2"], bit_width: int, shape: Shape) -> Array:
     size = math.prod(shape)
     if bit_width == 64:
         words = _hash(key, 2 * size).astype(jnp.uint64).reshape(2, size)

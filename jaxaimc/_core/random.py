@@ -5,10 +5,12 @@ On CPUs `jax.random.normal` makes its bits in rolled loops, which write the arra
 error function: 2 to 7 ns per normal on two cores. Here the twenty rounds of Threefry are written out, so that XLA
 computes bits, normal and what is done with it together, and both words of a block make one normal by the transform of
 Box and Muller (1958): about 1.6 ns. Like there, a draw depends on its key and its place in the array only.
+Cheaper draws for training are in `hashed`.
 """
 
 import math
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +19,9 @@ from jaxtyping import Array, Float, Key, UInt32
 
 from jaxaimc._core.checks import check_key
 
+# Sizes are integers, or symbols where `jax.export` leaves a batch open.
+Shape: TypeAlias = tuple[Any, ...]
+
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = np.uint32(0x1BD11BDA)
 # Taylor series of cos(pi v / 2) in v^2; the first term left out is 6e-9 at v = 1.
@@ -24,13 +29,14 @@ _COSINE = [(-1) ** k * (math.pi / 2) ** (2 * k) / math.factorial(2 * k) for k in
 
 
 def standard_normal(
-    key: Key[Array, ""], shape: tuple[int, ...], dtype: jax.typing.DTypeLike = jnp.float32
+    key: Key[Array, ""], shape: Shape, dtype: jax.typing.DTypeLike = jnp.float32
 ) -> Float[Array, "..."]:
     """Draw standard normals.
 
     Args:
         key: One key of any kind; only Threefry's are drawn in one pass.
-        shape: Shape of the result.
+        shape: Shape of the result. Sizes may be symbols of `jax.export`; the draws of a place are then those that a
+            known shape has, up to the 2**32 entries that a counter tells apart.
         dtype: Floating type of the result; double precision is left to `jax.random.normal`.
 
     Returns:
@@ -43,6 +49,9 @@ def standard_normal(
         words = block(jax.random.key_data(key), jax.lax.iota(jnp.uint32, size))
     else:
         words = jax.random.bits(key, (2, size), jnp.uint32)
+    # Fused with what uses them, the rounds of Threefry would be computed anew in every place that reads a draw: six
+    # times per layer where layers follow each other, which XLA of jax 0.12 compiles five to eighteen times slower. The
+    # versions before drop the barrier on CPUs before they fuse.
     return jax.lax.optimization_barrier(_box_muller(*words).reshape(shape).astype(dtype))
 
 
@@ -93,7 +102,7 @@ def fold_in(key: Key[Array, "*keys"], data: Array | int) -> Key[Array, "*keys"]:
 
 
 def normal(
-    key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jax.typing.DTypeLike, *, axes: int, where: str
+    key: Key[Array, "*keys"] | None, shape: Shape, dtype: jax.typing.DTypeLike, *, axes: int, where: str
 ) -> Float[Array, "..."]:
     """Draw normals.
 
@@ -111,7 +120,7 @@ def normal(
 
 
 def uniform(
-    key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jax.typing.DTypeLike, *, axes: int, where: str
+    key: Key[Array, "*keys"] | None, shape: Shape, dtype: jax.typing.DTypeLike, *, axes: int, where: str
 ) -> Float[Array, "..."]:
     """Draw uniformly from `[0, 1)`. See `normal`."""
     return _draw(jax.random.uniform, key, shape, dtype, axes, where)
@@ -120,7 +129,7 @@ def uniform(
 def _draw(
     function: Callable[..., Array],
     key: Key[Array, "*keys"] | None,
-    shape: tuple[int, ...],
+    shape: Shape,
     dtype: jax.typing.DTypeLike,
     axes: int,
     where: str,

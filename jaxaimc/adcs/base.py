@@ -11,7 +11,7 @@ import jax
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.component import Component, component, leaf
-from jaxaimc._core.random import normal
+from jaxaimc._core.random import Shape, normal
 
 # Axes of a charge array that are not batch axes: plane, slice, cols.
 AXES = 3
@@ -143,7 +143,7 @@ class Wrapped(ADC):
 
 
 def draw_normals(
-    key: Key[Array, "*keys"] | None, shape: tuple[int, ...], dtype: jax.typing.DTypeLike
+    key: Key[Array, "*keys"] | None, shape: Shape, dtype: jax.typing.DTypeLike
 ) -> Float[Array, "*out"]:
     """Draw a standard normal for every conversion.
 

@@ -137,32 +137,6 @@ def test_keys_per_vector_make_the_batch_split_irrelevant():
     assert not np.any(mvm(config, prepared, x, jax.random.split(jax.random.key(9), 6)) == whole)
 
 
-def test_vmap_over_chip_keys():
-    config = AnalogConfig(rows=8, cols=6, adc=IdealADC())
-    w, x = weights(10, 7, np.float32), inputs(10, (), np.float32)
-    keys = jax.random.split(KEY, 3)
-
-    def run(key):
-        return mvm(config, chip(config, w, key), x, KEY)
-
-    np.testing.assert_allclose(jax.vmap(run)(keys), jnp.stack([run(k) for k in keys]), rtol=1e-5, atol=1e-5)
-
-
-def test_a_sweep_of_wire_resistances_compiles_once(empty_jit_cache):
-    w, x = weights(10, 7, np.float32), inputs(10, (2,), np.float32)
-    traced = []
-
-    @jax.jit
-    def run(config):
-        traced.append(config)
-        return mvm(config, chip(config, w), x)
-
-    for r in np.geomspace(0.01, 100.0, 64):
-        run(replace(CIRCUIT, wires=Ladder(r=float(r))))
-    assert len(traced) == 1
-    assert run._cache_size() == 1
-
-
 def test_gradient_reaches_every_weight_and_input(x64):
     """Through splitting, padding and summing: the gradient of the ideal matrix is the matrix."""
     config = replace(IDEAL, drive=PWM(range=FixedRange(limit=10.0)))

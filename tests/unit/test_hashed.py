@@ -64,3 +64,15 @@ def test_double_precision_and_small_integers(x64):
     assert abs(float(x.std()) - 1) < 3 / np.sqrt(2 * 50_000)
     assert jax.random.bits(hashed(6), (3,), jnp.uint8).dtype == jnp.uint8
     assert rough_normal(hashed(6), (3,), jnp.float64).dtype == jnp.float64
+
+
+def test_known_answers():
+    """The draws of a key stay what they are: results of trained networks depend on them."""
+    key = jax.random.key(3)
+    np.testing.assert_array_equal(jax.random.key_data(fast_key(key)), [318053758, 4029299397])
+    np.testing.assert_array_equal(
+        jax.random.bits(fast_key(key), (3,), jnp.uint32), np.array([0xF8CB9BEB, 0xE09A25AC, 0xA2F90DBE], np.uint32)
+    )
+    np.testing.assert_array_equal(
+        rough_normal(key, (3,)), np.array([2.23950457572937, 0.5209723711013794, 0.7036510109901428], np.float32)
+    )
