@@ -20,5 +20,6 @@ def carried(value: Shaped[Array, "..."], *data: Any) -> Shaped[Array, "..."]:
     for leaf in jax.tree.leaves(data):
         if isinstance(leaf, jax.core.Tracer) and leaf.size:
             nothing = jnp.zeros_like(leaf[(0,) * leaf.ndim], dtype=value.dtype)
-            value = value | nothing if value.dtype == bool else value + nothing
+            if jax.typeof(nothing) != jax.typeof(jnp.zeros((), value.dtype)):
+                value = value | nothing if value.dtype == bool else value + nothing
     return value

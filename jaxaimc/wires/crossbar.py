@@ -209,8 +209,10 @@ def _settled_jvp(primals: tuple, tangents: tuple) -> tuple[State, State]:
         flow = slope * across
         return State(c.terminal + found.into_rows, c.row + flow, c.col - flow, across, c.output)
 
-    change = jax.lax.custom_linear_solve(equations, jax.tree.map(jnp.negative, broken), solve, solve_adjoint)
-    return x, change
+    # JAX transposes a solve only where all of the right-hand side depends on what is differentiated.
+    tie = 0 * sum(part[(0,) * part.ndim] for part in broken)
+    driven = jax.tree.map(lambda part: tie - part, broken)
+    return x, jax.lax.custom_linear_solve(equations, driven, solve, solve_adjoint)
 
 
 def peak_column_sum(current: Float[Array, "rows cols"]) -> Float[Array, ""]:

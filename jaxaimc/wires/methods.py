@@ -150,11 +150,14 @@ class Automatic(Method):
         tolerance = _reachable(self.tolerance, crossbar.g.dtype)
         small = crossbar.largest_drop() <= tolerance ** (1 / _FEW_ITERATIONS)
 
+        def folded(crossbar: Crossbar) -> tuple[Lines, Lines, Array, Array]:
+            return jax.tree.map(lambda x: carried(x, crossbar), folded_lines(crossbar))
+
         def unused(crossbar: Crossbar) -> tuple[Lines, Lines, Array, Array]:
             shapes = jax.eval_shape(folded_lines, crossbar)
             return jax.tree.map(lambda x: carried(jnp.zeros(x.shape, x.dtype), crossbar), shapes)
 
-        parts = jax.lax.cond(small, unused, folded_lines, crossbar)
+        parts = jax.lax.cond(small, unused, folded, crossbar)
         return _ChosenSolver(
             small=small,
             fixed_point=_FixedPointSolver(crossbar, tolerance, self.max_iterations),
