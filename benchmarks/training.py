@@ -21,10 +21,10 @@ from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import Device, IdealDevice, NoProgrammingNoise
 from jaxaimc.tasks import cross_entropy, load_model, load_task
+from jaxaimc.training.fit.steps import SplitNetwork
+from jaxaimc.training.limits.ranges import learn_input_ranges
+from jaxaimc.training.noise.weights import AdditiveNoise
 from jaxaimc.training.objectives import Forward, circuit, digital, many_chips, objective, weight_noise
-from jaxaimc.training.ranges import learn_input_ranges
-from jaxaimc.training.steps import Network
-from jaxaimc.training.weight_noise import AdditiveNoise
 from jaxaimc.wires import AlphaBeta, Ladder, NoWires
 
 # Largest ratio that a step may have to the plain one.
@@ -93,7 +93,7 @@ def step(
     model: nnx.Module, forward: Forward, loss: Callable[..., jax.Array], inputs: jax.Array, targets: jax.Array
 ) -> tuple[Callable[[], Any], int]:
     """Return a compiled training step without arguments, and the bytes of its temporary memory."""
-    network, parameters, others = Network.split(model)
+    network, parameters, others = SplitNetwork.split(model)
     optimizer = optax.adamw(1e-3)
     total = objective(loss, forward)
     state = optimizer.init(parameters)

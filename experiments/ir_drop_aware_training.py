@@ -38,7 +38,7 @@ from jaxaimc import AnalogConfig, nn, presets, startup
 from jaxaimc.nn.chip import without_chip
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import Split, Task, load_model, load_task, weights
-from jaxaimc.training import calibration, chips, evaluate, fit, objectives, weight_noise
+from jaxaimc.training import chips, evaluate, fit, noise, objectives
 from jaxaimc.wires import OpenIdle
 from models.transformer import PatchEmbedding, Transformer
 
@@ -178,7 +178,7 @@ class Method:
 
 def methods(settings: Settings, r: float) -> list[Method]:
     """Return the ways of fine-tuning for a wire resistance [ohm per segment]."""
-    noises = [weight_noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
+    noises = [noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
     gaussian = [Method(f"Gaussian {noise.scale:g}", objectives.weight_noise(noise)) for noise in noises]
     through = objectives.circuit()
     return [
@@ -222,7 +222,7 @@ class Study:
 
     def calibrated(self, chip: nnx.Module, key: jax.Array, *, examples: int) -> nnx.Module:
         """Return a chip with a gain and an offset per column, fitted to the digital outputs for some examples."""
-        return calibration.calibrate_columns(chip, [jnp.asarray(self.task.split("train").inputs[:examples])], key)
+        return nn.calibrate_columns(chip, [jnp.asarray(self.task.split("train").inputs[:examples])], key)
 
     def fine_tuned(self, method: Method, r: float, seed: int) -> nnx.Module:
         """Return the network after fine-tuning, analog at a wire resistance `r` [ohm per segment]."""

@@ -229,7 +229,7 @@ class Train:
 
     def _forward(self) -> "Forward":
         from jaxaimc.training import objectives
-        from jaxaimc.training.weight_noise import AdditiveNoise
+        from jaxaimc.training.noise.weights import AdditiveNoise
 
         if self.objective == "gaussian":
             noise = AdditiveNoise(scale=0.06 if self.strength is None else self.strength)

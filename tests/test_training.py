@@ -72,7 +72,7 @@ import os, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import tiny_task
 from jaxaimc.training import fit
-from jaxaimc.training.resume import Saver
+from jaxaimc.training.fit.resume import Saver
 save = Saver.save
 def killed_while_saving(self, epoch, saved):
     if epoch == 2:

@@ -142,9 +142,7 @@ class Wrapped(ADC):
         return self.adc.convert(q, readout, key)
 
 
-def draw_normals(
-    key: Key[Array, "*keys"] | None, shape: Shape, dtype: jax.typing.DTypeLike
-) -> Float[Array, "*out"]:
+def draw_normals(key: Key[Array, "*keys"] | None, shape: Shape, dtype: jax.typing.DTypeLike) -> Float[Array, "*out"]:
     """Draw a standard normal for every conversion.
 
     Args:

@@ -1,5 +1,6 @@
 """Calibration: ranges of converters and inputs from data, and digital corrections of a chip that has drifted."""
 
+from jaxaimc.calibration.columns import fitted_lines
 from jaxaimc.calibration.compensation import (
     ColumnCompensation,
     Compensation,
@@ -17,5 +18,6 @@ __all__ = [
     "Percentile",
     "RangeRule",
     "compensate_drift",
+    "fitted_lines",
     "has_range",
 ]

@@ -3,6 +3,7 @@
 from jaxaimc.nn.blank import Blank, Module
 from jaxaimc.nn.calibrate import calibrate
 from jaxaimc.nn.chip import drift, effective, layer_errors, program, with_effective, with_read_key, without_chip
+from jaxaimc.nn.columns import ColumnCorrection, calibrate_columns, with_column_correction
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.convert import convert, to_digital
 from jaxaimc.nn.hooks import as_digital, attach, in_mode, replace_products
@@ -25,6 +26,7 @@ __all__ = [
     "Blank",
     "Call",
     "Checksum",
+    "ColumnCorrection",
     "Conductance",
     "DeviceParam",
     "DigitalParam",
@@ -39,6 +41,7 @@ __all__ = [
     "as_digital",
     "attach",
     "calibrate",
+    "calibrate_columns",
     "convert",
     "drift",
     "effective",
@@ -49,6 +52,7 @@ __all__ = [
     "program",
     "replace_products",
     "to_digital",
+    "with_column_correction",
     "with_effective",
     "with_read_key",
     "without_chip",

@@ -15,12 +15,12 @@ from jaxtyping import Array, Float, Int, Key
 from jaxaimc import nn
 from jaxaimc._core.hashed import fast_key
 from jaxaimc.nn.hooks import as_digital, in_mode
+from jaxaimc.training.fit.precision import widened
+from jaxaimc.training.fit.steps import Objective
 from jaxaimc.training.ideal_backward import with_ideal_backward
-from jaxaimc.training.output_noise import with_mean_field_noise
-from jaxaimc.training.precision import widened
-from jaxaimc.training.programming import training_chip
-from jaxaimc.training.steps import Objective
-from jaxaimc.training.weight_noise import WeightNoise, with_weight_noise
+from jaxaimc.training.noise.outputs import with_mean_field_noise
+from jaxaimc.training.noise.programming import training_chip
+from jaxaimc.training.noise.weights import WeightNoise, with_weight_noise
 
 Forward = Callable[[Any, Array, Key[Array, ""], Int[Array, ""]], Array]
 Loss = Callable[[Array, Array], Float[Array, " batch"]]
@@ -46,7 +46,7 @@ def weight_noise(*noises: WeightNoise, ramp: Ramp | None = None) -> Forward:
     """Make a forward through the digital network with noisy weights.
 
     Args:
-        noises: Kinds of noise, see `jaxaimc.training.weight_noise`.
+        noises: Kinds of noise, see `jaxaimc.training.noise.weights`.
         ramp: Level of the noise over the step, such as `optax.linear_schedule(0, 1, 1000)`; None for one.
 
     Returns:
@@ -187,7 +187,7 @@ def distillation(
     Args:
         loss: Loss of each example.
         forward: How the trained network's outputs come about.
-        teacher: Network with the same classes; it stays as it is.
+        teacher: SplitNetwork with the same classes; it stays as it is.
         weight: Share of the teacher, 0 to 1.
         temperature: Temperature `T` of both distributions, greater than zero.
 

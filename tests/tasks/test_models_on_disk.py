@@ -9,8 +9,8 @@ from flax import nnx
 
 from jaxaimc import AnalogConfig, component, leaf, nn, presets, static
 from jaxaimc.adcs import ADC, Uniform
+from jaxaimc.nn.columns import with_column_correction
 from jaxaimc.tasks import checkpoints, restore_model, save_model
-from jaxaimc.training.calibration import with_column_correction
 
 
 class Net(nnx.Module):

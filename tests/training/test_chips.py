@@ -15,9 +15,9 @@ from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
 from jaxaimc.nn.chip import without_chip
+from jaxaimc.nn.columns import calibrate_columns, with_column_correction
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.training import evaluate, fit
-from jaxaimc.training.calibration import calibrate_columns, with_column_correction
 from jaxaimc.training.chips import digital_parts, fresh_chips, on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective, programmed_chip
 from jaxaimc.wires import Ladder

@@ -14,9 +14,9 @@ from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PerVector, Pulses
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import cross_entropy
+from jaxaimc.training.noise.outputs import with_mean_field_noise
+from jaxaimc.training.noise.weights import AdditiveNoise
 from jaxaimc.training.objectives import circuit, digital, distillation, many_chips, objective, weight_noise
-from jaxaimc.training.output_noise import with_mean_field_noise
-from jaxaimc.training.weight_noise import AdditiveNoise
 from jaxaimc.wires import AlphaBeta, ConjugateGradient, Ladder, Mesh, NoWires
 from models.transformer import PatchEmbedding, Transformer
 

@@ -11,8 +11,8 @@ from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, BitSerial, FixedRange, LearnedRange
 from jaxaimc.training.ideal_backward import with_ideal_backward
+from jaxaimc.training.limits.ranges import learn_input_ranges
 from jaxaimc.training.objectives import circuit
-from jaxaimc.training.ranges import learn_input_ranges
 from jaxaimc.wires import Ladder, NoWires
 
 KEY = jax.random.key(5)

@@ -13,7 +13,7 @@ from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import with_scales
 from jaxaimc.training import fit
 from jaxaimc.training.chips import on_fresh_chips
-from jaxaimc.training.learned_limits import clipped, learn_weight_limits, with_clipped_weights
+from jaxaimc.training.limits.learned import clipped, learn_weight_limits, with_clipped_weights
 from jaxaimc.training.objectives import circuit, digital, objective
 
 KEY = jax.random.key(4)

@@ -9,9 +9,9 @@ from flax import nnx
 from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc._core.hashed import fast_key
 from jaxaimc.nn import Rule
-from jaxaimc.training import programming
+from jaxaimc.training.noise import programming
+from jaxaimc.training.noise.programming import in_memory, training_chip
 from jaxaimc.training.objectives import circuit
-from jaxaimc.training.programming import in_memory, training_chip
 from jaxaimc.wires import Ladder
 
 KEY = jax.random.key(3)

@@ -21,8 +21,8 @@ from jaxaimc import nn, presets
 from jaxaimc.nn.hooks import as_digital, attach
 from jaxaimc.tasks import Split
 from jaxaimc.training import TrainingDivergedError, fit
+from jaxaimc.training.limits.ranges import learn_input_ranges
 from jaxaimc.training.objectives import circuit, digital, many_chips, objective
-from jaxaimc.training.ranges import learn_input_ranges
 
 TASK = tiny_task.task()
 RECIPE = dataclasses.replace(TASK.recipe, epochs=2, batch=16)
@@ -35,7 +35,7 @@ import tiny_task
 from jaxaimc import nn, presets
 from jaxaimc.training import fit
 from jaxaimc.training.objectives import circuit, many_chips, objective
-from jaxaimc.training.ranges import learn_input_ranges
+from jaxaimc.training.limits.ranges import learn_input_ranges
 TASK = tiny_task.task()
 RECIPE = dataclasses.replace(TASK.recipe, epochs=2, batch=16)
 start = learn_input_ranges(nn.convert(TASK.build(jax.random.key(0)), presets.tile_circuit()), [jnp.eye(3)])

@@ -16,9 +16,14 @@ from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import checkpoints, weights, with_scales
 from jaxaimc.training import evaluate, fit
 from jaxaimc.training.chips import on_fresh_chips
+from jaxaimc.training.limits.ranges import (
+    TrainedInputRange,
+    TrainedOutputRange,
+    learn_input_ranges,
+    learn_output_ranges,
+)
+from jaxaimc.training.noise.outputs import OutputNoise, with_output_noise
 from jaxaimc.training.objectives import circuit, objective
-from jaxaimc.training.output_noise import OutputNoise, with_output_noise
-from jaxaimc.training.ranges import InputRange, OutputRange, learn_input_ranges, learn_output_ranges
 from jaxaimc.wires import NoWires
 
 KEY = jax.random.key(3)
@@ -31,7 +36,7 @@ def test_the_range_moves_by_the_published_rule():
     layer = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
     layer.kernel[...] = jnp.ones((1, 1))
     model = nn.convert(layer, IDEAL, KEY)
-    next(analog_products(model)).hooks = nnx.List([InputRange(2.0)])
+    next(analog_products(model)).hooks = nnx.List([TrainedInputRange(2.0)])
     x = jnp.array([-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0])[:, None]
     g = jnp.array([0.5, -0.7, 9.0, 9.0, -9.0, -0.3, 0.2, -0.1])[:, None]
 
@@ -42,7 +47,7 @@ def test_the_range_moves_by_the_published_rule():
     # At or beyond +2 the negative ones count (-0.3, -0.1), at or beyond -2 the positive ones (0.5), with a minus.
     np.testing.assert_allclose(jax.tree.leaves(scales)[0], 2.0 * (-0.3 - 0.1 - 0.5), rtol=1e-5)
     inside = nn.convert(layer, IDEAL, KEY)
-    next(analog_products(inside)).hooks = nnx.List([InputRange(5.0, decay=0.01)])
+    next(analog_products(inside)).hooks = nnx.List([TrainedInputRange(5.0, decay=0.01)])
     scales = nnx.grad(total, argnums=nnx.DiffState(0, nn.DigitalParam))(inside, g)
     np.testing.assert_allclose(jax.tree.leaves(scales)[0], 0.05, rtol=1e-5)
 
@@ -57,10 +62,10 @@ def layer(*hooks):
 def test_inputs_are_clipped_to_the_range_and_driven_at_full_scale():
     x = jax.random.normal(KEY, (50, 4))
     plain = layer()
-    np.testing.assert_allclose(layer(InputRange(0.7))(x), plain(jnp.clip(x, -0.7, 0.7)), atol=2e-3)
+    np.testing.assert_allclose(layer(TrainedInputRange(0.7))(x), plain(jnp.clip(x, -0.7, 0.7)), atol=2e-3)
     # A range far wider than the inputs leaves few steps for them.
-    coarse = layer(InputRange(100.0))(x)
-    assert float(jnp.std(coarse - plain(x))) > 20 * float(jnp.std(layer(InputRange(4.0))(x) - plain(x)))
+    coarse = layer(TrainedInputRange(100.0))(x)
+    assert float(jnp.std(coarse - plain(x))) > 20 * float(jnp.std(layer(TrainedInputRange(4.0))(x) - plain(x)))
 
 
 def test_outputs_saturate_at_the_learned_charge():
@@ -140,11 +145,11 @@ def test_the_standard_model_trains_with_its_learned_ranges():
 def test_bad_ranges_are_refused():
     model = nn.convert(nnx.Linear(4, 3, rngs=nnx.Rngs(0)), IDEAL)
     with pytest.raises(ValueError, match="Field `limit` of LearnedRange must be in"):
-        InputRange(0.0)
+        TrainedInputRange(0.0)
     with pytest.raises(ValueError, match="Field `decay` of LearnedRange must be in"):
-        InputRange(1.0, decay=-1.0)
-    with pytest.raises(ValueError, match="Field `limit` of OutputRange must be in"):
-        OutputRange(-1.0)
+        TrainedInputRange(1.0, decay=-1.0)
+    with pytest.raises(ValueError, match="Field `limit` of TrainedOutputRange must be in"):
+        TrainedOutputRange(-1.0)
     with pytest.raises(ValueError, match="Field `scale` of OutputNoise must be in"):
         OutputNoise(-1.0)
     with pytest.raises(ValueError, match="needs a adc with a field `range`, but has IdealADC"):

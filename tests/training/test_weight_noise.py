@@ -6,8 +6,8 @@ import pytest
 from flax import nnx
 
 from jaxaimc import AnalogConfig, nn
-from jaxaimc.training.weight_limits import clip_weights, clip_weights_to_deviations, kernels, remap_weights
-from jaxaimc.training.weight_noise import (
+from jaxaimc.training.limits.weights import clip_weights, clip_weights_to_deviations, kernels, remap_weights
+from jaxaimc.training.noise.weights import (
     AdditiveNoise,
     DropConnect,
     MultiplicativeNoise,

@@ -14,21 +14,21 @@ from flax import nnx
 
 from jaxaimc.nn.hooks import as_digital
 from jaxaimc.tasks import Recipe, Split, Task, check_contract, checkpoints, scales, weights
-from jaxaimc.training.diagnosis import first_not_finite
-from jaxaimc.training.precision import widened, with_digital_dtype
-from jaxaimc.training.progress import Progress
-from jaxaimc.training.resume import Saved, Saver
-from jaxaimc.training.scoring import evaluate
-from jaxaimc.training.steps import (
+from jaxaimc.training.fit.diagnosis import first_not_finite
+from jaxaimc.training.fit.precision import widened, with_digital_dtype
+from jaxaimc.training.fit.progress import Progress
+from jaxaimc.training.fit.resume import Saved, Saver
+from jaxaimc.training.fit.steps import (
     TRAINABLE,
-    Network,
     Objective,
+    SplitNetwork,
     TrainingState,
     default_optimizer,
     initial_state,
     make_chunk,
     step_keys,
 )
+from jaxaimc.training.scoring import evaluate
 
 # Steps per call: enough to hide the cost of a call, few enough for a lively progress bar.
 _CHUNK = 32
@@ -84,11 +84,11 @@ def fit(
     state; killed at any moment and called again, it ends with the same weights as an uninterrupted run.
 
     Args:
-        task: Network, data, loss and score.
+        task: SplitNetwork, data, loss and score.
         recipe: Epochs, batch, learning rate and so on; None for the task's own.
         directory: Folder for the saved states and, at the end, `model.safetensors` with the digital network and, where
             there are some, `scales.safetensors` with the numbers beside analog layers; None to save nothing.
-        model: Network to start from, which stays as it is; None for an untrained one.
+        model: SplitNetwork to start from, which stays as it is; None for an untrained one.
         objective: Loss of each example, `(model, inputs, targets, key, step) -> [batch]`; None for the task's loss of
             `model(inputs)`.
         optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.
@@ -97,7 +97,7 @@ def fit(
         mesh: Devices over which each batch is spread along the mesh's first axis, which must divide it; results differ
             from those of one device by the order of sums only.
         digital_dtype: Floating type in which the digital part computes while it is trained, such as `jnp.bfloat16`, see
-            `jaxaimc.training.precision`; None for the network's own. The trained network is scored in its own.
+            `jaxaimc.training.fit.precision`; None for the network's own. The trained network is scored in its own.
         scorer: Score of the trained network on the test examples, `(task, model, split) -> score`, such as
             `on_fresh_chips()`; None for the digital network's.
         notes: Further facts that identify the run, as JSON values; stored in the checkpoint and compared on resuming.
@@ -130,7 +130,7 @@ def fit(
     untrained = task.build(jax.random.key(recipe.seed)) if model is None else model
     for part, split in (("train", train), ("test", test)):
         check_contract(task, untrained, split, part)
-    network, parameters, others = Network.split(untrained, trainable)
+    network, parameters, others = SplitNetwork.split(untrained, trainable)
     identity = {
         "task": task.name,
         "recipe": recipe.describe(),
@@ -143,7 +143,7 @@ def fit(
     learner = network
     if digital_dtype is not None:
         whole = network.merge(parameters, others)
-        learner = Network.split(with_digital_dtype(whole, digital_dtype), trainable)[0]
+        learner = SplitNetwork.split(with_digital_dtype(whole, digital_dtype), trainable)[0]
     run = _Run(
         plan=plan,
         recipe=recipe,
@@ -237,7 +237,7 @@ class _Run:
     plan: _Plan
     recipe: Recipe
     train: Split
-    network: Network
+    network: SplitNetwork
     objective: Objective
     mesh: jax.sharding.Mesh | None
     chunk: Callable[..., tuple[TrainingState, jax.Array]]

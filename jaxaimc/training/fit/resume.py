@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxaimc.training.steps import TrainingState
+from jaxaimc.training.fit.steps import TrainingState
 
 
 class Saved(NamedTuple):

@@ -34,7 +34,7 @@ class TrainingState(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class SplitNetwork:
     """A network taken apart into its structure; `merge` puts it together with given variables.
 
     Args:
@@ -50,7 +50,7 @@ class Network:
     trainable: Any
 
     @classmethod
-    def split(cls, model: nnx.Module, trainable: Any = TRAINABLE) -> tuple["Network", dict[str, Array], Any]:
+    def split(cls, model: nnx.Module, trainable: Any = TRAINABLE) -> tuple["SplitNetwork", dict[str, Array], Any]:
         """Return the structure, the trainable arrays by name, and the other variables."""
         graph, parameters, others = nnx.split(model, trainable, ...)
         named = checkpoints.names(parameters)
@@ -94,7 +94,7 @@ def step_keys(recipe: Recipe, step: Int[Array, ""] | int) -> tuple[Key[Array, ""
 
 
 def make_chunk(
-    network: Network,
+    network: SplitNetwork,
     optimizer: optax.GradientTransformation,
     objective: Objective,
     recipe: Recipe,
@@ -143,7 +143,7 @@ def make_chunk(
     return chunk
 
 
-def _mean_loss(network: Network, objective: Objective) -> Callable[..., tuple[Float[Array, ""], Any]]:
+def _mean_loss(network: SplitNetwork, objective: Objective) -> Callable[..., tuple[Float[Array, ""], Any]]:
     def mean_loss(
         parameters: dict[str, Array], others: Any, inputs: Array, targets: Array, key: Array, step: Array
     ) -> tuple[Float[Array, ""], Any]:

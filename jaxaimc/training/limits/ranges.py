@@ -25,7 +25,7 @@ from jaxaimc.nn.walk import matching
 SMALLEST = 1e-6
 
 
-class InputRange(Hook):
+class TrainedInputRange(Hook):
     """A learned input range: inputs are clipped to it, and it is driven at full scale.
 
     The range is a `DigitalParam` of the layer, with the gradient that `jaxaimc.drives.LearnedRange` gives it: the rule
@@ -56,7 +56,7 @@ class InputRange(Hook):
         return replace(config, drive=config.drive.with_(range=learned)), inputs
 
 
-class OutputRange(Hook):
+class TrainedOutputRange(Hook):
     """A learned ADC range, symmetric about zero, with the exact gradient of the quantiser.
 
     The gradient is that of Esser et al. 2020 (arXiv 1902.08153), as `jaxaimc.adcs.Uniform` has it: saturated outputs
@@ -70,7 +70,7 @@ class OutputRange(Hook):
     """
 
     def __init__(self, limit: float | Array):
-        check_number("OutputRange", "limit", limit, low=0.0, open_low=True)
+        check_number("TrainedOutputRange", "limit", limit, low=0.0, open_low=True)
         self.limit = DigitalParam(jnp.asarray(limit, jnp.float32))
 
     def before(
@@ -105,11 +105,11 @@ def learn_input_ranges(
         model: Result of `jaxaimc.nn.convert`. It is not changed.
         batches: Inputs of the network.
         deviations: First range over the root mean square of the layer's inputs.
-        decay: See `InputRange`.
+        decay: See `TrainedInputRange`.
         pattern: Regular expression that the whole path of a layer must match.
 
     Returns:
-        The model with an `InputRange` on every matching layer.
+        The model with an `TrainedInputRange` on every matching layer.
 
     Raises:
         ValueError: If no layer matches, a matching layer's drive has no input range, or there is no batch.
@@ -135,7 +135,7 @@ def learn_input_ranges(
 
     def make(dot: AnalogDot) -> Hook:
         mean = squares[dot.path]
-        return InputRange(jnp.where(mean > 0, deviations * jnp.sqrt(mean), 1.0), decay=decay)
+        return TrainedInputRange(jnp.where(mean > 0, deviations * jnp.sqrt(mean), 1.0), decay=decay)
 
     return attach(model, make, pattern=pattern)
 
@@ -151,7 +151,7 @@ def learn_output_ranges(
         pattern: Regular expression that the whole path of a layer must match.
 
     Returns:
-        The model with an `OutputRange` on every matching layer.
+        The model with an `TrainedOutputRange` on every matching layer.
 
     Raises:
         ValueError: If no layer matches, or a matching layer's ADC has no range.
@@ -159,7 +159,7 @@ def learn_output_ranges(
 
     def make(dot: AnalogDot) -> Hook:
         _require_range(dot, "adc", Symmetric(limit=1.0))
-        return OutputRange(limit(dot) if callable(limit) else limit)
+        return TrainedOutputRange(limit(dot) if callable(limit) else limit)
 
     return attach(model, make, pattern=pattern)
 

@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc import nn
 from jaxaimc._core.xla import product
-from jaxaimc.nn import AnalogDot, Call, DigitalParam, Hook
+from jaxaimc.calibration.columns import fitted_lines
+from jaxaimc.nn.chip import with_read_key
 from jaxaimc.nn.hooks import attach
+from jaxaimc.nn.op import AnalogDot, Call, Hook
+from jaxaimc.nn.variables import DigitalParam
 from jaxaimc.nn.walk import matching
 
 
@@ -88,7 +90,7 @@ def calibrate_columns(
         for hook in dot.hooks
         if isinstance(hook, _Moments)
     }
-    return attach(model, lambda dot: _line(sums[dot.path], offsets=offsets), pattern=pattern)
+    return attach(model, lambda dot: ColumnCorrection(*fitted_lines(sums[dot.path], offsets=offsets)), pattern=pattern)
 
 
 def with_column_correction(model: nnx.Module, *, pattern: str = ".*") -> nnx.Module:
@@ -114,23 +116,10 @@ def with_column_correction(model: nnx.Module, *, pattern: str = ".*") -> nnx.Mod
     return attach(model, make, pattern=pattern)
 
 
-def _line(sums: Float[Array, "5 n_out"], *, offsets: bool) -> ColumnCorrection:
-    count, y, ideal, yy, y_ideal = sums
-    if not offsets:
-        usable = yy > 0
-        return ColumnCorrection(jnp.where(usable, y_ideal / jnp.where(usable, yy, 1.0), 1.0), jnp.zeros_like(y))
-    y, ideal = y / count, ideal / count
-    spread, together = yy / count - y * y, y_ideal / count - y * ideal
-    # Relative to the square, because the difference of two float32 sums has a floor.
-    usable = spread > 1e-6 * (yy / count)
-    gain = jnp.where(usable, together / jnp.where(usable, spread, 1.0), 1.0)
-    return ColumnCorrection(gain, ideal - gain * y)
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def _measure(graph: Any, state: Any, key: Key[Array, ""], inputs: Array) -> Any:
     model = nnx.merge(graph, state, copy=True)
-    read: Any = nn.with_read_key(model, key)
+    read: Any = with_read_key(model, key)
     read(inputs)
     # The read key belongs to the copy only, so the structure of the state stays.
     return nnx.split(model)[1]

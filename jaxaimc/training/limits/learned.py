@@ -14,8 +14,8 @@ from jaxaimc._core.checks import check_number
 from jaxaimc._core.rounding import clip
 from jaxaimc.nn import AnalogDot, DigitalParam, Hook
 from jaxaimc.nn.walk import changed_layers, matching
+from jaxaimc.training.limits.ranges import SMALLEST
 from jaxaimc.training.objectives import Forward
-from jaxaimc.training.ranges import SMALLEST
 
 
 class WeightLimit(Hook):

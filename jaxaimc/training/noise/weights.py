@@ -6,16 +6,16 @@ Strengths are relative to the largest weight of a column or of the layer, becaus
 stands for.
 """
 
+import abc
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component, static
+from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc._core.hashed import rough_normal
 from jaxaimc._core.random import fold_in
 from jaxaimc.nn import AnalogDot
@@ -23,20 +23,21 @@ from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
 
 
-class WeightNoise(Protocol):
-    """What every kind of weight noise offers. One of your own is a component with these members."""
+class WeightNoise(Component):
+    """A kind of weight noise. One of your own derives from this and writes `change`."""
 
+    @abc.abstractmethod
     def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
-        """Return what is added to the weights."""
-        ...
+        """Return what is added to the weights.
 
-    def validate(self) -> None:
-        """Check the numeric fields."""
-        ...
+        Args:
+            w: Clean weights.
+            key: Key of this layer and kind of noise.
+        """
 
 
 @component
-class AdditiveNoise:
+class AdditiveNoise(WeightNoise):
     """Normal noise of one size: `sigma = scale max |w|` (Joshi et al. 2020).
 
     Attributes:
@@ -44,47 +45,31 @@ class AdditiveNoise:
         per_column: Whether the largest weight is that of each column, or of the layer.
     """
 
-    scale: float
+    scale: float = leaf(low=0.0)
     per_column: bool = static(default=True)
 
     def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
         """Return the noise."""
         return self.scale * _peak(w, per_column=self.per_column) * rough_normal(key, w.shape, w.dtype)
 
-    def validate(self) -> None:
-        """Check the scale.
-
-        Raises:
-            ValueError: If it is negative.
-        """
-        check_number("AdditiveNoise", "scale", self.scale, low=0.0)
-
 
 @component
-class MultiplicativeNoise:
+class MultiplicativeNoise(WeightNoise):
     """Normal noise in proportion to each weight: `sigma = scale |w|`.
 
     Attributes:
         scale: Standard deviation over the weight [1].
     """
 
-    scale: float
+    scale: float = leaf(low=0.0)
 
     def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
         """Return the noise."""
         return self.scale * w * rough_normal(key, w.shape, w.dtype)
 
-    def validate(self) -> None:
-        """Check the scale.
-
-        Raises:
-            ValueError: If it is negative.
-        """
-        check_number("MultiplicativeNoise", "scale", self.scale, low=0.0)
-
 
 @component
-class PolynomialNoise:
+class PolynomialNoise(WeightNoise):
     """Device-shaped noise: `sigma = scale max |w| (c0 + c1 r + c2 r^2 + ...)` with `r = |w| / max |w|`.
 
     The default is the programming noise of phase-change memory as Rasch et al. 2023 (Nature Communications 14, 5282)
@@ -96,8 +81,8 @@ class PolynomialNoise:
         per_column: Whether the largest weight is that of each column, or of the layer.
     """
 
-    scale: float = 1.0
-    coefficients: tuple[float, ...] = (0.0105392, 0.0768, -0.046925)
+    scale: float = leaf(1.0, low=0.0)
+    coefficients: tuple[float, ...] = leaf((0.0105392, 0.0768, -0.046925))
     per_column: bool = static(default=True)
 
     def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
@@ -109,38 +94,20 @@ class PolynomialNoise:
             spread = spread * r + coefficient
         return self.scale * peak * jnp.maximum(spread, 0) * rough_normal(key, w.shape, w.dtype)
 
-    def validate(self) -> None:
-        """Check the scale.
-
-        Raises:
-            ValueError: If it is negative.
-        """
-        check_number("PolynomialNoise", "scale", self.scale, low=0.0)
-        for coefficient in self.coefficients:
-            check_number("PolynomialNoise", "coefficients", coefficient)
-
 
 @component
-class DropConnect:
+class DropConnect(WeightNoise):
     """Each weight is zero with some probability (Wan et al. 2013), as on a chip with devices stuck off.
 
     Attributes:
         probability: Fraction of weights that are dropped [1].
     """
 
-    probability: float
+    probability: float = leaf(low=0.0, high=1.0)
 
     def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
         """Return minus the dropped weights."""
         return jnp.where(jax.random.bernoulli(key, self.probability, w.shape), -w, 0.0)
-
-    def validate(self) -> None:
-        """Check the probability.
-
-        Raises:
-            ValueError: If it is not in `[0, 1]`.
-        """
-        check_number("DropConnect", "probability", self.probability, low=0.0, high=1.0)
 
 
 def with_weight_noise(
