@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxaimc import config_files
+from jaxaimc import config
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "wires.md"]
@@ -38,7 +38,7 @@ def test_python_runs(code, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("text", _blocks("json"))
 def test_config_can_be_read(text):
-    assert config_files.loads(text).wires.r == json.loads(text)["config"]["wires"]["r"]
+    assert config.loads(text).wires.r == json.loads(text)["config"]["wires"]["r"]
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import analog_matmul, config_files, presets, tile
+from jaxaimc import analog_matmul, presets, tile
 from jaxaimc.adcs import Readout
+from jaxaimc.config import dumps, loads
 from jaxaimc.drives import SignMagnitude
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
 
@@ -19,7 +20,7 @@ PRESETS = [getattr(presets, name) for name in presets.__all__]
 def test_preset_is_valid_and_survives_json(make):
     config = make()
     config.validate()
-    read = config_files.loads(config_files.dumps(config))
+    read = loads(dumps(config))
     # Structures of different classes without leaves compare equal: the words say which classes they are.
     assert read.describe() == config.describe()
     jax.tree.map(np.testing.assert_array_equal, read, config)

@@ -127,7 +127,7 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
         open_high=limits.below is not None,
         finite=not limits.infinite,
     )
-    _check_size(owner, field, value, limits.unit)
+    _check_size(owner, field, value, limits)
 
 
 def _is_allowed(value: Any, limits: Limits) -> bool:
@@ -138,7 +138,7 @@ def _is_allowed(value: Any, limits: Limits) -> bool:
     """
     if type(value) is not float and type(value) is not int:
         return False
-    least, most = SIZES.get(limits.unit, SINGLE)
+    least, most = _sizes(limits)
     return (
         (value == 0 or least <= abs(value) <= most or (limits.infinite and abs(value) == np.inf))
         and (limits.low is None or value >= limits.low)
@@ -157,19 +157,28 @@ def _check_entries(owner: str, field: str, value: tuple[Any, ...], limits: Limit
         check_limits(owner, field, entry, limits)
 
 
-def _check_size(owner: str, field: str, value: Any, unit: str) -> None:
+def _sizes(limits: Limits) -> tuple[float, float]:
+    """Return the smallest and the largest size of a value that is not zero."""
+    if limits.unit in SIZES:
+        return SIZES[limits.unit]
+    # What single precision rounds to zero is harmless where zero itself is allowed.
+    positive = limits.above is not None and limits.above >= 0
+    return SINGLE if positive or (limits.low is not None and limits.low > 0) else (0.0, SINGLE[1])
+
+
+def _check_size(owner: str, field: str, value: Any, limits: Limits) -> None:
     array = _concrete(value)
     if array is None:
         return
-    least, most = SIZES.get(unit, SINGLE)
+    least, most = _sizes(limits)
     size = np.abs(np.asarray(array[np.isfinite(array) & (array != 0)], float))
     bad = size[(size < least) | (size > most)]
     if bad.size:
-        unit_name = f" {unit}" if unit else ""
-        why = "quantities are in base SI units" if unit in SIZES else "single precision holds no other"
+        unit = f" {limits.unit}" if limits.unit else ""
+        why = "quantities are in base SI units" if limits.unit in SIZES else "single precision holds no other"
         raise ValueError(
-            f"Field `{field}` of {owner} must be zero or {least:.3g} to {most:.3g}{unit_name} in size, but is "
-            f"{bad.ravel()[0]:g}{unit_name}: {why}."
+            f"Field `{field}` of {owner} must be zero or {least:.3g} to {most:.3g}{unit} in size, but is "
+            f"{bad.ravel()[0]:g}{unit}: {why}."
         )
 
 

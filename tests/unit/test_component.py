@@ -195,7 +195,7 @@ def test_bad_values_and_parts_s2_name_field_class_and_role(make, message):
 @pytest.mark.parametrize(
     ("value", "unit", "ok"),
     [
-        (1e30, "s", False), (1e-30, "S", False), (1e38, "A", False), (1e39, "", False), (1e-39, "", False),
+        (1e30, "s", False), (1e-30, "S", False), (1e38, "A", False), (1e39, "", False), (1e-39, "", True),
         (10**400, "V", False), (0.0, "S", True), (1e-9, "S", True), (1e30, "", True), (3, "V", True),
     ],
 )  # fmt: skip
@@ -209,6 +209,17 @@ def test_bad_sizes_s3_no_field_leaves_single_precision(value, unit, ok):
     else:
         with pytest.raises(ValueError, match="Field `value` of Part must be "):
             Part(value=value).validate()
+
+
+def test_bad_sizes_s3_a_positive_number_is_not_rounded_to_zero():
+    @component
+    class Part(Component):
+        width: float = leaf(1.0, above=0.0)
+
+    with pytest.raises(
+        ValueError, match=r"Field `width` of Part must be zero or 1.18e-38 to 3.4e.38 in size, but is 1e-39"
+    ):
+        Part(width=1e-39).validate()
 
 
 def test_static_fields_without_bounds_keep_their_type():
