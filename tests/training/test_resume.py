@@ -62,8 +62,6 @@ def test_s6_where_no_state_can_be_read_the_folder_and_the_remedy_are_named(run):
     folder, _ = run
     for epoch in (2, 3):
         damage(folder, epoch, "facts")
-    with pytest.raises(
-        ValueError, match=r"No training state in '.*states' can be read .* delete that one"
-    ):
+    with pytest.raises(ValueError, match=r"No training state in '.*states' can be read .* delete that one"):
         fit(TASK, directory=folder)
     assert {path.name for path in (folder / "states").iterdir()} >= {"2", "3"}
