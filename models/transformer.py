@@ -12,6 +12,7 @@ The forward pass uses no random numbers.
 from typing import Protocol
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
@@ -71,15 +72,23 @@ class TokenEmbedding(nnx.Module):
     """
 
     def __init__(self, *, vocabulary: int, length: int, width: int, rngs: nnx.Rngs):
-        self.length = length
+        self.length, self.vocabulary = length, vocabulary
         self.table = nnx.Embed(vocabulary, width, rngs=rngs)
 
     def __call__(
         self, inputs: Integer[Array, "batch length"]
     ) -> tuple[Float[Array, "batch length width"], Bool[Array, "batch length"]]:
-        """Embed token numbers; zeros are absent."""
+        """Embed token numbers; zeros are absent.
+
+        Raises:
+            ValueError: If the shape is another, or a token that is known (not traced) is not in the vocabulary: a
+                negative one would count from the end.
+        """
         if inputs.ndim != 2 or inputs.shape[1] != self.length:
             raise ValueError(f"Argument `inputs` must have shape (batch, {self.length}), but has shape {inputs.shape}.")
+        if not isinstance(inputs, jax.core.Tracer) and not ((inputs >= 0) & (inputs < self.vocabulary)).all():
+            found = f"{inputs.min()} to {inputs.max()}"
+            raise ValueError(f"Argument `inputs` must hold tokens 0 to {self.vocabulary - 1}, but holds {found}.")
         return self.table(inputs), inputs != 0
 
 

@@ -106,3 +106,10 @@ def test_shapes_that_do_not_fit_are_refused():
         image_network()(jnp.zeros((3, 8, 9), jnp.uint8))
     with pytest.raises(ValueError, match=r"must have shape \(batch, 7\), but has shape \(3, 8\)"):
         text_network()(jnp.zeros((3, 8), jnp.int32))
+
+
+@pytest.mark.parametrize("token", [-1, 11])
+def test_s8_tokens_outside_the_vocabulary_are_refused(token):
+    sentences = np.array([[3, 1, token, 0, 0, 0, 0]])
+    with pytest.raises(ValueError, match=r"must hold tokens 0 to 10, but holds (-1 to 3|0 to 11)"):
+        text_network()(jnp.array(sentences))

@@ -53,7 +53,8 @@ class SplitNetwork:
     def split(cls, model: nnx.Module, trainable: Any = TRAINABLE) -> tuple["SplitNetwork", dict[str, Array], Any]:
         """Return the structure, the trainable arrays by name, and the other variables."""
         graph, parameters, others = nnx.split(model, trainable, ...)
-        named = checkpoints.names(parameters)
+        # Python's numbers (fields of a config) are trained as arrays: an optimiser has no use for an integer.
+        named = {name: jnp.asarray(leaf, _type(leaf)) for name, leaf in checkpoints.names(parameters).items()}
         return cls(graph, jax.tree.structure(parameters), tuple(named), trainable), named, others
 
     def merge(self, parameters: dict[str, Array], others: Any) -> Any:
@@ -61,6 +62,10 @@ class SplitNetwork:
         leaves = [parameters[name] for name in self.order]
         # Fresh variables: those of an outer trace may not be changed inside a gradient.
         return nnx.merge(self.graph, jax.tree.unflatten(self.parameters, leaves), others, copy=True)
+
+
+def _type(leaf: Any) -> Any:
+    return jnp.result_type(float) if isinstance(leaf, (int, float)) else None
 
 
 def default_optimizer(recipe: Recipe, steps: int) -> optax.GradientTransformation:
