@@ -155,7 +155,8 @@ def test_stuck_devices_act_on_their_own_slice_and_polarity(x64, cell):
     g = programmed.g[0, 0]
     moved = np.asarray(g != cell.encode(w))
     at_end = np.isin(np.asarray(g)[moved], [float(g_on), float(cell.g_min)])
-    assert np.all(at_end)
+    # Encoding may differ by a rounding between compiled and not; no healthy device is moved.
+    assert np.all(at_end | (np.abs(np.asarray(g - cell.encode(w)))[moved] < 1e-20))
     assert 0.08 < np.mean(np.abs(np.asarray(g - cell.encode(w))) > 1e-12) < 0.21
     charges = jnp.einsum("sprc,p->rsc", g, jnp.asarray(cell.signs)) / cell.g_span
     seen = cell.decode(charges, jnp.ones(40))
