@@ -26,7 +26,7 @@ class Block(nnx.Module):
 
 class Stack(nnx.Module):
     def __init__(self, rngs):
-        self.blocks = nnx.vmap(Block, axis_size=3)(rngs.fork(split=3))
+        self.blocks = nnx.vmap(Block, axis_size=3)(rngs.split(3))
         self.head = nnx.Linear(4, 2, rngs=rngs)
 
     def __call__(self, x):
@@ -64,8 +64,9 @@ def test_a6_layers_of_a_stack_have_chips_of_their_own_that_drift(chip):
     assert not np.array_equal(programmed.g_programmed[0], programmed.g_programmed[1])
     late = nn.drift(chip, 1e6)
     drifted = late.blocks.inner.dot_general.programmed.get_value()
-    assert np.all(np.asarray(drifted.g) <= np.asarray(programmed.g) + 1e-12)
-    assert np.any(np.asarray(drifted.g) < np.asarray(programmed.g))
+    share = jnp.sum(drifted.g, axis=(1, 2, 3, 4, 5, 6)) / jnp.sum(programmed.g, axis=(1, 2, 3, 4, 5, 6))
+    assert np.all((share > 0.3) & (share < 0.8))
+    assert len(np.unique(share)) == 3
     assert nn.with_read_key(late, READ)(X).shape == (5, 2)
 
 
