@@ -17,7 +17,7 @@ from jaxaimc._core.checks import check_key, check_matrix, check_time
 from jaxaimc._core.random import fold_in
 from jaxaimc.calibration import Compensation
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.guard import check_kernel, checksum
+from jaxaimc.nn.guard import check_weights, checksums
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.variables import Checksum, Conductance, EffectiveMatrix, LayerError, ReadKey
@@ -51,7 +51,7 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), kernel.shape[:-2])
         programmed, prepared = over_stack(chip, kernel.ndim - 2)(config, kernel, keys)
         check_residual(f"layer {dot.path!r}", prepared.residual)
-        put_chip(dot, programmed, prepared, kernel)
+        put_chip(layer, dot, programmed, prepared)
 
     return changed_layers(model, one)
 
@@ -89,15 +89,16 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.programmed is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
-        kernel = dot.host.kernel(layer)
-        check_kernel(dot.path, kernel, _expected(dot))
+        _check_weights(layer, dot)
 
         def chip(config: AnalogConfig, programmed: Programmed) -> tuple[Programmed, Prepared]:
             drifted = tile.drift(config, programmed, t)
             prepared = tile.prepare(config, drifted)
             return drifted, prepared if compensation is None else compensation(config, prepared, programmed)
 
-        drifted, prepared = over_stack(chip, kernel.ndim - 2)(dot.config.get_value(), dot.programmed.get_value())
+        drifted, prepared = over_stack(chip, len(dot.host.stack(layer)))(
+            dot.config.get_value(), dot.programmed.get_value()
+        )
         check_residual(f"layer {dot.path!r}", prepared.residual)
         dot.programmed, dot.prepared = Conductance(drifted), EffectiveMatrix(prepared)
 
@@ -124,7 +125,7 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
     check_key("key", key, batched=True)
 
     def one(layer: Any, dot: AnalogDot) -> None:
-        check_kernel(dot.path, dot.host.kernel(layer), _expected(dot))
+        _check_weights(layer, dot)
         stack = dot.host.stack(layer)
         dot.read_key = ReadKey((stack_keys(dot.layer_key(key), stack), jnp.zeros(stack, jnp.uint32)))
 
@@ -147,7 +148,7 @@ def effective(model: nnx.Module) -> dict[str, Prepared]:
     for layer, dot in analog_layers(model):
         if dot.prepared is None:
             raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
-        check_kernel(dot.path, dot.host.kernel(layer), _expected(dot))
+        _check_weights(layer, dot)
         found[dot.path] = dot.prepared.get_value()
     if not found:
         raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
@@ -216,23 +217,17 @@ def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
     return errors
 
 
-def put_chip(
-    dot: AnalogDot,
-    programmed: Programmed,
-    prepared: Prepared,
-    kernel: Float[Array, "*stack n_in n_out"],
-) -> None:
-    """Put a layer on its part of a chip.
+def put_chip(layer: Any, dot: AnalogDot, programmed: Programmed, prepared: Prepared) -> None:
+    """Put a layer on its part of a chip that was programmed from its weights.
 
     Args:
-        dot: The layer's product, which is changed.
+        layer: The layer.
+        dot: Its product, which is changed.
         programmed: The devices.
         prepared: The effective matrix.
-        kernel: The matrix that was programmed.
     """
-    sums = jnp.vectorize(checksum, signature="(n,m)->()")(kernel)
-    dot.programmed, dot.prepared = Conductance(programmed), EffectiveMatrix(prepared)
-    dot.checksum = Checksum(sums)
+    sums = checksums(dot.host.weights(layer), dot.host.stack(layer))
+    dot.programmed, dot.prepared, dot.checksum = Conductance(programmed), EffectiveMatrix(prepared), Checksum(sums)
 
 
 def take_chip(dot: AnalogDot) -> None:
@@ -269,8 +264,8 @@ def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
     return function
 
 
-def _expected(dot: AnalogDot) -> Array | None:
-    return None if dot.checksum is None else dot.checksum.get_value()
+def _check_weights(layer: Any, dot: AnalogDot) -> None:
+    check_weights(dot.path, dot.host.weights(layer), dot.checksum, dot.host.stack(layer))
 
 
 def _shown(value: Any) -> str:

@@ -5,6 +5,7 @@ changes nothing, and has no gradient. Both are noticed here: the first by a chec
 concrete arrays (under `jax.jit` nothing is compared), the second by a rule of differentiation, under `jit` as well.
 """
 
+import functools
 from typing import Any
 
 import jax
@@ -32,35 +33,44 @@ def checksum(kernel: Float[Array, "..."]) -> UInt32[Array, ""]:
     return jnp.sum(bits * place, dtype=jnp.uint32)
 
 
-def check_kernel(path: str, kernel: Float[Array, "..."], expected: UInt32[Array, "..."] | None) -> None:
-    """Check that a chip was programmed from this kernel, if both are concrete.
+def check_weights(path: str, weights: Float[Array, "..."], expected: Any, stack: tuple[int, ...] = ()) -> None:
+    """Check that a chip was programmed from these weights, if both are concrete.
 
     Args:
         path: Path of the layer, for the error.
-        kernel: The kernel now, or a stack of them.
-        expected: Its checksum when the chip was programmed, one for each of a stack; None if that is not known.
+        weights: The layer's parameter now, or its product's second operand.
+        expected: Variable with its checksum when the chip was programmed, one for each layer of a stack; None if that
+            is not known.
+        stack: Axes of the stack.
 
     Raises:
         ValueError: If the kernel is another.
     """
-    if expected is None or isinstance(kernel, jax.core.Tracer) or isinstance(expected, jax.core.Tracer):
+    sums = None if expected is None else expected.get_value()
+    if sums is None or isinstance(weights, jax.core.Tracer) or isinstance(sums, jax.core.Tracer):
         return
-    # Kernels that a layer has rounded to a short type for its product cannot be compared, nor can copies of a chip
-    # that were made by `vmap`.
-    if kernel.dtype.itemsize < 4 or kernel.ndim < 2 + expected.ndim:
+    # Weights that a layer has rounded to a short type for its product cannot be compared, nor can many chips that
+    # `vmap` has programmed from one kernel.
+    if weights.dtype.itemsize < 4 or sums.shape != stack:
         return
     with jax.ensure_compile_time_eval():
-        found = _checksums(kernel.reshape(*expected.shape, -1))
-    if not np.array_equal(found, expected):
+        found = checksums(weights, stack)
+    if not np.array_equal(found, sums):
         raise ValueError(
             f"Layer {path!r} has another kernel than the one its chip was programmed from; call "
             "`jaxaimc.nn.program(model, key)` after `nnx.update` or any other change of the kernel."
         )
 
 
-@jax.jit
-def _checksums(kernels: Float[Array, "*stack size"]) -> UInt32[Array, "*stack"]:
-    return jnp.vectorize(checksum, signature="(n)->()")(kernels)
+@functools.partial(jax.jit, static_argnums=1)
+def checksums(weights: Float[Array, "..."], stack: tuple[int, ...]) -> UInt32[Array, "..."]:
+    """Return the checksum of every layer of a stack.
+
+    Args:
+        weights: Weights of all layers.
+        stack: Axes of the stack, none for a layer of its own.
+    """
+    return jnp.vectorize(checksum, signature="(n)->()")(weights.reshape(*stack, -1))
 
 
 def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str) -> Array:

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc import tile
 from jaxaimc._core.random import fold_in
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.guard import check_kernel, without_kernel_gradient
+from jaxaimc.nn.guard import check_weights, without_kernel_gradient
 from jaxaimc.nn.hosts.base import Host
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.variables import (
@@ -130,6 +130,16 @@ class AnalogDot(nnx.Module):
         if analog_mode == "probe":
             self.error = LayerError(jnp.zeros((*self.stack, 2)))
 
+    @property
+    def qwix_path(self) -> tuple[str, ...]:
+        """Where qwix takes this product to be. Its rules match a module's path, and by this one none matches: what they
+        would quantise here are the currents inside of the tiles."""
+        return ("\n",)
+
+    @qwix_path.setter
+    def qwix_path(self, path: tuple[str, ...]) -> None:
+        del path
+
     def layer_key(self, key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
         """Return this layer's own key or keys: independent of the order in which layers are visited."""
         return fold_in(key, zlib.crc32(self.path.encode()))
@@ -199,7 +209,7 @@ class AnalogDot(nnx.Module):
                 f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
             )
         prepared = self.prepared.get_value()
-        check_kernel(self.path, kernel, None if self.checksum is None else self.checksum.get_value())
+        check_weights(self.path, kernel, self.checksum)
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
         return prepared, self._next_key(inputs, (config, prepared)) if noisy else None
 

@@ -57,7 +57,7 @@ class Candidate:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the weights."""
-        return tuple(getattr(getattr(self.layer, self.parameter, None), "shape", ()))
+        return next((tuple(weights.shape) for weights in _held(getattr(self.layer, self.parameter))), ())
 
 
 # Flax's layers that multiply with weights and have no host, by the attribute that holds them. What else Flax itself

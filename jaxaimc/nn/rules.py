@@ -154,9 +154,9 @@ def _described(rules: Any) -> str:
     if isinstance(rules, Sequence) and not isinstance(rules, str):
         wrong = next(entry for entry in rules if not isinstance(entry, Rule))
         return f"a {type(rules).__name__} that holds {_short(wrong)}"
-    return f"a {type(rules).__name__}, {_short(rules)}"
+    return _short(rules)
 
 
 def _short(value: Any) -> str:
     text = repr(value)
-    return text if len(text) < 60 else f"a {type(value).__name__}"
+    return text if len(text) < 40 and not callable(value) else f"a {type(value).__name__}"

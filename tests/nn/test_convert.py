@@ -2,31 +2,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from analog_networks import ALL, CHIP, NEARLY_DIGITAL, READ, Net, analog_paths
 from flax import nnx
 
 from jaxaimc import AnalogConfig, nn
-from jaxaimc.adcs import IdealADC
 from jaxaimc.calibration import GlobalCompensation
-from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import PWM
-from jaxaimc.wires import NoWires
-
-CHIP, READ = jax.random.split(jax.random.key(7))
-NEARLY_DIGITAL = AnalogConfig(device=IdealDevice(), wires=NoWires(), adc=IdealADC(), drive=PWM(bits=16))
-
-
-class Net(nnx.Module):
-    """A linear layer, attention, and one layer that is used twice."""
-
-    def __init__(self, rngs: nnx.Rngs):
-        self.first = nnx.Linear(6, 8, rngs=rngs)
-        self.attention = nnx.MultiHeadAttention(2, 8, decode=False, keep_rngs=False, rngs=rngs)
-        self.shared = nnx.Linear(8, 8, rngs=rngs)
-        self.again = self.shared
-
-    def __call__(self, x):
-        x = self.attention(self.first(x))
-        return self.again(jax.nn.relu(self.shared(x)))
 
 
 @pytest.fixture
@@ -37,13 +17,6 @@ def net():
 @pytest.fixture
 def x():
     return jax.random.normal(jax.random.key(1), (4, 3, 6))
-
-
-def analog_paths(model):
-    return {module.path for _, module in nnx.iter_modules(model) if isinstance(module, nn.AnalogDot)}
-
-
-ALL = {"first", "again", *(f"attention/{part}" for part in ("query", "key", "value", "out"))}
 
 
 def test_every_linear_layer_is_converted_and_the_digital_model_stays_digital(net, x):
@@ -205,20 +178,3 @@ def test_nan_weights_are_refused_when_a_chip_is_programmed(net):
     net.first.kernel[...] = net.first.kernel[...].at[2, 1].set(jnp.nan)
     with pytest.raises(ValueError, match=r"`w` must be finite, but 1 of 48 entries are not, the first nan at \(2, 1\)"):
         nn.convert(net, AnalogConfig(), CHIP)
-
-
-def test_layers_that_cannot_be_converted_are_refused():
-    batched = nnx.LinearGeneral(3, 4, batch_axis={0: 2}, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="has batch axes"):
-        nn.convert(nnx.List([batched]), AnalogConfig())
-    stack = nnx.vmap(lambda rngs: nnx.Linear(3, 4, rngs=rngs), axis_size=2)(nnx.Rngs(0).split(2))
-    with pytest.raises(ValueError, match=r"kernel has shape \(2, 3, 4\); convert a stack of layers under `nnx.vmap`"):
-        nn.convert(nnx.List([stack]), AnalogConfig())
-
-
-def test_linear_general_contracts_several_axes_like_the_digital_layer():
-    layer = nnx.LinearGeneral((2, 3), (4, 5), axis=(1, -1), rngs=nnx.Rngs(0))
-    x = jax.random.normal(jax.random.key(3), (7, 2, 6, 3))
-    analog = nn.convert(nnx.List([layer]), NEARLY_DIGITAL, CHIP)[0]
-    assert analog(x).shape == (7, 6, 4, 5)
-    np.testing.assert_allclose(analog(x), layer(x), atol=2e-4)

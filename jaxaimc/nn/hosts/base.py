@@ -51,6 +51,14 @@ class Host(abc.ABC):
             layer: A layer, or a stack of them.
         """
 
+    def weights(self, layer: Any) -> Float[Array, "..."]:
+        """Return the layer's parameter as it is.
+
+        Args:
+            layer: A layer, or a stack of them.
+        """
+        return getattr(layer, self.parameter)[...]
+
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer a weight variable of its own that holds other weights.
 
@@ -67,7 +75,7 @@ class Host(abc.ABC):
         Args:
             layer: A layer, or a stack of them.
         """
-        shape = getattr(layer, self.parameter)[...].shape
+        shape = self.weights(layer).shape
         return tuple(shape[: len(shape) - self.axes(layer)])
 
     def axes(self, layer: Any) -> int:
@@ -98,7 +106,7 @@ class Host(abc.ABC):
             layer: A layer, which is changed.
             op: What `attach` put there.
         """
-        setattr(layer, self.slot, op.replaced)
+        setattr(layer, self.slot, nnx.static(op.replaced))
 
     def product(self, layer: Any) -> Any:
         """Return what makes the layer's product now."""

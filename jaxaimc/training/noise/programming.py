@@ -64,7 +64,7 @@ def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 
     def put(layer: Any, dot: AnalogDot) -> None:
         programmed, prepared = chips[dot.path]
-        put_chip(dot, programmed, prepared, layers[dot.path].kernel)
+        put_chip(layer, dot, programmed, prepared)
 
     return changed_layers(model, put)
 

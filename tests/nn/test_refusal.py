@@ -1,0 +1,249 @@
+"""What stays digital, and what `convert` refuses so that nothing does in silence."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from analog_networks import CHIP, DEVICES, NEARLY_DIGITAL, Net, Pair, analog_paths
+from flax import nnx
+
+from jaxaimc import nn
+
+RNGS = nnx.Rngs(0)
+
+
+class Convolutional(nnx.Module):
+    def __init__(self, rngs):
+        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+        self.up = nnx.ConvTranspose(4, 2, (2, 2), rngs=rngs)
+        self.mix = nnx.Einsum("...a,ab->...b", (2, 2), rngs=rngs)
+        self.head = nnx.Linear(2, 3, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.mix(self.up(self.conv(x))).mean(axis=(1, 2)))
+
+
+class Tied(nnx.Module):
+    def __init__(self, rngs):
+        self.table = nnx.Embed(7, 4, rngs=rngs)
+        self.layer = nnx.Linear(4, 4, rngs=rngs)
+
+    def __call__(self, tokens):
+        return self.table.attend(self.layer(self.table(tokens)))
+
+
+class Looked(nnx.Module):
+    def __init__(self, rngs):
+        self.table = nnx.Embed(7, 4, rngs=rngs)
+        self.layer = nnx.Linear(4, 4, rngs=rngs)
+
+    def __call__(self, tokens):
+        return self.layer(self.table(tokens))
+
+
+class Raw(nnx.Module):
+    """Parameters of two and more axes in every use that the converter tells apart."""
+
+    def __init__(self, rngs):
+        self.position = nnx.Param(rngs.params.normal((3, 4)))
+        self.shifted = nnx.Param(rngs.params.normal((1, 3, 4)))
+        self.token = nnx.Param(rngs.params.normal((1, 1, 4)))
+        self.matrix = nnx.Param(rngs.params.normal((4, 4)))
+        self.mixed = nnx.Param(rngs.params.normal((4, 4)))
+        self.column = nnx.Param(rngs.params.normal((4, 1)))
+        self.aside = nnx.Param(rngs.params.normal((4, 4)))
+        self.several = nnx.List([nnx.Param(rngs.params.normal((4, 4)))])
+        self.layer = nnx.Linear(4, 4, rngs=rngs)
+
+    def __call__(self, x):
+        x = x + self.position[...]
+        x += jnp.asarray(self.shifted, x.dtype)[:, :3]
+        x = jnp.concatenate([self.token[...], x], axis=1)
+        x = jnp.einsum("bta,ac->btc", x @ self.matrix[...], self.mixed.get_value())
+        kernel = self.aside[...]
+        for other in self.several:
+            x = x @ other[...]
+        return self.layer(x @ kernel) @ self.column.get_value()
+
+
+def test_a1_layers_without_a_host_are_refused_by_path_and_type():
+    model = Convolutional(RNGS)
+    expected = (
+        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has no host; 'mix' \(nnx.Einsum, shape \(2, 2\)\) has no host; "
+        r"'up' \(nnx.ConvTranspose, .*Rule\(path, None\)"
+    )
+    for rules in (DEVICES, [nn.Rule(".*", DEVICES)], [nn.Rule("head", DEVICES)]):
+        with pytest.raises(ValueError, match=expected):
+            nn.convert(model, rules)
+    with pytest.raises(ValueError, match="'mix'") as caught:
+        nn.convert(model, [nn.Rule("conv|up", None), nn.Rule(".*", DEVICES)])
+    assert "'conv'" not in str(caught.value)
+    analog = nn.convert(model, [nn.Rule("conv|up|mix", None), nn.Rule(".*", DEVICES)])
+    assert analog_paths(analog) == {"head"}
+
+
+def test_a1_a_list_of_products_says_what_is_analog_and_why_not():
+    model = Convolutional(RNGS)
+    digital = nn.products(model)
+    assert [product.path for product in digital] == ["conv", "head", "mix", "up"]
+    assert not any(product.analog for product in digital)
+    found = nn.products(nn.convert(model, [nn.Rule("conv|up|mix", None), nn.Rule("head", DEVICES)]))
+    assert found[0] == nn.Product("conv", "nnx.Conv", (3, 3, 1, 4), False, "has no host")
+    assert found[1] == nn.Product("head", "nnx.Linear", (2, 3), True, "")
+    kept = nn.products(nn.convert(Pair(RNGS), [nn.Rule("first", DEVICES)]))
+    assert kept[1] == nn.Product("head", "nnx.Linear", (8, 4), False, "no rule puts it on a tile")
+
+
+def test_a1_an_embedding_is_a_product_where_its_attend_is_called():
+    with pytest.raises(ValueError, match=r"'table' \(nnx.Embed, shape \(7, 4\)\) has no host for `attend`"):
+        nn.convert(Tied(RNGS), DEVICES)
+    assert analog_paths(nn.convert(Tied(RNGS), [nn.Rule("table", None), nn.Rule(".*", DEVICES)])) == {"layer"}
+    assert analog_paths(nn.convert(Looked(RNGS), DEVICES)) == {"layer"}
+
+
+def test_a1_the_factors_of_lora_are_products_of_their_own():
+    model = nnx.Sequential(nnx.LoRALinear(4, 4, lora_rank=2, rngs=RNGS))
+    with pytest.raises(ValueError, match=r"'layers/0/lora' \(nnx.LoRA, shape \(4, 2\)\) has no host"):
+        nn.convert(model, DEVICES)
+    analog = nn.convert(model, [nn.Rule(".*/lora", None), nn.Rule(".*", NEARLY_DIGITAL)], CHIP)
+    x = jax.random.normal(CHIP, (3, 4))
+    assert analog_paths(analog) == {"layers/0"}
+    np.testing.assert_allclose(analog(x), model(x), atol=2e-3)
+
+
+def test_a1_raw_parameters_are_told_apart_by_their_use():
+    model = Raw(RNGS)
+    with pytest.raises(ValueError, match=r"'aside' \(Raw, shape \(4, 4\)\) may be multiplied with") as caught:
+        nn.convert(model, DEVICES)
+    named = set(re.findall(r"'(\w+)' \(Raw", str(caught.value)))
+    assert named == {"matrix", "mixed", "column", "aside", "several"}
+    assert "'matrix' (Raw, shape (4, 4)) is a product of the layer's own code" in str(caught.value)
+    analog = nn.convert(model, [nn.Rule("matrix|mixed|column|aside|several", None), nn.Rule(".*", DEVICES)])
+    assert analog_paths(analog) == {"layer"}
+
+
+def test_a1_embeddings_that_are_only_added_may_be_named_all_the_same():
+    model = nnx.List([Looked(RNGS)])
+    assert analog_paths(nn.convert(model, [nn.Rule("0/table", None), nn.Rule(".*", DEVICES)])) == {"0/layer"}
+
+
+def test_a1_the_networks_of_this_repository_convert_unchanged():
+    from models.transformer import PatchEmbedding, Transformer
+
+    patches = PatchEmbedding(size=4, patch=2, width=8, mean=0.3, deviation=0.4, rngs=RNGS)
+    vit = Transformer(patches, length=4, width=8, layers=1, heads=2, hidden=8, classes=3, rngs=RNGS)
+    assert all(product.analog for product in nn.products(nn.convert(vit, DEVICES)))
+    assert len(nn.products(vit)) == 8
+
+
+def test_a1_a_tied_matrix_of_the_layers_own_code_is_seen_though_it_is_shared():
+    class Head(nnx.Module):
+        def __init__(self, rngs):
+            self.embed = nnx.Embed(7, 4, rngs=rngs)
+            self.tied = self.embed.embedding
+
+        def __call__(self, tokens):
+            return self.embed(tokens) @ self.tied.get_value().T
+
+    with pytest.raises(ValueError, match=r"'tied' \(Head, shape \(7, 4\)\) is a product"):
+        nn.convert(Head(RNGS), DEVICES)
+
+
+def test_a2_a_product_of_the_layers_own_is_refused():
+    def halved(*arguments, **named):
+        return jax.lax.dot_general(*arguments, **named) / 2
+
+    for layer in (
+        nnx.Linear(4, 4, dot_general=halved, rngs=RNGS),
+        nnx.LinearGeneral(4, 4, dot_general=halved, rngs=RNGS),
+        nnx.LinearGeneral(4, 4, dot_general_cls=lambda: halved, rngs=RNGS),
+    ):
+        with pytest.raises(ValueError, match=r"'0' \(nnx.Linear.*own"):
+            nn.convert(nnx.List([layer]), DEVICES)
+        both = nnx.List([layer, nnx.Linear(4, 4, rngs=RNGS)])
+        assert analog_paths(nn.convert(both, [nn.Rule("0", None), nn.Rule(".*", DEVICES)])) == {"1"}
+
+
+@pytest.mark.parametrize("wrapper", [nnx.WeightNorm, nnx.SpectralNorm])
+def test_a2_kernels_that_are_made_anew_in_every_call_are_refused(wrapper):
+    model = nnx.List([wrapper(nnx.Linear(4, 4, rngs=RNGS), rngs=RNGS), nnx.Linear(4, 4, rngs=RNGS)])
+    with pytest.raises(ValueError, match=rf"'0/layer_instance' .* gets its kernel from nnx.{wrapper.__name__}"):
+        nn.convert(model, DEVICES)
+    assert analog_paths(nn.convert(model, [nn.Rule("0/.*", None), nn.Rule(".*", DEVICES)])) == {"1"}
+
+
+def test_a2_subclasses_that_change_their_product_are_refused():
+    class ByHand(nnx.Linear):
+        def __call__(self, inputs, out_sharding=None):
+            return inputs @ self.kernel[...]
+
+    class Ternary(nnx.Linear):
+        def __call__(self, inputs, out_sharding=None):
+            return self.dot_general(inputs, jnp.sign(self.kernel[...]), (((inputs.ndim - 1,), (0,)), ((), ())))
+
+    class Paired(nnx.Linear):
+        def __call__(self, inputs, other):
+            return super().__call__(inputs + other)
+
+    cases = {ByHand: r"does not make its product by `self.dot_general`", Ternary: "changes its kernel", Paired: "other"}
+    for kind, message in cases.items():
+        with pytest.raises(ValueError, match=message):
+            nn.convert(nnx.List([kind(4, 4, rngs=RNGS)]), DEVICES)
+
+
+def test_a4_a_rule_that_decides_on_nothing_is_refused():
+    net = Net(RNGS)
+    with pytest.raises(ValueError, match=r"Rule 'first' can never win.*'first'.*earlier rules \('\.\*'\)"):
+        nn.convert(net, [nn.Rule(".*", DEVICES), nn.Rule("first", None)])
+    with pytest.raises(ValueError, match=r"Rule 'attention/query' can never win.*\('attention/\.\*'\)"):
+        nn.convert(net, [nn.Rule("attention/.*", None), nn.Rule("attention/query", DEVICES)])
+    with pytest.raises(ValueError, match=r"`pattern` of Rule .* '\(' is none: missing \)"):
+        nn.Rule("(", DEVICES)
+    with pytest.raises(ValueError, match=r"Rule 'heads' matches no layer.*none.*Not convertible: 'conv' \(nnx.Conv\)"):
+        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), [nn.Rule("heads", DEVICES)])
+    with pytest.raises(ValueError, match=r"matches no layer.*none \(nnx.Linear and nnx.LinearGeneral can\)"):
+        nn.convert(nnx.LayerNorm(3, rngs=RNGS), DEVICES)
+    with pytest.raises(ValueError, match=r"cannot be put on tiles: 'conv' \(nnx.Conv"):
+        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), DEVICES)
+
+
+@pytest.mark.parametrize(
+    ("rules", "shown"),
+    [
+        ({"first": DEVICES}, "a dict"),
+        (("first", DEVICES), "a tuple that holds 'first'"),
+        (lambda path: DEVICES, "a function"),
+        ("first", "'first'"),
+        ([("first", DEVICES)], "a list that holds a tuple"),
+        (None, "None"),
+    ],
+)
+def test_bad_rules_s2_of_another_kind_are_refused_with_what_to_write(rules, shown):
+    with pytest.raises(ValueError, match=r"`rules` must be .*\[Rule\(pattern, config\), \.\.\.\]") as caught:
+        nn.convert(Pair(RNGS), rules)
+    assert str(caught.value).endswith(f"but is {shown}.")
+
+
+def test_bad_rules_and_models_s2_of_wrong_parts_are_refused():
+    for arguments, field in (((1, DEVICES), "pattern"), (("a", {}), "config"), (("a", DEVICES, nnx.Linear), "host")):
+        with pytest.raises(ValueError, match=f"Field `{field}` of Rule must be"):
+            nn.Rule(*arguments)
+    for model, shown in ((Pair, "the class Pair"), (lambda x: x, "a function"), (nnx.state(Pair(RNGS)), "a State")):
+        with pytest.raises(ValueError, match=f"`model` must be a flax.nnx.Module, but is {shown}"):
+            nn.convert(model, DEVICES)
+
+
+def test_n8_qwix_sees_no_path_of_a_tile_and_a_quantised_model_is_refused():
+    analog = nn.convert(Pair(RNGS), DEVICES, CHIP)
+    for path, module in nnx.iter_modules(analog):
+        module.qwix_path = path
+    dot = analog.first.dot_general
+    assert re.fullmatch(".*", "/".join(dot.qwix_path)) is None
+    assert analog.first.qwix_path == ("first",)
+    assert jax.tree.structure(nnx.state(analog)) == jax.tree.structure(nnx.state(nnx.clone(analog)))
+    quantised = Pair(RNGS)
+    quantised.__class__ = type("Pair", (Pair,), {"_unquantized_type": Pair})
+    with pytest.raises(ValueError, match=r"Module '' \(Pair\) was quantised by qwix.*convert the model first"):
+        nn.convert(quantised, DEVICES)
