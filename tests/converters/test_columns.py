@@ -11,6 +11,7 @@ from jaxaimc import AnalogConfig, analog_matmul, presets, tile
 from jaxaimc.adcs import (
     CCO,
     SAR,
+    CodeTable,
     ColumnMux,
     FullRange,
     FullScaleNoise,
@@ -21,7 +22,6 @@ from jaxaimc.adcs import (
     Span,
     StepRange,
     Symmetric,
-    CodeTable,
     TileRange,
     Uniform,
     Voting,

@@ -145,8 +145,14 @@ def _value(drive, x):
     [
         (lambda: PWM(bits=1), r"`bits` of PWM must be an integer in \[2, 16\], but is 1"),
         (lambda: PWM(bits=8.0), r"`bits` of PWM must be an integer in \[2, 16\], but is 8.0"),
-        (lambda: SplitPWM(bits=8, low_bits=7).validate(), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 7"),
-        (lambda: SplitPWM(bits=8, low_bits=0).validate(), r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 0"),
+        (
+            lambda: SplitPWM(bits=8, low_bits=7).validate(),
+            r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 7",
+        ),
+        (
+            lambda: SplitPWM(bits=8, low_bits=0).validate(),
+            r"`low_bits` of SplitPWM must be an integer in \[1, 6\], but is 0",
+        ),
         (lambda: SplitPWM(bits=2), r"`bits` of SplitPWM must be an integer in \[3, 16\], but is 2"),
         (lambda: PWM(t_lsb=0.0).validate(), r"`t_lsb` of PWM must be in \(0, inf\) s, but is 0 s"),
         (lambda: SplitPWM(v_read=-0.2).validate(), r"`v_read` of SplitPWM must be in \(0, inf\) V, but is -200 mV"),

@@ -178,7 +178,10 @@ def test_on_off_ratio():
     [
         (lambda: Quantised(cell=Offset(), states=16).validate(), "`states` of Quantised must make a weight of zero"),
         (lambda: Quantised(cell=Differential(), states=1), r"`states` of Quantised must be an integer in \[2, 65536\]"),
-        (lambda: DifferentialSlices(bits=8, widths=(4, 4)).validate(), "add up to the 7 magnitude bits of a weight of 8 bits"),
+        (
+            lambda: DifferentialSlices(bits=8, widths=(4, 4)).validate(),
+            "add up to the 7 magnitude bits of a weight of 8 bits",
+        ),
         (lambda: OffsetSlices(bits=8, widths=()).validate(), r"`widths` of OffsetSlices .* but is \(\)"),
         (lambda: BitPlanes(bits=1), r"`bits` of BitPlanes must be an integer in \[2, 16\], but is 1"),
         (lambda: Pairs(factors=()).validate(), "`factors` of Pairs must hold at least one factor"),

@@ -11,6 +11,7 @@ from jaxaimc.adcs import (
     SAR,
     BothEnds,
     ChargeNoise,
+    CodeTable,
     ColumnMux,
     Cyclic,
     FullScaleNoise,
@@ -30,7 +31,6 @@ from jaxaimc.adcs import (
     StepRange,
     Stochastic,
     Symmetric,
-    CodeTable,
     TileRange,
     Uniform,
     Voting,
@@ -323,7 +323,10 @@ def test_only_the_top_diagonals_vote_or_are_exact(x64):
         (lambda: Voting(adc=Uniform()).validate(), "`adc` of Voting must be one with noise"),
         (lambda: Hybrid(digital=0), r"`digital` of Hybrid must be an integer in \[1, 64\], but is 0"),
         (lambda: Uniform(noise=ChargeNoise(rms=-1.0)).validate(), r"`rms` of ChargeNoise must be in \[0, inf\)"),
-        (lambda: CodeTable(mean=np.zeros(3), std=np.zeros(2)).validate(), "`mean` and `std` of CodeTable must have the same"),
+        (
+            lambda: CodeTable(mean=np.zeros(3), std=np.zeros(2)).validate(),
+            "`mean` and `std` of CodeTable must have the same",
+        ),
         (
             lambda: convert(Uniform(noise=ChargeNoise(rms=1.0)), np.zeros((1, 1, 1, 1)), key=None),
             "where the ADC is noisy",
