@@ -57,12 +57,16 @@ def test_the_rounding_of_the_test_itself_is_that_of_fractions():
 
 
 @pytest.mark.parametrize("traced", [False, True], ids=["constant range", "traced range"])
-@pytest.mark.parametrize("codes", [BothEnds(), MidTread(), MidRise()], ids=lambda c: type(c).__name__)
-@pytest.mark.parametrize("bits", [1, 2, 3, 4, 6, 8, 10, 12])
-def test_c5_all_whole_charges_round_as_fractions(bits, codes, traced):
+@pytest.mark.parametrize(
+    ("codes", "bits"),
+    [
+        # Two codes of which one is dropped have no middle.
+        *((MidTread(), bits) for bits in (2, 3, 4, 6, 8, 10, 12)),
+        *((codes, bits) for codes in (BothEnds(), MidRise()) for bits in (1, 2, 3, 4, 6, 8, 10, 12)),
+    ],
+)
+def test_c5_all_whole_charges_round_as_fractions(codes, bits, traced):
     """Every charge of every number of rows from 1 to 256."""
-    if bits == 1 and isinstance(codes, MidTread):
-        pytest.skip("two codes have no middle")
     rows = np.arange(1, 257)
     q = np.arange(257)[:, None] * np.ones_like(rows)
     steps = 2**bits - {BothEnds: 1, MidTread: 2, MidRise: 0}[type(codes)]
@@ -186,14 +190,13 @@ def test_c4_every_range_of_the_largest_charge_knows_its_group(chosen):
 @pytest.mark.parametrize("group", [1, 2, 3])
 @pytest.mark.parametrize("signs", [Unsigned(), TwosComplement()], ids=["unsigned", "signed"])
 def test_c4_diagonals_of_groups_are_those_of_the_bits(signs, group):
-    """Exact on the top diagonals by the place of the lowest bits: one diagonal less leaves the rest to the converter."""
+    """A diagonal is the place of the lowest bit of a product: all of them digital make the product exact."""
     config = asim(weight_bits=4, input_bits=4, adc_bits=2, rows=4, cols=2, group=group, signs=signs)
     x = X if signs == Unsigned() else X // 2
     planes = len(signs.largest(config.drive.widths))
     exact = replace(config, adc=Hybrid(adc=config.adc, digital=4 * planes - 1))
-    diagonals = {
-        i + int(np.log2(p)) for i in range(4) for p in np.abs(signs.planes(jnp.zeros(1), config.drive.widths)[1])
-    }
+    _, weights = signs.planes(jnp.zeros(1), config.drive.widths)
+    diagonals = {i + int(np.log2(abs(weight))) for i in range(4) for weight in weights}
     if max(diagonals) - min(diagonals) < 4 * planes - 1:
         np.testing.assert_allclose(multiply(exact, W, x), x @ W.T, atol=1e-4)
     one = replace(config, adc=Hybrid(adc=config.adc, digital=1))
