@@ -1,6 +1,7 @@
 """Rounding with derivative one, the straight-through estimator (Bengio et al. 2013, arXiv 1308.3432), and clipping."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +51,7 @@ def settle(x: Array, bits: Array | int) -> Array:
 
 
 @settle.defjvp
-def _settle_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+def _settle_jvp(primals: tuple[Array, Any], tangents: tuple[Array, Any]) -> tuple[Array, Array]:
     return settle(*primals), tangents[0]
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaimc._core.rounding import round_ste
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.state import Prepared, Programmed, over_tiles
 from jaxaimc.wires import Placement, Solved, check_residual
@@ -41,8 +42,11 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed) -> Prepared:
     fold = over_tiles(partial(_prepare_tile, config, placement, programmed.t))
     matrix, baseline, variance, residual, circuit = fold(programmed.g, programmed.g_target)
     merge = partial(_merge_tile_columns, n_out=programmed.n_out)
+    exact = programmed.exact and config.wires.exact
+    matrix = merge(matrix)
     return Prepared(
-        matrix=merge(matrix),
+        # XLA divides by the span by multiplying with its inverse, which leaves some ones a unit in the last place off.
+        matrix=round_ste(matrix) if exact else matrix,
         baseline=merge(baseline),
         variance=merge(variance),
         w_scale=merge(programmed.w_scale),
@@ -51,7 +55,7 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed) -> Prepared:
         converters=jax.tree.map(merge, programmed.converters),
         n_in=programmed.n_in,
         n_out=programmed.n_out,
-        exact=programmed.exact and config.wires.exact,
+        exact=exact,
     )
 
 

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import tiny_task
 from flax import nnx
+from jaxaimc.training.steps import Network
 
 from jaxaimc import AnalogConfig, adcs, nn
-from jaxaimc.training.steps import Network
 
 
 def test_s2_fields_of_a_config_are_trained_as_arrays():
