@@ -1,6 +1,7 @@
 """What a user can cause, in one sentence; everything else is a fault of the program and shows its traceback."""
 
 import linecache
+import os
 import sysconfig
 import traceback
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import jaxaimc
 
 _EXPECTED = (ValueError, TypeError, OSError, ImportError, FloatingPointError)
-_PACKAGE = str(Path(jaxaimc.__file__).parent)
+_PACKAGE = f"{Path(jaxaimc.__file__).parent}{os.sep}"
 _NOT_USERS = (_PACKAGE, *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 _DEMO = "jaxaimc_models"
 

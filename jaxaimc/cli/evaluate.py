@@ -81,7 +81,7 @@ class Evaluate:
         _say(console, f"Task {task.name}, {analog} of {len(products)} products on tiles, results in {folder.path}")
         try:
             before = [row for rows in study.finished(folder).values() for row in rows.scores]
-            with Screen(console, task.metric, before) as screen:
+            with signals.gently(), Screen(console, task.metric, before) as screen:
 
                 def show(progress: Any) -> None:
                     screen.update(progress)

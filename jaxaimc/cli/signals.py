@@ -10,13 +10,15 @@ from typing import Any
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _received: list[int] = []
+_gentle: list[bool] = []
 
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Let the first of these signals raise `KeyboardInterrupt`; a second one ends the process at once.
+    """Let any of these signals end the process in one line, with the status that a shell expects.
 
-    What the process was started to ignore, as by `nohup`, stays ignored.
+    At once, without an exception: modules that are being imported print or swallow those. What the process was started
+    to ignore, as by `nohup`, stays ignored.
     """
     _received.clear()
     before: dict[int, Any] = {}
@@ -29,6 +31,16 @@ def watched() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def gently() -> Iterator[None]:
+    """Let the first signal raise `KeyboardInterrupt` instead, for what has results of which to say what is kept."""
+    _gentle.append(True)
+    try:
+        yield
+    finally:
+        _gentle.pop()
 
 
 def check() -> None:
@@ -46,7 +58,10 @@ def status() -> int | None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    if _received:
-        os._exit(128 + number)
-    _received.append(number)
-    raise KeyboardInterrupt
+    if _gentle and not _received:
+        _received.append(number)
+        raise KeyboardInterrupt
+    if not _received:
+        with contextlib.suppress(OSError):  # a closed terminal
+            os.write(2, b"Interrupted.\n")
+    os._exit(128 + number)

@@ -100,7 +100,7 @@ class Train:
             settings |= {"ideal_backward": self.ideal_backward}
             notes |= {**settings, "config": dumps(config), "microbatches": self.microbatches}
         try:
-            with progress_bar(task.name) as bar:
+            with signals.gently(), progress_bar(task.name) as bar:
 
                 def show(progress: Any) -> None:
                     bar(progress)

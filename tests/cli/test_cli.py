@@ -248,9 +248,10 @@ def test_s8_more_chips_than_memory_holds_are_refused_before_anything_is_made(cap
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_s6_a_signal_that_a_callback_swallows_ends_the_command_at_the_next_step(capsys, monkeypatch, name, status):
     def swallowing(arguments):
-        with contextlib.suppress(KeyboardInterrupt):  # as a callback of JAX does
-            signal.raise_signal(getattr(signal, name))
-        signals.check()
+        with signals.gently():
+            with contextlib.suppress(KeyboardInterrupt):  # as a callback of JAX does
+                signal.raise_signal(getattr(signal, name))
+            signals.check()
         raise AssertionError("went on")
 
     monkeypatch.setattr(parser, "run", swallowing)
@@ -265,7 +266,8 @@ def test_s6_a_signal_that_a_callback_swallows_ends_the_command_at_the_next_step(
 def test_s6_an_interruption_that_becomes_another_error_is_still_one(capsys, monkeypatch):
     def converting(arguments):
         try:
-            signal.raise_signal(signal.SIGINT)
+            with signals.gently():
+                signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:
             raise ImportError("numpy could not be imported") from None
 

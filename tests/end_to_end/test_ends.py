@@ -73,7 +73,7 @@ def test_s6_signals_end_an_evaluation_with_what_is_kept(name, status, checkpoint
     assert "finished rows are kept in" in line
 
 
-@pytest.mark.parametrize("wait", [0.05, 0.4, 1.5])
+@pytest.mark.parametrize("wait", [0.05, 0.5, 1.0, 1.5])
 def test_s6_a_signal_during_imports_is_one_line(wait, tmp_path):
     code = "import jaxaimc.cli as cli; print('ready', flush=True); cli.main()"
     process = start_command(["evaluate", "--checkpoint", "absent"], tmp_path, code=code)
