@@ -1,7 +1,6 @@
 """`jaxaimc config`."""
 
 import dataclasses
-import inspect
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -22,10 +21,9 @@ class Config:
 
     def run(self) -> None:
         """Run the command."""
-        known = {name: make for name, make in vars(presets).items() if _is_preset(make)}
-        if self.name not in known:
-            raise ValueError(f"Argument `name` must be one of {', '.join(known)}, but is {self.name!r}.")
-        print(dumps(known[self.name]()), end="")
+        if self.name not in presets.__all__:
+            raise ValueError(f"Argument `name` must be one of {', '.join(presets.__all__)}, but is {self.name!r}.")
+        print(dumps(getattr(presets, self.name)()), end="")
 
 
 def read_config(path: Path | None) -> AnalogConfig:
@@ -38,13 +36,4 @@ def read_config(path: Path | None) -> AnalogConfig:
         FileNotFoundError: If there is no such file.
         ValueError: If it does not describe a tile.
     """
-    if path is None:
-        return presets.tile_circuit()
-    try:
-        return load(path)
-    except RecursionError:
-        raise ValueError(f"Config file {str(path)!r} nests deeper than any config does.") from None
-
-
-def _is_preset(value: object) -> bool:
-    return inspect.isfunction(value) and value.__module__ == presets.__name__ and not value.__name__.startswith("_")
+    return presets.tile_circuit() if path is None else load(path)
