@@ -12,15 +12,13 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from flax import nnx
-
 from jaxaimc.adcs import FullScaleNoise, NoNoise
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import TwosComplement
-from jaxaimc.evaluation import engine
 from jaxaimc.presets import asim
-from jaxaimc.tasks import Task, load_model, load_task
-from jaxaimc.training.scoring import evaluate as digital_score
+from jaxaimc.studies import EvaluationProgress, Scenario, Settings, Study
+from jaxaimc.tasks import load_model, load_task
+from jaxaimc.tasks.demo import DEMO
 
 GROUPS = {1: "bit-serial", 2: "2 bits at once", 4: "4 bits at once"}
 ADC_BITS = (3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0)
@@ -43,45 +41,31 @@ def macro(group: int, bits: float, noise: float) -> AnalogConfig:
     return asim(adc_bits=bits, rows=64, cols=64, group=group, signs=TwosComplement(), noise=source)
 
 
-def accuracy(task: Task, model: nnx.Module, config: AnalogConfig, examples: int) -> float:
-    """Return the network's accuracy on one chip.
-
-    Args:
-        task: Network, data and metric.
-        model: Trained network.
-        config: The tile of every layer.
-        examples: Test images, from the first.
-
-    Returns:
-        Share of images classified correctly.
-    """
-    chip_keys, read_keys = engine.chip_keys(0, 1)
-    chips = engine.program_chips(model, config, chip_keys, None, compensated=False)
-    split = task.split("test").first(examples)
-    parts = list(engine.scores(task, model, config, chips, read_keys, split, batch=50))
-    return float(sum(part.sum() for part in parts) / examples)
-
-
 def sweep(examples: int) -> list[dict[str, Any]]:
     """Return one row per point: study, group, ADC bits, noise and accuracy; the first is the digital network.
 
     Args:
         examples: Test images of every point.
     """
-    task = load_task("models.vit:fashion_mnist")
-    model = load_model(task)
-    digital = digital_score(task, model, task.split("test").first(examples))
-    rows = [{"study": "digital", "group": 0, "bits": "", "noise": "", "accuracy": digital}]
+    task = load_task(DEMO)
+    points = [{"study": "digital", "group": 0, "bits": "", "noise": ""}]
+    scenarios = [Scenario(study="digital", name="digital", random=False)]
     for group in GROUPS:
-        points = [("ADC bits", bits, 0.0) for bits in ADC_BITS] + [("noise", 10.0, noise) for noise in NOISES]
-        for study, bits, noise in points:
-            score = accuracy(task, model, macro(group, bits, noise), examples)
-            rows.append({"study": study, "group": group, "bits": bits, "noise": noise, "accuracy": score})
-            print(
-                f"{GROUPS[group]:15s} {bits:4.0f} bit  noise {100 * noise:5.2f} %  accuracy {100 * score:5.1f} %",
-                flush=True,
-            )
-    return rows
+        for study, bits, noise in [("ADC bits", bits, 0.0) for bits in ADC_BITS] + [
+            ("noise", 10.0, noise) for noise in NOISES
+        ]:
+            points.append({"study": study, "group": group, "bits": bits, "noise": noise})
+            name = f"{GROUPS[group]:15s} {bits:4.0f} bit  noise {100 * noise:5.2f} %"
+            scenarios.append(Scenario(study=study, name=name, base=macro(group, bits, noise)))
+    settings = Settings(examples=examples, chips=1, batch=50)
+    scores = Study(task, load_model(task), scenarios, settings).run(progress=show).scores
+    return [{**point, "accuracy": row["score"]} for point, row in zip(points, scores, strict=True)]
+
+
+def show(progress: EvaluationProgress) -> None:
+    """Print a finished scenario."""
+    if progress.row is not None:
+        print(f"{progress.row['name']}  accuracy {100 * progress.row['mean']:5.1f} %", flush=True)
 
 
 def draw(rows: list[dict[str, Any]], examples: int, path: Path) -> None:

@@ -25,10 +25,10 @@ from jaxaimc import devices, nn
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.cells import Differential
 from jaxaimc.config import AnalogConfig
-from jaxaimc.evaluation.engine import chip_keys
 from jaxaimc.presets import tile_circuit
 from jaxaimc.tasks import Split, Task, load_model, load_task
-from jaxaimc.training.scoring import evaluate
+from jaxaimc.tasks.chips import chip_keys
+from jaxaimc.tasks.score import mean_score
 from jaxaimc.units import day, hour, minute, month, s, uS, year
 
 TASK = "models.vit:fashion_mnist"
@@ -209,7 +209,7 @@ def main(arguments: list[str] | None = None) -> None:
         test = test.first(options.examples)
     times = np.geomspace(1 * s, year, options.times)
     options.out.mkdir(parents=True, exist_ok=True)
-    digital = evaluate(task, model, test)
+    digital = mean_score(task, model, test)
     results = {}
     print(f"digital: {100 * digital:.2f} % of {len(test)} examples")
     for memory in MEMORIES:

@@ -34,11 +34,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 from experiments import _ir_drop_report as report
-from jaxaimc import AnalogConfig, nn, presets, startup
+from jaxaimc import AnalogConfig, nn, presets
+from jaxaimc.cli import startup
 from jaxaimc.nn.chip import without_chip
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import Split, Task, load_model, load_task, weights
-from jaxaimc.training import chips, evaluate, fit, noise, objectives
+from jaxaimc.tasks.score import mean_score
+from jaxaimc.training import chips, fit, noise, objectives
 from jaxaimc.wires import OpenIdle
 from models.transformer import PatchEmbedding, Transformer
 
@@ -293,7 +295,7 @@ class Study:
         """Compute all scores that are not there yet."""
         place = {"network": self.name, "r": 0.0, "idle": "none", "method": "software", "seed": 0, "calibrated": False}
         test = self.task.split("test").first(self.settings.examples)
-        log.add(place, lambda: [evaluate(self.task, self.start, test)])
+        log.add(place, lambda: [mean_score(self.task, self.start, test)])
         for idle in ("held", "open"):
             for method, r, seed, calibrated in self.held() if idle == "held" else self.opened(log.records):
                 place = {"network": self.name, "r": r, "idle": idle, "method": method.name, "seed": seed}

@@ -12,19 +12,17 @@ import csv
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from jaxaimc import presets, startup
-from jaxaimc.adcs import IdealADC
-from jaxaimc.config import AnalogConfig
-from jaxaimc.devices import Device
+from jaxaimc import presets
+from jaxaimc.cli import startup
 from jaxaimc.drives import PWM, SplitPWM
-from jaxaimc.evaluation import engine
+from jaxaimc.studies import EvaluationProgress, Scenario, Settings, Study
+from jaxaimc.studies.scenarios import EFFECTS
 from jaxaimc.tasks import load_model, load_task
+from jaxaimc.tasks.demo import DEMO
 from jaxaimc.units import ns
-from jaxaimc.wires import NoWires
 
 
 @dataclass(frozen=True)
@@ -65,25 +63,17 @@ def main(output: Path = Path("results/tile_circuit"), examples: int = 1000, chip
         seed: Seed of chips and reads.
     """
     startup.prefer_short_compilation()
-    task = load_task("models.vit:fashion_mnist")
-    model = load_model(task)
-    test = task.split("test").first(examples)
-    chip_keys, read_keys = engine.chip_keys(seed, chips)
-
-    def measure(name: str, steps: int, effects: str, config: AnalogConfig) -> Point:
-        programmed = engine.program_chips(model, config, chip_keys, None, compensated=False)
-        parts = engine.scores(task, model, config, programmed, read_keys, test, batch=250)
-        score = np.concatenate(list(parts), axis=1).mean(axis=1)
-        point = Point(name, steps, effects, float(score.mean()), float(score.std(ddof=1)) if chips > 1 else 0.0)
-        print(f"{name:20} {steps:4} steps  {effects:10}  {point.mean:.4f} ± {point.std:.4f}", flush=True)
-        return point
-
-    points = []
-    for name, (drive, steps) in drives().items():
-        whole = replace(presets.tile_circuit(), drive=drive)
-        reads = Device(read_noise=whole.device.read_noise)
-        points.append(measure(name, steps, "read noise", replace(whole, device=reads, wires=NoWires(), adc=IdealADC())))
-        points.append(measure(name, steps, "everything", whole))
+    task = load_task(DEMO)
+    scenarios = [
+        Scenario(study=name, name=effects, base=replace(presets.tile_circuit(), drive=drive), acting=acting)
+        for name, (drive, _) in drives().items()
+        for effects, acting in (("read noise", ("read_noise",)), ("everything", EFFECTS))
+    ]
+    settings = Settings(examples=examples, chips=chips, seed=seed)
+    rows = Study(task, load_model(task), scenarios, settings).run(progress=show).summary()
+    points = [
+        Point(row["study"], drives()[row["study"]][1], row["name"], row["mean"], row["std"] or 0.0) for row in rows
+    ]
     output.mkdir(parents=True, exist_ok=True)
     with (output / "tile_circuit.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(points[0])))
@@ -91,6 +81,13 @@ def main(output: Path = Path("results/tile_circuit"), examples: int = 1000, chip
         writer.writerows(map(asdict, points))
     draw(points).savefig(output / "tile_circuit.png", dpi=150)
     print(f"Table and figure: {output}")
+
+
+def show(progress: EvaluationProgress) -> None:
+    """Print a finished scenario."""
+    if progress.row is not None:
+        row = progress.row
+        print(f"{row['study']:20} {row['name']:10}  {row['mean']:.4f} ± {row['std'] or 0.0:.4f}", flush=True)
 
 
 def draw(points: list[Point]) -> Figure:

@@ -22,7 +22,8 @@ from tokenizers.trainers import BpeTrainer
 
 from jaxaimc._core.csv_files import read_rows
 from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
-from models.transformer import TokenEmbedding, Transformer
+
+from .transformer import TokenEmbedding, Transformer
 
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
 _VOCABULARY = 2000

@@ -14,8 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Key, UInt8
 
 from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
-from models.idx import IdxFile
-from models.transformer import PatchEmbedding, Transformer
+
+from .idx import IdxFile
+from .transformer import PatchEmbedding, Transformer
 
 ASSETS = Path(__file__).parent / "assets" / "fashion_mnist"
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")

@@ -9,7 +9,7 @@ import pytest
 import jaxaimc
 
 # A whole evaluation, over a minute with every annotation checked.
-SLOW = {"jaxaimc.evaluation.run"}
+SLOW = {"jaxaimc.studies.run"}
 MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
 
 

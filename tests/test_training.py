@@ -13,7 +13,8 @@ import tiny_task
 from flax import nnx
 
 from jaxaimc.tasks import Split, checkpoints, load_model, weights
-from jaxaimc.training import Progress, TrainingDivergedError, evaluate, fit, progress_bar
+from jaxaimc.tasks.score import mean_score
+from jaxaimc.training import TrainingDivergedError, TrainingProgress, fit, progress_bar
 
 TASK = tiny_task.task()
 EPOCH = 78  # 80 batches, less the two that do not fill a third equal chunk
@@ -41,7 +42,7 @@ def test_training_learns_the_task(uninterrupted):
     assert uninterrupted.steps == STEPS
     assert uninterrupted.checkpoint is None
     assert uninterrupted.seconds > 0
-    assert uninterrupted.score == pytest.approx(evaluate(TASK, uninterrupted.model, TASK.split("test")))
+    assert uninterrupted.score == pytest.approx(mean_score(TASK, uninterrupted.model, TASK.split("test")))
 
 
 class InterruptedError(Exception):
@@ -50,7 +51,7 @@ class InterruptedError(Exception):
 
 @pytest.mark.parametrize("stop", [EPOCH, 190])
 def test_an_interrupted_run_ends_with_the_same_network(stop, uninterrupted, tmp_path):
-    def interrupt(progress: Progress):
+    def interrupt(progress: TrainingProgress):
         if progress.step >= stop:
             raise InterruptedError
 
@@ -103,7 +104,7 @@ def test_a_finished_run_is_not_trained_again_and_its_checkpoint_loads(tmp_path):
     loaded = load_model(TASK, first.checkpoint)
     jax.tree.map(np.testing.assert_array_equal, weights(loaded), weights(first.model))
     assert not np.array_equal(loaded.norm.mean[...], TASK.build(jax.random.key(0)).norm.mean[...])
-    assert evaluate(TASK, loaded, TASK.split("test")) == first.score
+    assert mean_score(TASK, loaded, TASK.split("test")) == first.score
     with pytest.raises(checkpoints.CheckpointError, match="trained with another corners"):
         load_model(dataclasses.replace(TASK, assets={"corners": "others"}), first.checkpoint)
     with pytest.raises(FileNotFoundError, match="comes without trained weights"):
@@ -153,16 +154,16 @@ def test_a_batch_larger_than_the_data_is_refused():
 def test_evaluation_does_not_depend_on_the_batch(batch, uninterrupted):
     test = TASK.split("test")
     scores = TASK.score(uninterrupted.model(jnp.array(test.inputs)), jnp.array(test.targets))
-    assert evaluate(TASK, uninterrupted.model, test, batch=batch) == pytest.approx(float(scores.mean()), abs=1e-6)
+    assert mean_score(TASK, uninterrupted.model, test, batch=batch) == pytest.approx(float(scores.mean()), abs=1e-6)
 
 
 def test_evaluation_refuses_an_empty_batch(uninterrupted):
     with pytest.raises(ValueError, match="Argument `batch` must be at least 1"):
-        evaluate(TASK, uninterrupted.model, TASK.split("test"), batch=0)
+        mean_score(TASK, uninterrupted.model, TASK.split("test"), batch=0)
 
 
 def test_progress_bar_shows_loss_and_throughput(capsys):
     with progress_bar("corners") as show:
-        show(Progress(step=32, steps=64, epoch=1, loss=0.5, examples_per_second=1234.0))
+        show(TrainingProgress(step=32, steps=64, epoch=1, loss=0.5, examples_per_second=1234.0))
     shown = capsys.readouterr().out
     assert "loss 0.5000, 1,234 examples/s" in " ".join(shown.split())

@@ -5,13 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from jaxaimc.tasks import demo
 from jaxaimc.tasks.task import Task
 
 
 def load_task(path: str, data: str | Path | None = None) -> Task:
     """Import a task factory and call it.
 
-    The current directory is importable while the module is loaded, and stays so.
+    The current directory is importable while the module is loaded, and stays so; for the networks that come with the
+    library, `jaxaimc_models.vit:fashion_mnist`, it is not looked at.
 
     Args:
         path: `package.module:factory`.
@@ -44,6 +46,10 @@ def load_task(path: str, data: str | Path | None = None) -> Task:
 
 
 def _import(module_name: str, path: str) -> Any:
+    if module_name.partition(".")[0] == demo.PACKAGE:
+        # Nothing of the current directory is run for what comes with the library.
+        demo.import_models()
+        return importlib.import_module(module_name)
     directory = str(Path.cwd())
     if directory not in sys.path:
         sys.path.insert(0, directory)

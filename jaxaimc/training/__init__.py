@@ -9,15 +9,13 @@ from jaxaimc._core.hashed import fast_key
 from jaxaimc.training import chips, limits, noise, objectives
 from jaxaimc.training.chips import fresh_chips
 from jaxaimc.training.fit.loop import Report, TrainingDivergedError, fit
-from jaxaimc.training.fit.progress import Progress, progress_bar
-from jaxaimc.training.scoring import evaluate
+from jaxaimc.training.fit.progress import TrainingProgress, progress_bar
 
 __all__ = [
-    "Progress",
     "Report",
     "TrainingDivergedError",
+    "TrainingProgress",
     "chips",
-    "evaluate",
     "fast_key",
     "fit",
     "fresh_chips",

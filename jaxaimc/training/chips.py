@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
@@ -13,6 +12,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc import nn
 from jaxaimc.nn.walk import joined, weights
 from jaxaimc.tasks import Split, Task
+from jaxaimc.tasks.score import chip_score
 from jaxaimc.wires import check_residual
 
 Finish = Callable[[nnx.Module, Key[Array, ""]], nnx.Module]
@@ -51,34 +51,19 @@ def fresh_chips(
     """
     if chips < 1 or batch < 1:
         raise ValueError(f"Arguments `chips` and `batch` must be at least 1, but are {chips} and {batch}.")
-    model = nnx.clone(model)
-    model.eval()
     chip_family, read_family, finish_family = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0x63686970), 3)
-    batch = min(batch, len(split))
-    program = _programmer(nnx.split(model)[0])
+    graph, state = nnx.split(model)
+    program = _programmer(graph)
     scores = []
     for chip in range(chips):
-        programmed = nnx.merge(*program(nnx.split(model)[1], jax.random.fold_in(chip_family, chip)))
+        programmed = nnx.merge(*program(state, jax.random.fold_in(chip_family, chip)))
         for path, prepared in nn.effective(programmed).items():
             check_residual(f"layer {path!r} on chip {chip}", prepared.residual)
         if finish is not None:
+            programmed.eval()
             programmed = finish(programmed, jax.random.fold_in(finish_family, chip))
-        graph, state = nnx.split(nnx.view(programmed, analog_mode="analog"))
-        total = 0.0
-        for start in range(0, len(split), batch):
-            # The last batch is moved back to full size: one compilation serves all; what it repeats is left out.
-            first = min(start, len(split) - batch)
-            examples = np.arange(first, first + batch, dtype=np.uint32)
-            inputs, targets = (jnp.asarray(a[examples]) for a in (split.inputs, split.targets))
-            read_key = jax.random.fold_in(read_family, chip)
-            found = _scores(task.score, graph, state, read_key, examples, inputs, targets)
-            total += float(np.asarray(found, np.float64)[start - first :].sum())
-        if not np.isfinite(total):
-            raise FloatingPointError(
-                f"The network's outputs on chip {chip} are not finite: a weight is not, or a solve of the wires did "
-                "not converge."
-            )
-        scores.append(total / len(split))
+        read_key = jax.random.fold_in(read_family, chip)
+        scores.append(chip_score(task, programmed, read_key, split, batch=batch, name=chip))
     return np.array(scores)
 
 
@@ -121,15 +106,3 @@ def digital_parts(model: nnx.Module) -> Callable[[tuple, Any], bool]:
 @functools.lru_cache(maxsize=8)
 def _programmer(graph: Any) -> Callable[[Any, Key[Array, ""]], Any]:
     return jax.jit(lambda state, key: nnx.split(nn.program(nnx.merge(graph, state, copy=True), key)))
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _scores(
-    score: Any, graph: Any, state: Any, key: Key[Array, ""], examples: Array, inputs: Array, targets: Array
-) -> Array:
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, examples)
-    model = nn.with_read_key(nnx.merge(graph, state, copy=True), keys)
-    outputs = model(inputs)
-    # A score such as the accuracy would hide outputs that are not numbers.
-    finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-    return jnp.where(finite, score(outputs, targets), jnp.nan)

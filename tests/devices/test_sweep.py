@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from experiments import drift_over_time as study
 from jaxaimc import nn
 from jaxaimc.calibration import GlobalCompensation
-from jaxaimc.evaluation.engine import chip_keys
 from jaxaimc.tasks import load_model, load_task
+from jaxaimc.tasks.chips import chip_keys
 
 
 @pytest.mark.slow

@@ -11,14 +11,15 @@ import pytest
 from flax import nnx
 
 from jaxaimc.tasks import checkpoints, load_model
-from jaxaimc.training import evaluate, fit
+from jaxaimc.tasks.score import mean_score
+from jaxaimc.training import fit
 from models.idx import IdxFile
 from models.vit import ASSETS, DEBIAN, fashion_mnist, flip_and_shift
 
 
 def test_the_embedded_network_reaches_its_recorded_accuracy():
     task = fashion_mnist()
-    score = evaluate(task, load_model(task), task.split("test"))
+    score = mean_score(task, load_model(task), task.split("test"))
     assert score >= 0.885
     facts = checkpoints.metadata(task.default_checkpoint)
     # A rounding elsewhere may turn over an image or two of the 10,000.

@@ -17,7 +17,8 @@ from jaxaimc.drives import PWM
 from jaxaimc.nn.chip import without_chip
 from jaxaimc.nn.columns import calibrate_columns, with_column_correction
 from jaxaimc.nn.walk import analog_products
-from jaxaimc.training import evaluate, fit
+from jaxaimc.tasks.score import mean_score
+from jaxaimc.training import fit
 from jaxaimc.training.chips import digital_parts, fresh_chips, on_fresh_chips
 from jaxaimc.training.objectives import circuit, objective, programmed_chip
 from jaxaimc.wires import Ladder
@@ -97,7 +98,7 @@ def test_fine_tuning_around_a_chip_leaves_its_kernels_and_conductances(trained):
     def score(model):
         read = nn.with_read_key(model, KEY)
         read.eval()
-        return evaluate(TASK, read, test)
+        return mean_score(TASK, read, test)
 
     before = score(chip)
     report = fit(
@@ -144,7 +145,7 @@ def test_bad_calls_are_refused(trained):
     model = nn.convert(trained, BAD_WIRES)
     broken = nnx.clone(model)
     broken.head.bias[...] = broken.head.bias[...].at[0].set(np.nan)
-    with pytest.raises(FloatingPointError, match="outputs on chip 0 are not finite"):
+    with pytest.raises(FloatingPointError, match="outputs for example 0 on chip 0 are not finite"):
         fresh_chips(TASK, broken, TASK.split("test"), chips=1)
     with pytest.raises(ValueError, match="has no programmed chip"):
         calibrate_columns(model, [], KEY)

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxaimc import cli, commands, config_files, presets
+from jaxaimc import cli, presets
+from jaxaimc.cli import parser
+from jaxaimc.config import dumps
 from jaxaimc.tasks import checkpoints
 
 TESTS = Path(__file__).parent.parent
@@ -21,14 +23,14 @@ def _own_environment(monkeypatch):
 
 
 def train(output, *arguments):
-    commands.run(["train", "tiny_task:task", "--output", str(output), "--epochs", "1", "--batch", "16", *arguments])
+    parser.run(["train", "tiny_task:task", "--output", str(output), "--epochs", "1", "--batch", "16", *arguments])
 
 
 def test_training_through_the_circuit_from_a_checkpoint(tmp_path, capsys):
     train(tmp_path / "digital", "--learning-rate", "0.02")
     assert "fresh chips" not in capsys.readouterr().out
     config = tmp_path / "tile.json"
-    config.write_text(config_files.dumps(presets.standard_aimc()))
+    config.write_text(dumps(presets.standard_aimc()))
     weights = tmp_path / "digital" / "model.safetensors"
     options = ["--objective", "circuit", "--chips", "2", "--microbatches", "2", "--bfloat16", "--fresh-chips", "2"]
     train(tmp_path / "circuit", *options, "--checkpoint", str(weights), "--config", str(config))

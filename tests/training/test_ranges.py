@@ -14,7 +14,8 @@ from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import checkpoints, weights, with_scales
-from jaxaimc.training import evaluate, fit
+from jaxaimc.tasks.score import mean_score
+from jaxaimc.training import fit
 from jaxaimc.training.chips import on_fresh_chips
 from jaxaimc.training.limits.ranges import (
     TrainedInputRange,
@@ -110,7 +111,7 @@ def test_fit_trains_the_ranges_and_a_checkpoint_stays_digital(tmp_path):
     assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(start)} == before
     plain = TASK.build(jax.random.key(0))
     nnx.update(plain, checkpoints.load(report.checkpoint, weights(plain)))
-    assert evaluate(TASK, plain, TASK.split("test")) == report.score
+    assert mean_score(TASK, plain, TASK.split("test")) == report.score
     filled = with_scales(start, tmp_path / "scales.safetensors")
     assert {dot.path: float(dot.hooks[0].limit[...]) for dot in analog_products(filled)} == after
     with pytest.raises(checkpoints.CheckpointError, match="does not fit"):

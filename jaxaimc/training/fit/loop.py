@@ -14,9 +14,10 @@ from flax import nnx
 
 from jaxaimc.nn.hooks import as_digital
 from jaxaimc.tasks import Recipe, Split, Task, check_contract, checkpoints, scales, weights
+from jaxaimc.tasks.score import mean_score
 from jaxaimc.training.fit.diagnosis import first_not_finite
 from jaxaimc.training.fit.precision import widened, with_digital_dtype
-from jaxaimc.training.fit.progress import Progress
+from jaxaimc.training.fit.progress import TrainingProgress
 from jaxaimc.training.fit.resume import Saved, Saver
 from jaxaimc.training.fit.steps import (
     TRAINABLE,
@@ -28,7 +29,6 @@ from jaxaimc.training.fit.steps import (
     make_chunk,
     step_keys,
 )
-from jaxaimc.training.scoring import evaluate
 
 # Steps per call: enough to hide the cost of a call, few enough for a lively progress bar.
 _CHUNK = 32
@@ -75,7 +75,7 @@ def fit(
     digital_dtype: Any = None,
     scorer: Callable[[Task, Any, Split], float] | None = None,
     notes: Mapping[str, Any] | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[TrainingProgress], None] | None = None,
 ) -> Report:
     """Train a task's network.
 
@@ -127,6 +127,11 @@ def fit(
             f"Field `batch` of the recipe must be a multiple of microbatches x devices, {parts}, but is {recipe.batch}."
         )
     plan = _Plan.of(recipe, len(train))
+    if plan.steps >= 2**31:
+        raise ValueError(
+            f"Field `epochs` of the recipe must give fewer than 2**31 steps, but {recipe.epochs} epochs of this task "
+            f"are {plan.steps}."
+        )
     untrained = task.build(jax.random.key(recipe.seed)) if model is None else model
     for part, split in (("train", train), ("test", test)):
         check_contract(task, untrained, split, part)
@@ -198,7 +203,7 @@ def _digital(task: Task) -> Objective:
 
 
 def _digital_score(task: Task, model: nnx.Module, split: Split) -> float:
-    return evaluate(task, as_digital(model), split)
+    return mean_score(task, as_digital(model), split)
 
 
 def _automatic(mesh: jax.sharding.Mesh) -> jax.sharding.Mesh:
@@ -206,7 +211,7 @@ def _automatic(mesh: jax.sharding.Mesh) -> jax.sharding.Mesh:
     return jax.sharding.Mesh(mesh.devices, mesh.axis_names, (jax.sharding.AxisType.Auto,) * len(mesh.axis_names))
 
 
-def _silent(progress: Progress) -> None:
+def _silent(progress: TrainingProgress) -> None:
     """Show nothing."""
 
 
@@ -241,7 +246,7 @@ class _Run:
     objective: Objective
     mesh: jax.sharding.Mesh | None
     chunk: Callable[..., tuple[TrainingState, jax.Array]]
-    progress: Callable[[Progress], None]
+    progress: Callable[[TrainingProgress], None]
 
     def epochs(self, saved: Saved, save: Callable[[int, Saved], None] | None) -> Saved:
         state, losses, before = saved.state, list(saved.losses), saved.seconds
@@ -257,7 +262,7 @@ class _Run:
                 done = number + self.plan.length
                 examples = (done - first * self.plan.chunks * self.plan.length) * self.recipe.batch
                 rate = examples / (time.perf_counter() - started)
-                self.progress(Progress(done, self.plan.steps, epoch + 1, float(epoch_losses[-1].mean()), rate))
+                self.progress(TrainingProgress(done, self.plan.steps, epoch + 1, float(epoch_losses[-1].mean()), rate))
             losses.append(float(np.mean(epoch_losses)))
             saved = Saved(state, losses, before + time.perf_counter() - started)
             if save is not None:

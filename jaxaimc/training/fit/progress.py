@@ -1,11 +1,11 @@
 """What a training run shows while it runs."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 
-class Progress(NamedTuple):
+class TrainingProgress(NamedTuple):
     """Where a training run stands.
 
     Args:
@@ -24,7 +24,7 @@ class Progress(NamedTuple):
 
 
 @contextlib.contextmanager
-def progress_bar(description: str) -> Iterator:
+def progress_bar(description: str) -> Iterator[Callable[[TrainingProgress], None]]:
     """Show a bar with epoch, loss, throughput and time left; needs `rich`.
 
     Args:
@@ -36,20 +36,20 @@ def progress_bar(description: str) -> Iterator:
     Raises:
         ModuleNotFoundError: If `rich` is not installed.
     """
-    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    # The name of a task is text, never a format or markup.
     columns = (
-        TextColumn(description),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(),
     )
-    with Bar(*columns) as bar:
+    with Progress(*columns) as bar:
         row = bar.add_task(description, total=1, status="compiling")
 
-        def show(progress: Progress) -> None:
+        def show(progress: TrainingProgress) -> None:
             status = f"epoch {progress.epoch}, loss {progress.loss:.4f}, {progress.examples_per_second:,.0f} examples/s"
             bar.update(row, completed=progress.step, total=progress.steps, status=status)
 

@@ -4,9 +4,11 @@ Orbax writes each state into a temporary folder and renames it when complete, so
 the state before.
 """
 
+import contextlib
 import json
+import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,7 +52,8 @@ class Saver:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=ocp.checkpoint_managers.LatestN(2), enable_async_checkpointing=False
         )
-        self._manager = ocp.CheckpointManager(self._directory, options=options)
+        with _quiet_orbax():
+            self._manager = ocp.CheckpointManager(self._directory, options=options)
 
     def __enter__(self) -> "Saver":
         """Return itself."""
@@ -61,11 +64,22 @@ class Saver:
         self._manager.close()
 
     def save(self, epoch: int, saved: Saved) -> None:
-        """Write the state after `epoch` and drop all but the last two."""
+        """Write the state after `epoch` and drop all but the last two.
+
+        Raises:
+            OSError: If the disk refuses; the states saved before stay usable.
+        """
         facts = {"identity": self._identity, "losses": saved.losses, "seconds": saved.seconds}
         args = self._ocp.args
         items = args.Composite(state=args.StandardSave(_without_keys(saved.state)), facts=args.JsonSave(facts))
-        self._manager.save(epoch, args=items)
+        try:
+            with _quiet_orbax():
+                self._manager.save(epoch, args=items)
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a disk that is full
+            raise OSError(
+                f"The state after epoch {epoch} could not be saved in {str(self._directory)!r}; those saved before "
+                f"stay usable: {_first_line(error)}."
+            ) from error
 
     def restore(self, like: TrainingState) -> Saved | None:
         """Read the last state that is intact, or return None if there is none at all.
@@ -81,7 +95,8 @@ class Saver:
         damaged: dict[int, Exception] = {}
         for epoch in sorted(self._manager.all_steps(), reverse=True):
             try:
-                saved, identity = self._read(epoch, like)
+                with _quiet_orbax():
+                    saved, identity = self._read(epoch, like)
             except Exception as error:  # whatever Orbax and TensorStore raise for files that are not as they wrote them
                 damaged[epoch] = error
                 continue
@@ -123,6 +138,18 @@ class Saver:
                     f"but this run has {self._identity.get(name)!r}; "
                     f"name another folder, or delete that one to start anew."
                 )
+
+
+@contextlib.contextmanager
+def _quiet_orbax() -> Iterator[None]:
+    """Keep Orbax from printing the tracebacks of its threads: what went wrong is raised as well."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _first_line(error: Exception) -> str:

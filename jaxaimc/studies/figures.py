@@ -9,14 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from jaxaimc.evaluation.report import digital_score, layer_means, short_name
-from jaxaimc.evaluation.run import Evaluation, Row
+from jaxaimc._core.files import replacing
+from jaxaimc.studies import style
+from jaxaimc.studies.results import Evaluation, Row
+from jaxaimc.studies.tables import digital_score, layer_means, short_name
 from jaxaimc.units import format_duration
-
-# Colours that stay apart for the colour-blind (Okabe and Ito 2008).
-_BLUE, _ORANGE, _GREEN, _RED, _PURPLE, _SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
-_EFFECTS = (_SKY, _GREEN, _ORANGE, _PURPLE, _BLUE, _RED)
-_MARKERS = "osD^vP"
 
 
 def draw(evaluation: Evaluation) -> Figure:
@@ -36,20 +33,14 @@ def draw(evaluation: Evaluation) -> Figure:
         (bool(evaluation.layers), lambda axes: _layers(axes, evaluation.layers)),
     ]
     panels = [panel for present, panel in studies if present]
-    columns = min(len(panels), 2)
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(6.4 * columns, 4.4 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure, grid = style.panels(len(panels))
     for letter, panel, axes in zip("abcd", panels, grid, strict=False):
         panel(axes)
-        axes.set_title(f"({letter}) {axes.get_title()}", loc="left", fontsize=11, fontweight="bold")
-        axes.set_title("")
-        axes.spines[["top", "right"]].set_visible(False)
-    for axes in grid[len(panels) :]:
-        axes.set_visible(False)
+        style.entitle(axes, letter)
     examples, chips = (max(row[name] for row in summary) for name in ("examples", "chips"))
     figure.suptitle(
-        f"{evaluation.task} on analog tiles: {examples:,} test examples, {chips} chips, bars of one standard deviation",
+        f"{style.text(evaluation.task)} on analog tiles: {examples:,} test examples, {chips} chips, "
+        "bars of one standard deviation",
         fontsize=12,
     )
     return figure
@@ -61,15 +52,20 @@ def save(evaluation: Evaluation, path: Path) -> None:
     Args:
         evaluation: What was measured.
         path: The file.
+
+    Raises:
+        OSError: If the disk refuses; the file then stays as it was.
     """
-    draw(evaluation).savefig(path, dpi=150)
+    figure = draw(evaluation)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
 
 
 def _effects(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
     rows = [row for row in summary if row["study"] == "effect"]
     position = np.arange(len(rows))
     mean = np.array([row["mean"] for row in rows])
-    colors = ["0.6" if row["name"] == "digital" else _BLUE for row in rows]
+    colors = ["0.6" if row["name"] == "digital" else style.BLUE for row in rows]
     axes.barh(position, mean, color=colors, height=0.62)
     for place, row in zip(position, rows, strict=True):
         spread = row["std"] or 0.0
@@ -81,23 +77,23 @@ def _effects(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None
     # The effects differ by little; a bar is read by its end, and the axis says where it starts.
     start = evaluation.chance if low - evaluation.chance < 0.15 else np.floor(20 * low - 1) / 20
     axes.set_xlim(start, start + (high - start) * 1.45)
-    axes.set_yticks(position, [row["name"] for row in rows])
+    axes.set_yticks(position, [style.text(row["name"]) for row in rows])
     axes.invert_yaxis()
-    axes.set_xlabel(f"{evaluation.metric} (axis starts at {start:g})")
+    axes.set_xlabel(f"{style.text(evaluation.metric)} (axis starts at {start:g})")
     axes.set_title("Effects, right after programming")
 
 
 def _drift(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
     rows = [row for row in summary if row["study"] == "drift"]
     for compensated, label, color, marker in (
-        (False, "not compensated", _RED, "s"),
-        (True, "drift compensated", _BLUE, "o"),
+        (False, "not compensated", style.RED, "s"),
+        (True, "drift compensated", style.BLUE, "o"),
     ):
         chosen = [row for row in rows if row["compensated"] == compensated]
-        _line(axes, [row["t"] for row in chosen], chosen, label=label, color=color, marker=marker)
+        style.line(axes, [row["t"] for row in chosen], chosen, label=label, color=color, marker=marker)
     times = sorted({row["t"] for row in rows})
     axes.set_xscale("symlog" if times[0] == 0 else "log")
-    times = _apart(axes, times)
+    times = style.apart(axes, times)
     axes.set_xticks(times, [format_duration(t) for t in times])
     axes.minorticks_off()
     _frame(axes, evaluation, digital_score([row for row in summary if row["study"] == "effect"]))
@@ -108,15 +104,17 @@ def _drift(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
 def _resistance(axes: Axes, evaluation: Evaluation, summary: Sequence[Row]) -> None:
     rows = [row for row in summary if row["study"] == "resistance"]
     swept = [row for row in rows if row["r"] is not None]
-    for name, color, marker in zip(dict.fromkeys(row["name"] for row in swept), (_GREEN, _BLUE), "so", strict=False):
+    for name, color, marker in zip(
+        dict.fromkeys(row["name"] for row in swept), (style.GREEN, style.BLUE), "so", strict=False
+    ):
         chosen = [row for row in swept if row["name"] == name]
-        _line(axes, [row["r"] for row in chosen], chosen, label=name, color=color, marker=marker)
+        style.line(axes, [row["r"] for row in chosen], chosen, label=name, color=color, marker=marker)
     values = sorted({row["r"] for row in swept})
     positive = [value for value in values if value > 0]
     if positive:
         # Linear up to the smallest positive value, so that the perfect wire has a place on the axis.
         axes.set_xscale("symlog", linthresh=positive[0], linscale=0.4)
-        ticks = _apart(axes, values)
+        ticks = style.apart(axes, values)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
     _frame(axes, evaluation, digital_score(rows))
@@ -129,14 +127,14 @@ def _layers(axes: Axes, layers: Sequence[Row]) -> None:
     names = list(dict.fromkeys(row["name"] for row in layers))
     position = np.arange(len(means))
     for index, name in enumerate(names):
-        style: dict[str, Any] = {"color": _EFFECTS[index % 6], "marker": _MARKERS[index % 6]}
+        look: dict[str, Any] = {"color": style.COLOURS[index % 6], "marker": style.MARKERS[index % 6]}
         errors = [means[layer].get(name, np.nan) for layer in means]
-        axes.plot(errors, position, markersize=4, linewidth=0.5, label=short_name(name), **style)
+        axes.plot(errors, position, markersize=4, linewidth=0.5, label=short_name(name), **look)
     axes.set_xscale("log")
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:g} %"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_yticks(position, list(means), fontsize=max(4, min(8, 160 / len(means))))
+    axes.set_yticks(position, [style.text(name) for name in means], fontsize=max(4, min(8, 160 / len(means))))
     axes.invert_yaxis()
     axes.set_xlabel("root mean square error over root mean square output")
     axes.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.11), ncols=3, frameon=False)
@@ -144,29 +142,12 @@ def _layers(axes: Axes, layers: Sequence[Row]) -> None:
     axes.set_title("Output error of each layer")
 
 
-def _apart(axes: Axes, values: Sequence[float], least: float = 0.07) -> list[float]:
-    """Return the first value and those that follow at a readable distance on the x axis."""
-    axes.autoscale_view()
-    chosen: list[float] = []
-    place = axes.transData + axes.transAxes.inverted()
-    for value in values:
-        if not chosen or place.transform((value, 0))[0] - place.transform((chosen[-1], 0))[0] >= least:
-            chosen.append(value)
-    return chosen
-
-
-def _line(axes: Axes, x: Sequence[float], rows: Sequence[Row], **style: Any) -> None:
-    mean = np.array([row["mean"] for row in rows])
-    spread = np.array([row["std"] or 0.0 for row in rows])
-    axes.errorbar(x, mean, spread, capsize=3, markersize=5, linewidth=1.5, **style)
-
-
 def _frame(axes: Axes, evaluation: Evaluation, digital: float | None) -> None:
     """Add the lines of the digital network and of guessing, the axis of the metric, and the legend."""
     if digital is not None:
         axes.axhline(digital, color="0.3", linestyle="--", linewidth=1, label="digital")
     axes.axhline(evaluation.chance, color="0.3", linestyle=":", linewidth=1, label="chance")
-    axes.set_ylabel(evaluation.metric)
+    axes.set_ylabel(style.text(evaluation.metric))
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
 

@@ -1,106 +1,21 @@
-"""The commands of `jaxaimc`: evaluate, train, config. Needs the extra `app`."""
+"""`jaxaimc train`."""
 
 import dataclasses
 import hashlib
-import inspect
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import tyro
-from rich.console import Console
-from tyro.conf import FlagCreatePairsOff, Positional, subcommand
+from tyro.conf import FlagCreatePairsOff, Positional
 
-from jaxaimc import config_files, presets, startup
+from jaxaimc.cli import signals, startup
+from jaxaimc.cli.config import read_config
+from jaxaimc.config import dumps
 from jaxaimc.tasks import load_task
 
 if TYPE_CHECKING:
     import jax
 
     from jaxaimc.training.objectives import Forward
-
-DEFAULT_TASK = "models.vit:fashion_mnist"
-_FULL = {"examples": None, "chips": 16, "batch": 125, "sweep_examples": 2000}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Evaluate:
-    """Measure what each effect of an analog chip does to a network's accuracy.
-
-    Every linear layer is put on tiles. Tables are printed as they fill; tables (Parquet) and a figure (PNG) are written
-    to OUTPUT/<task>-<fingerprint>. The same command goes on where an interrupted one stopped.
-
-    Args:
-        task: Network, data and metric: package.module:function.
-        data: Folder with the task's data; its own by default.
-        checkpoint: Weights (safetensors); the task's own by default.
-        config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
-        output: Folder in which the results folder is made.
-        full: All test examples on 16 chips, 2,000 examples in the sweep of wire resistances.
-        examples: Test examples, from the first: 2,000, or all with --full.
-        chips: Chips: 4, or 16 with --full.
-        times: Times since programming [s]: 1 second to 1 year.
-        resistances: Wire resistances per segment [ohm]: 0 to 20.
-        sweep_examples: Test examples of the sweep of wire resistances: 500, or 2,000 with --full.
-        layer_examples: Examples of the layers' output errors: 250.
-        batch: Examples computed at once on each chip: 250, or 125 with --full. Results do not depend on it.
-        seed: Seed of chips and reads.
-    """
-
-    task: Positional[str] = DEFAULT_TASK
-    data: Path | None = None
-    checkpoint: Path | None = None
-    config: Path | None = None
-    output: Path = Path("results")
-    full: Annotated[bool, FlagCreatePairsOff] = False
-    examples: int | None = None
-    chips: int | None = None
-    times: tuple[float, ...] | None = None
-    resistances: tuple[float, ...] | None = None
-    sweep_examples: int | None = None
-    layer_examples: int | None = None
-    batch: int | None = None
-    seed: int = 0
-
-    def run(self) -> None:
-        """Run the command."""
-        from jaxaimc.evaluation import Settings, evaluate, figure, report
-        from jaxaimc.evaluation.screen import Screen
-        from jaxaimc.evaluation.store import ResultsFolder, describe, folder_name
-        from jaxaimc.tasks import load_model
-
-        startup.prefer_short_compilation()
-        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
-        given = {name: value for name, value in named.items() if value is not None}
-        settings = Settings(**{**(_FULL if self.full else {}), **given})
-        task = load_task(self.task, self.data)
-        # After the task, whose package may define components that the file names.
-        config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
-        model = load_model(task, self.checkpoint)
-        facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint)
-        folder = ResultsFolder(self.output / folder_name(task, facts), facts, ["jaxaimc", *sys.argv[1:]])
-        console = Console()
-        console.print(f"Task {task.name}, results in {folder.path}", soft_wrap=True, highlight=False)
-        try:
-            with Screen(console, task.metric, folder.scores()) as screen:
-                evaluation = evaluate(
-                    task, config, model=model, settings=settings, store=folder, progress=screen.update
-                )
-        except KeyboardInterrupt:
-            kept = len({(row["study"], row["name"], row["t"], row["compensated"], row["r"]) for row in folder.scores()})
-            raise KeyboardInterrupt(
-                f"Interrupted: {kept} finished rows are kept in {folder.path}; the same command goes on from there."
-            ) from None
-        if evaluation.layers:
-            console.print(report.layer_table(evaluation.layers))
-        figure.save(evaluation, folder.path / "figure.png")
-        for name, content in (
-            ("scores.parquet", "scores"),
-            ("layers.parquet", "layer errors"),
-            ("figure.png", "figure"),
-        ):
-            console.print(f"{content + ':':13} {folder.path / name}", soft_wrap=True, highlight=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -179,13 +94,18 @@ class Train:
             notes["start"] = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
         forward = self._forward()
         if self.objective != "digital":
-            config = presets.tile_circuit() if self.config is None else config_files.load(self.config)
+            config = read_config(self.config)
             start = nn.convert(start, config)
             settings = {"objective": self.objective, "strength": self.strength, "chips": self.chips}
             settings |= {"ideal_backward": self.ideal_backward}
-            notes |= {**settings, "config": config_files.dumps(config), "microbatches": self.microbatches}
+            notes |= {**settings, "config": dumps(config), "microbatches": self.microbatches}
         try:
-            with progress_bar(task.name) as show:
+            with signals.gently(), progress_bar(task.name) as bar:
+
+                def show(progress: Any) -> None:
+                    bar(progress)
+                    signals.check()
+
                 trained = fit(
                     task,
                     recipe,
@@ -253,46 +173,3 @@ class Train:
             if self.devices == 1
             else jax.make_mesh((self.devices,), ("data",), devices=jax.devices()[: self.devices])
         )
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Config:
-    """Print a published system as JSON, to start a config file from.
-
-    Args:
-        name: Name of the preset.
-    """
-
-    name: Positional[str] = "tile_circuit"
-
-    def run(self) -> None:
-        """Run the command."""
-        known = {name: make for name, make in vars(presets).items() if _is_preset(make)}
-        if self.name not in known:
-            raise ValueError(f"Argument `name` must be one of {', '.join(known)}, but is {self.name!r}.")
-        print(config_files.dumps(known[self.name]()), end="")
-
-
-def run(arguments: Sequence[str]) -> None:
-    """Parse the command line and run the command.
-
-    Args:
-        arguments: Command-line arguments.
-    """
-    commands = (
-        Annotated[Evaluate, subcommand("evaluate")]
-        | Annotated[Train, subcommand("train")]
-        | Annotated[Config, subcommand("config")]
-    )
-    command = tyro.cli(
-        commands,  # type: ignore[arg-type]
-        args=arguments,
-        prog="jaxaimc",
-        description="Analog in-memory computing. --debug shows the traceback of an error.",
-        config=(tyro.conf.OmitArgPrefixes,),
-    )
-    command.run()
-
-
-def _is_preset(value: object) -> bool:
-    return inspect.isfunction(value) and value.__module__ == presets.__name__ and not value.__name__.startswith("_")

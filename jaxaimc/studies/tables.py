@@ -5,8 +5,9 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
-from jaxaimc.evaluation.run import Evaluation, Row
+from jaxaimc.studies.results import Evaluation, Row
 from jaxaimc.units import format_duration
 
 
@@ -34,7 +35,7 @@ def effect_table(metric: str, summary: Sequence[Row]) -> Table:
 
     Args:
         metric: Name of the metric.
-        summary: Rows of `jaxaimc.evaluation.summarise`.
+        summary: Rows of `jaxaimc.studies.summarise`.
 
     Returns:
         A row per effect: the metric and its change against the digital network.
@@ -44,7 +45,7 @@ def effect_table(metric: str, summary: Sequence[Row]) -> Table:
     digital = digital_score(rows)
     for row in rows:
         change = "" if digital is None or row["name"] == "digital" else f"{row['mean'] - digital:+.4f}"
-        table.add_row(row["name"], _value(row), change, style="bold" if row["name"] == "everything" else None)
+        table.add_row(Text(row["name"]), _value(row), change, style="bold" if row["name"] == "everything" else None)
     table.caption = _caption(rows)
     return table
 
@@ -54,7 +55,7 @@ def drift_table(metric: str, summary: Sequence[Row]) -> Table:
 
     Args:
         metric: Name of the metric.
-        summary: Rows of `jaxaimc.evaluation.summarise`.
+        summary: Rows of `jaxaimc.studies.summarise`.
 
     Returns:
         A row per time since programming, without and with drift compensation.
@@ -73,7 +74,7 @@ def resistance_table(metric: str, summary: Sequence[Row]) -> Table:
 
     Args:
         metric: Name of the metric.
-        summary: Rows of `jaxaimc.evaluation.summarise`.
+        summary: Rows of `jaxaimc.studies.summarise`.
 
     Returns:
         A row per resistance: IR drop alone, and everything together.
@@ -103,7 +104,7 @@ def layer_table(layers: Sequence[Row]) -> Table:
     columns = [short_name(name).replace(" ", "\n") for name in names]
     table = _table("Output error of each layer on the digital network's inputs [%]", "layer", *columns)
     for layer, errors in layer_means(layers).items():
-        table.add_row(layer, *(f"{100 * errors[name]:.2f}" if name in errors else "" for name in names))
+        table.add_row(Text(layer), *(f"{100 * errors[name]:.2f}" if name in errors else "" for name in names))
     table.caption = "root mean square error over root mean square output, mean over chips"
     return table
 
@@ -142,9 +143,10 @@ def short_name(name: str) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", caption_justify="left", box=box.SIMPLE_HEAD)
     table.show_edge, table.collapse_padding, table.pad_edge = False, True, False
-    table.add_column(columns[0], no_wrap=True)
+    # Names of tasks' metrics, effects and layers are texts, whatever brackets they hold.
+    table.add_column(Text(columns[0]), no_wrap=True)
     for column in columns[1:]:
-        table.add_column(column, justify="right")
+        table.add_column(Text(column), justify="right")
     return table
 
 

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from jaxaimc.evaluation.report import drift_table, effect_table, resistance_table
-from jaxaimc.evaluation.run import Progress, Row, summarise
+from jaxaimc.studies.results import EvaluationProgress, Row, summarise
+from jaxaimc.studies.tables import drift_table, effect_table, resistance_table
 
 _TABLES: dict[str, Callable[[str, Sequence[Row]], Table]] = {
     "effect": effect_table,
@@ -34,9 +33,10 @@ class Screen:
         self._console = console
         self._metric = metric
         self._summary = summarise(list(scores))
-        self._study = self._summary[-1]["study"] if self._summary else "effect"
-        self._bar = Bar(
-            TextColumn("{task.description}"),
+        self._study = next(iter(_TABLES))
+        self._printed: set[str] = set()
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("passes"),
@@ -49,40 +49,40 @@ class Screen:
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> "Screen":
-        """Start to show, with the complete tables of an earlier run."""
-        for study in list(_TABLES)[: list(_TABLES).index(self._study)]:
-            self._print(study)
+        """Start to show."""
         if self._console.is_terminal:
             self._live.start()
         return self
 
     def __exit__(self, kind: object, *exception: object) -> None:
-        """Stop; the table under way stays."""
+        """Stop; what there is of the tables that were not printed follows."""
         self._live.stop()
-        if self._summary:
-            self._print(self._study)
+        self._print(list(_TABLES))
 
-    def update(self, progress: Progress) -> None:
+    def update(self, progress: EvaluationProgress) -> None:
         """Take in where the evaluation stands."""
         self._bar.update(self._row, description=progress.scenario, completed=progress.done, total=progress.total)
         if progress.row is None:
             return
-        study = progress.row["study"]
-        if study != self._study:
-            self._print(self._study)
-            self._study = study
+        self._study = progress.row["study"]
+        # Scenarios come study by study, so whatever an earlier run left out of those before is there now.
+        self._print(list(_TABLES)[: list(_TABLES).index(self._study)])
         self._summary.append(progress.row)
         if not self._console.is_terminal:
-            self._console.print(_line(progress), highlight=False, soft_wrap=True)
+            self._console.print(_line(progress), highlight=False, markup=False, soft_wrap=True)
 
     def _render(self) -> Group:
         return Group(_TABLES[self._study](self._metric, self._summary), self._bar)
 
-    def _print(self, study: str) -> None:
-        self._console.print(_TABLES[study](self._metric, self._summary), "")
+    def _print(self, studies: Sequence[str]) -> None:
+        """Print the tables of some studies, each once."""
+        for study in studies:
+            if study not in self._printed and any(row["study"] == study for row in self._summary):
+                self._printed.add(study)
+                self._console.print(_TABLES[study](self._metric, self._summary), "")
 
 
-def _line(progress: Progress) -> str:
+def _line(progress: EvaluationProgress) -> str:
     row = progress.row
     assert row is not None
     share = 100 * progress.done / max(progress.total, 1)

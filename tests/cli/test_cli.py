@@ -1,17 +1,22 @@
 """The command line: real commands of seconds, and one clear line for everything a user can get wrong."""
 
+import contextlib
+import importlib.util
 import json
 import os
-import subprocess
+import signal
 import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+from processes import run_command
 
-from jaxaimc import cli, commands, config_files, presets, startup
+from jaxaimc import cli, presets
+from jaxaimc.cli import parser, signals, startup
+from jaxaimc.config import dumps, loads
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parent.parent
 EVALUATE = ["evaluate", "tiny_task:task", "--examples", "20", "--chips", "2", "--times", "3600", "--resistances"]
 
 
@@ -22,20 +27,11 @@ def _own_environment(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
-def _command(arguments, cwd):
-    """Run the installed command in a process of its own."""
-    code = "import sys; from jaxaimc.cli import main; main(sys.argv[1:])"
-    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "COLUMNS": "80"}
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
-    )
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Train the tiny task through the command line."""
     output = tmp_path_factory.mktemp("train")
-    done = _command(["train", "tiny_task:task", "--output", str(output), "--epochs", "4"], TESTS)
+    done = run_command(["train", "tiny_task:task", "--output", str(output), "--epochs", "4"], TESTS)
     assert done.returncode == 0, done.stderr
     return output, done.stdout
 
@@ -49,11 +45,12 @@ def test_train_writes_weights_and_says_where(trained):
 
 def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
     arguments = [*EVALUATE, "0", "50", "--checkpoint", str(trained[0] / "model.safetensors"), "--output", str(tmp_path)]
-    done = _command(arguments, TESTS)
+    done = run_command(arguments, TESTS)
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.iterdir()
     assert folder.name.startswith("corners-")
     assert sorted(path.name for path in folder.iterdir()) == [
+        "chunks",
         "figure.png",
         "layers.parquet",
         "run.json",
@@ -67,21 +64,26 @@ def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
         assert part in done.stdout
     assert json.loads((folder / "run.json").read_text())["command"][:3] == ["jaxaimc", "evaluate", "tiny_task:task"]
 
-    # Two scenarios are lost; the same command computes these two alone.
-    finished = scores.filter(pl.col("r").ne_missing(50))
-    finished.write_parquet(folder / "scores.parquet")
-    again = _command(arguments, TESTS)
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["analog_products"], record["digital_products"]) == (2, 0)
+    assert "2 of 2 products on tiles" in done.stdout
+
+    # Tables are lost, and two scenarios; the same command computes these two alone.
+    (folder / "scores.parquet").unlink()
+    for chunk in (folder / "chunks").iterdir():
+        if 50.0 in pl.read_parquet(chunk)["r"]:
+            chunk.unlink()
+    again = run_command(arguments, TESTS)
     assert again.returncode == 0, again.stderr
     assert [line for line in again.stdout.splitlines() if " %  " in line] == [
         line for line in again.stdout.splitlines() if "50 ohm per segment" in line
     ]
-    order = ["study", "name", "t", "compensated", "r", "chip"]
-    assert pl.read_parquet(folder / "scores.parquet").sort(order).equals(scores.sort(order))
+    assert pl.read_parquet(folder / "scores.parquet").equals(scores)
 
 
 def test_config_prints_a_file_that_can_be_read(capsys):
     cli.main(["config"])
-    assert config_files.loads(capsys.readouterr().out) == presets.tile_circuit()
+    assert loads(capsys.readouterr().out) == presets.tile_circuit()
 
 
 def _refused(capsys, arguments):
@@ -108,7 +110,12 @@ def _refused(capsys, arguments):
         (["evaluate", "--chips", "0"], "Field `chips` of Settings must be at least 1, but is 0"),
         (["evaluate", "--resistances", "-1"], "Field `resistances` of Settings must hold values in [0, inf) ohm"),
         (["evaluate", "tiny_task:task"], "Task 'corners' comes without trained weights"),
+        (["evaluate", "--resistances", "1e39"], "that float32 can hold"),
         (["train", "tiny_task:task", "--output", "unused", "--epochs", "0"], "Field `epochs` of the recipe"),
+        (
+            ["train", "tiny_task:task", "--output", "unused", "--epochs", "1000000000"],
+            "give fewer than 2**31 steps",
+        ),
     ],
 )
 def test_bad_arguments(capsys, monkeypatch, tmp_path, arguments, message):
@@ -120,7 +127,7 @@ def test_bad_arguments(capsys, monkeypatch, tmp_path, arguments, message):
 
 def test_bad_config_value(capsys, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(TESTS.parent)
-    config = json.loads(config_files.dumps(presets.tile_circuit()))
+    config = json.loads(dumps(presets.tile_circuit()))
     config["config"]["wires"]["r"] = -0.15
     path = tmp_path / "config.json"
     path.write_text(json.dumps(config))
@@ -150,7 +157,7 @@ def test_interruption_says_what_is_kept(capsys, monkeypatch):
     def interrupted(arguments):
         raise KeyboardInterrupt("Interrupted: 3 finished rows are kept")
 
-    monkeypatch.setattr(commands, "run", interrupted)
+    monkeypatch.setattr(parser, "run", interrupted)
     with pytest.raises(SystemExit) as stop:
         cli.main(["config"])
     assert stop.value.code == 130
@@ -158,8 +165,8 @@ def test_interruption_says_what_is_kept(capsys, monkeypatch):
 
 
 def test_missing_extras_are_named(capsys, monkeypatch):
-    find = cli.importlib.util.find_spec
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: None if name == "tyro" else find(name))
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tyro" else find(name))
     message = _refused(capsys, ["config"])
     assert "needs tyro: pip install 'jaxaimc[app]'" in message
 
@@ -179,3 +186,105 @@ def test_accelerators_keep_their_optimisation(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "")
     startup.prefer_short_compilation()
     assert os.environ["XLA_FLAGS"] == ""
+
+
+TASK = """
+import dataclasses
+import tiny_task
+{top}
+
+def task(data=None):
+    {body}
+    return dataclasses.replace(tiny_task.task(), name="a [/red] task", metric="[bold]")
+"""
+
+
+@pytest.mark.parametrize(
+    ("top", "body", "message"),
+    [
+        ("def oops(:", "", "SyntaxError in {file}, line 4: "),
+        ("1 / 0", "", "ZeroDivisionError in {file}, line 4: division by zero"),
+        ("", "undefined", "NameError in {file}, line 7: name 'undefined' is not defined"),
+        ("", "task()", "RecursionError in {file}, line 7: maximum recursion depth"),
+        ("", "raise SystemExit(0)", "SystemExit in {file}, line 7: 0"),
+        ("", "raise ValueError", "ValueError in {file}, line 7: no message"),
+        ("", "assert data", "AssertionError in {file}, line 7: no message"),
+        ("import csv, io", "next(csv.reader(io.StringIO('x' * 200_000)))", "Error in {file}, line 7: field larger"),
+        ("", "raise MemoryError", "There is not enough memory: lower --batch or --chips."),
+    ],
+)
+def test_s4_faults_of_a_task_module_are_one_line(capsys, monkeypatch, tmp_path, top, body, message):
+    monkeypatch.syspath_prepend(TESTS)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / f"faulty_{abs(hash((top, body)))}.py"
+    file.write_text(TASK.format(top=top, body=body))
+    text = _refused(capsys, ["evaluate", f"{file.stem}:task"])
+    assert message.format(file=file) in text
+    assert len(text.splitlines()) == 1
+
+
+def test_s4_faults_of_the_program_show_their_traceback(monkeypatch):
+    def broken(arguments):
+        raise KeyError("program")
+
+    monkeypatch.setattr(parser, "run", broken)
+    with pytest.raises(KeyError):
+        cli.main(["config"])
+
+
+def test_s4_config_that_nests_too_deep(capsys, tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 200_000)
+    assert "deep.json': objects and lists are nested more than 50 deep" in _refused(
+        capsys, ["evaluate", "--config", str(path)]
+    )
+
+
+def test_s8_more_chips_than_memory_holds_are_refused_before_anything_is_made(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    message = _refused(capsys, ["evaluate", "--chips", "1000000000"])
+    assert "Field `chips` of Settings must be at most " in message
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_s6_a_signal_that_a_callback_swallows_ends_the_command_at_the_next_step(capsys, monkeypatch, name, status):
+    def swallowing(arguments):
+        with signals.gently():
+            with contextlib.suppress(KeyboardInterrupt):  # as a callback of JAX does
+                signal.raise_signal(getattr(signal, name))
+            signals.check()
+        raise AssertionError("went on")
+
+    monkeypatch.setattr(parser, "run", swallowing)
+    before = signal.getsignal(getattr(signal, name))
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["config"])
+    assert stop.value.code == status
+    assert capsys.readouterr().err == "Interrupted.\n"
+    assert signal.getsignal(getattr(signal, name)) is before
+
+
+def test_s6_an_interruption_that_becomes_another_error_is_still_one(capsys, monkeypatch):
+    def converting(arguments):
+        try:
+            with signals.gently():
+                signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("numpy could not be imported") from None
+
+    monkeypatch.setattr(parser, "run", converting)
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["config"])
+    assert stop.value.code == 130
+    assert capsys.readouterr().err == "Interrupted.\n"
+
+
+def test_s6_what_is_ignored_from_the_start_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.watched():
+            signal.raise_signal(signal.SIGHUP)
+            signals.check()
+    finally:
+        signal.signal(signal.SIGHUP, before)

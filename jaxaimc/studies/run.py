@@ -1,0 +1,302 @@
+"""The main job: what an analog chip does to a network's accuracy."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from jaxaimc import nn
+from jaxaimc._core.checks import warn_of_lost_inputs
+from jaxaimc.config import AnalogConfig
+from jaxaimc.presets import tile_circuit
+from jaxaimc.studies import memory
+from jaxaimc.studies.results import Evaluation, EvaluationProgress, Memory, Row, Rows, Store, summarise
+from jaxaimc.studies.scenarios import Scenario, Settings, standard
+from jaxaimc.studies.store import fingerprint
+from jaxaimc.tasks import Split, Task, check_contract, load_model
+from jaxaimc.tasks.chips import as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
+from jaxaimc.tasks.score import chip_scores, mean_score
+
+Progress = Callable[[EvaluationProgress], None]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A list of scenarios on one network.
+
+    Args:
+        task: Network, data and metric.
+        model: Trained network.
+        scenarios: What is measured, in this order.
+        settings: On how many chips and examples.
+        network: Anything further that the results follow from, as JSON values; results in a store are found by it.
+
+    Raises:
+        ValueError: If a field of a config is out of range, the config does not fit the network, or there is not enough
+            memory for so many chips. Nothing has been computed then.
+        FileNotFoundError: If the task's data are missing.
+    """
+
+    task: Task
+    model: nn.Module
+    scenarios: Sequence[Scenario]
+    settings: Settings
+    network: Any = None
+
+    def __post_init__(self) -> None:
+        configs = [scenario.config for scenario in self.scenarios]
+        for config in configs:
+            if config is not None:
+                config.validate()
+        check_contract(self.task, self.model, self.test, "test")
+        if self.layers:
+            memory.check_rows(list(self.scenarios), self.settings, len(self.layers))
+            _ = self._at_once  # refuses what cannot be programmed
+
+    @cached_property
+    def test(self) -> Split:
+        """The examples."""
+        return self.task.split("test").first(self.settings.examples)
+
+    @cached_property
+    def layers(self) -> list[str]:
+        """Paths of the network's analog layers."""
+        return [product["path"] for product in self.products() if product["analog"]]
+
+    def products(self) -> list[Row]:
+        """Return every product of the network: path, type, shape, whether it is analog, and why, as JSON values."""
+        if self._whole is None:
+            return []
+        converted = nn.convert(self.model, self._whole)
+        return [{**product._asdict(), "shape": list(product.shape)} for product in nn.products(converted)]
+
+    @cached_property
+    def keys(self) -> list[str]:
+        """One hash for each scenario, of all that its result follows from."""
+        how = {"network": self.network, "seed": self.settings.seed, "chips": self.settings.chips}
+        how |= {"layers": self.layers, "layer_examples": min(self.settings.layer_examples, len(self.test))}
+        return [
+            fingerprint({**how, **scenario.facts(), "examples": len(self.test.first(scenario.examples))})
+            for scenario in self.scenarios
+        ]
+
+    def finished(self, store: Store) -> dict[str, Rows]:
+        """Return the complete results that a store holds, by key, in the order of the scenarios."""
+        there = store.open(self.keys)
+        pairs = zip(self.keys, self.scenarios, strict=True)
+        return {key: there[key] for key, scenario in pairs if key in there and self._is_complete(scenario, there[key])}
+
+    def run(self, store: Store | None = None, progress: Progress | None = None) -> Evaluation:
+        """Measure every scenario that the store does not hold.
+
+        Args:
+            store: Where finished scenarios are kept; in memory by default.
+            progress: Called during and after every scenario.
+
+        Returns:
+            All scores and per-layer errors.
+
+        Raises:
+            ConvergenceError: If the wires of a layer miss their own check.
+            FloatingPointError: If the network's outputs are not finite.
+
+        Warns:
+            ClippedInputWarning: If a layer's drive is unsigned and its inputs are not.
+        """
+        store = store if store is not None else Memory()
+        found = self.finished(store)
+        todo = [(key, s) for key, s in zip(self.keys, self.scenarios, strict=True) if key not in found]
+        report = _Reporter(progress, sum(self._passes(scenario) for _, scenario in todo))
+        if todo and self._whole is not None:
+            inputs = self.test.first(self.settings.layer_examples).inputs
+            for path, share in lost_inputs(self.model, self._whole, inputs).items():
+                warn_of_lost_inputs(share, f"Layer {path!r}")
+        for key, scenario in todo:
+            if key in found:  # a scenario that is listed twice
+                continue
+            found[key] = self._measure(scenario, report)
+            store.add(key, found[key])
+            report.finish(*summarise(found[key].scores))
+        ordered = [found[key] for key in dict.fromkeys(self.keys)]
+        return Evaluation(
+            task=self.task.name,
+            metric=self.task.metric,
+            chance=self.task.chance,
+            scores=[row for rows in ordered for row in rows.scores],
+            layers=[row for rows in ordered for row in rows.layers],
+        )
+
+    @cached_property
+    def _whole(self) -> AnalogConfig | None:
+        """The config in which most acts."""
+        analog = [scenario for scenario in self.scenarios if scenario.base is not None]
+        return max(analog, key=lambda scenario: len(scenario.acting)).config if analog else None
+
+    @cached_property
+    def _at_once(self) -> int:
+        """How many chips are programmed and read at once."""
+        assert self._whole is not None
+        return memory.chips_at_once(self.model, self._whole, self.settings, self.test)
+
+    def _groups(self, scenario: Scenario) -> list[tuple[range, int]]:
+        # Scenarios without randomness run on as many equal chips, so that they share compilations; one is reported.
+        every = list(groups(self.settings.chips, self._at_once))
+        return every if scenario.random else every[:1]
+
+    def _passes(self, scenario: Scenario) -> int:
+        examples = len(self.test.first(scenario.examples))
+        if scenario.base is None:
+            return examples
+        return examples * sum(len(group) - repeated for group, repeated in self._groups(scenario))
+
+    def _measure(self, scenario: Scenario, report: "_Reporter") -> Rows:
+        report.start(scenario.name)
+        split = self.test.first(scenario.examples)
+        config = scenario.config
+        if config is None:
+            score = mean_score(self.task, self.model, split)
+            report.step(len(split))
+            return Rows([_row(scenario, examples=len(split), chip=0, score=score)], [])
+        rows = Rows([], [])
+        for group, repeated in self._groups(scenario):
+            reported = range(repeated, len(group) if scenario.random else 1)
+            chip, reads = chip_keys(self.settings.seed, group)
+            chips = program_chips(self.model, config, chip, scenario.t, compensated=scenario.compensated)
+            blank = as_read(self.model, config, chips)
+            parts = []
+            for part in chip_scores(
+                self.task, blank, chips, reads, split, batch=self.settings.batch, first_chip=group.start
+            ):
+                parts.append(part)
+                report.step(part[repeated:].size)
+            means = np.concatenate(parts, axis=1).mean(axis=1, dtype=np.float64)
+            rows.scores.extend(
+                _row(scenario, examples=len(split), chip=group[i], score=float(means[i])) for i in reported
+            )
+            if scenario.layers:
+                probe = as_read(self.model, config, chips, mode="probe")
+                errors = layer_errors(probe, chips, reads, self.test.first(self.settings.layer_examples).inputs)
+                rows.layers.extend(
+                    {"name": scenario.name, "layer": path, "chip": group[i], "error": float(error[i])}
+                    for path, error in errors.items()
+                    for i in reported
+                )
+        return rows
+
+    def _is_complete(self, scenario: Scenario, rows: Rows) -> bool:
+        """Whether every chip is there once, with a finite score, and every layer on each of them."""
+        chips = range(self.settings.chips if scenario.random else 1)
+        layers = self.layers if scenario.layers else []
+        return (
+            sorted(row["chip"] for row in rows.scores) == list(chips)
+            and sorted((row["layer"], row["chip"]) for row in rows.layers)
+            == sorted((layer, chip) for layer in layers for chip in chips)
+            and bool(np.isfinite([row["score"] for row in rows.scores]).all())
+            and not any(np.isnan(row["error"]) for row in rows.layers)
+        )
+
+
+def evaluate(
+    task: Task,
+    config: AnalogConfig | None = None,
+    *,
+    model: nn.Module | None = None,
+    settings: Settings | None = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Put every linear layer of a network on analog tiles and measure what each effect does to its score.
+
+    The studies, in this order: the digital network; each effect alone and all together; everything together at
+    several times since programming, without and with drift compensation; wire resistance from zero to past the cliff.
+
+    Args:
+        task: Network, data and metric.
+        config: The tile of every layer; `presets.tile_circuit()` by default.
+        model: Trained network; the task's own by default.
+        settings: How much is evaluated.
+        store: Where finished scenarios are kept, and not computed again; in memory by default.
+        progress: Called during and after every scenario.
+
+    Returns:
+        All scores and per-layer errors.
+
+    Raises:
+        ValueError: If a field of the config is out of range, or it does not fit the network.
+        FileNotFoundError: If the task's data or weights are missing.
+
+    Example:
+        >>> from jaxaimc import AnalogConfig, adcs, devices, wires
+        >>> from jaxaimc.studies import Settings, evaluate
+        >>> from jaxaimc.tasks import load_task
+        >>> ideal = AnalogConfig(device=devices.IdealDevice(), wires=wires.NoWires(), adc=adcs.IdealADC())
+        >>> few = Settings(examples=8, chips=1, times=(), layer_examples=8)
+        >>> result = evaluate(load_task("jaxaimc_models.vit:fashion_mnist"), ideal, settings=few)
+        >>> [row["name"] for row in result.summary()][:3]
+        ['digital', 'input pulses only', 'ADC only']
+    """
+    return standard_study(task, config, model=model, settings=settings).run(store, progress)
+
+
+def standard_study(
+    task: Task,
+    config: AnalogConfig | None = None,
+    *,
+    model: nn.Module | None = None,
+    settings: Settings | None = None,
+    network: Any = None,
+) -> Study:
+    """Return what `evaluate` runs; arguments as there.
+
+    Args:
+        task: Network, data and metric.
+        config: The tile of every layer.
+        model: Trained network.
+        settings: How much is evaluated.
+        network: Anything further that the results follow from, as JSON values.
+    """
+    config = tile_circuit() if config is None else config
+    config.validate()
+    settings = settings or Settings()
+    model = load_model(task) if model is None else model
+    examples = len(task.split("test").first(settings.examples))
+    return Study(task, model, standard(config, settings, examples), settings, network)
+
+
+def _row(scenario: Scenario, *, examples: int, chip: int, score: float) -> Row:
+    return {
+        "study": scenario.study,
+        "name": scenario.name,
+        "sets": json.dumps(dict(scenario.sets)),
+        "t": scenario.t,
+        "compensated": scenario.compensated,
+        "r": scenario.r,
+        "random": scenario.random,
+        "examples": examples,
+        "chip": chip,
+        "score": score,
+    }
+
+
+class _Reporter:
+    """Counts network passes and passes them on."""
+
+    def __init__(self, progress: Progress | None, total: int):
+        self._progress = progress or (lambda _: None)
+        self._total = total
+        self._done = 0
+        self._name = ""
+
+    def start(self, name: str) -> None:
+        self._name = name
+        self.step(0)
+
+    def step(self, passes: int) -> None:
+        self._done += passes
+        self._progress(EvaluationProgress(self._done, self._total, self._name))
+
+    def finish(self, row: Row) -> None:
+        self._progress(EvaluationProgress(self._done, self._total, self._name, row))

@@ -1,0 +1,208 @@
+"""Many chips of one network: their keys, their programming, and how many of them fit into memory."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import nn
+from jaxaimc._core.checks import ClippedInputWarning
+from jaxaimc.calibration import GlobalCompensation
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.op import AnalogMode
+from jaxaimc.tile import Prepared
+from jaxaimc.wires import NoWires, check_residual
+
+Chips = dict[str, Prepared]
+
+
+def chip_keys(seed: int, chips: range | int) -> tuple[Key[Array, " chip"], Key[Array, " chip"]]:
+    """Return chip keys and read keys; a chip's keys follow from the seed and its number.
+
+    Args:
+        seed: Seed of the run.
+        chips: Numbers of the chips, or how many from the first.
+
+    Returns:
+        Chip keys and read keys.
+    """
+    families = jax.random.split(jax.random.key(seed), 2)
+    numbers = range(chips) if isinstance(chips, int) else chips
+    index = jnp.arange(numbers.start, numbers.stop)
+    fold = jax.vmap(jax.random.fold_in, (None, 0))
+    return fold(families[0], index), fold(families[1], index)
+
+
+def program_chips(
+    model: nn.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool
+) -> Chips:
+    """Program chips with a network and fold their wires in.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        keys: Chip keys.
+        t: Time of the read since programming [s]; None for right after it.
+        compensated: Whether drift is compensated.
+
+    Returns:
+        Effective matrices by layer, every array with a leading chip axis.
+
+    Raises:
+        ConvergenceError: If the wires of a layer miss their own check on some chip.
+    """
+    chips = _program(model, config, keys, t, compensated=compensated)
+    for path, prepared in chips.items():
+        check_residual(f"layer {path!r}", prepared.residual)
+    return chips
+
+
+def as_read(model: nn.Module, config: AnalogConfig, chips: Chips, *, mode: AnalogMode = "analog") -> nn.Blank:
+    """Convert a network, keeping of the tile what acts in a read only.
+
+    Configs that differ in what is folded into the matrices before share one compilation.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        chips: Result of `program_chips`.
+        mode: View in which it is called, see `jaxaimc.nn.AnalogDot`.
+
+    Returns:
+        The converted network.
+    """
+    solved = any(prepared.circuit is not None for prepared in chips.values())
+    wires = config.wires if solved else NoWires()
+    read = replace(config, device=config.device.only("read_noise"), wires=wires)
+    return nn.Blank.of(nn.convert(model, read), mode=mode)
+
+
+def layer_errors(
+    blank: nn.Blank, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any
+) -> dict[str, Float[np.ndarray, " chip"]]:
+    """Return the relative output error of every layer, each seeing the digital network's inputs.
+
+    Args:
+        blank: The converted network in view `"probe"`, see `as_read`.
+        chips: Result of `program_chips`.
+        read_keys: Read key of every chip.
+        inputs: Examples.
+
+    Returns:
+        Root mean square of the output error over that of the ideal output, per chip, by layer path.
+    """
+    errors = _layer_errors(blank, chips, read_keys, jnp.asarray(inputs))
+    return {path: np.asarray(error) for path, error in errors.items()}
+
+
+def lost_inputs(model: nn.Module, config: AnalogConfig, inputs: Any) -> dict[str, float]:
+    """Return the share of every layer's inputs that its drive cannot express and drives as zero.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        inputs: Examples; each layer sees what the digital network gives it.
+
+    Returns:
+        Shares by layer path; empty for a drive that expresses everything.
+    """
+    if not float(config.drive.lost(-jnp.ones((1, 1)))):
+        return {}
+    found: dict[str, float] = {}
+    chip = nn.program(
+        nn.convert(model, replace(config, device=config.device.only(), wires=NoWires())), jax.random.key(0)
+    )
+    watched = nn.attach(nn.with_read_key(chip, jax.random.key(1)), lambda dot: _Lost(dot.path, found))
+    with warnings.catch_warnings():
+        # Said of each layer by name, not of its product.
+        warnings.simplefilter("ignore", ClippedInputWarning)
+        nnx.view(watched, analog_mode="probe")(jnp.asarray(inputs))  # pyright: ignore[reportCallIssue]
+    return found
+
+
+class _Lost(nn.Hook):
+    """Notes what share of a layer's inputs is lost."""
+
+    def __init__(self, path: str, found: dict[str, float]):
+        self.note = lambda share: found.__setitem__(path, share)
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Note the share and change nothing."""
+        self.note(float(config.drive.lost(inputs)))
+        return config, inputs
+
+
+def groups(chips: int, at_once: int) -> Iterator[tuple[range, int]]:
+    """Yield chips in groups of one size, so that one compilation serves all.
+
+    Args:
+        chips: Number of chips.
+        at_once: Most chips of a group.
+
+    Yields:
+        Numbers of the chips, and how many of the first of them were in the group before: the last group is moved back
+        to full size.
+
+    Example:
+        >>> list(groups(5, 2))
+        [(range(0, 2), 0), (range(2, 4), 0), (range(3, 5), 1)]
+    """
+    size = min(chips, at_once)
+    size = -(-chips // -(-chips // size))
+    for start in range(0, chips, size):
+        first = min(start, chips - size)
+        yield range(first, first + size), start - first
+
+
+def chip_bytes(model: nn.Module, config: AnalogConfig) -> int:
+    """Return what one programmed chip takes while it is read [byte]; nothing is computed.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+
+    Returns:
+        Size of its effective matrices.
+
+    Raises:
+        ValueError: If a layer cannot be converted or programmed.
+    """
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    graph, state = nnx.split(model)
+    shapes = jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+
+
+def _program(
+    model: nn.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool = False
+) -> Chips:
+    analog = nn.convert(model, config)
+
+    def one(key: Key[Array, ""]) -> Chips:
+        chip = nn.program(analog, key)
+        if t is not None:
+            chip = nn.drift(chip, t, GlobalCompensation() if compensated else None)
+        return nn.effective(chip)
+
+    return jax.vmap(one)(keys)
+
+
+@jax.jit
+def _layer_errors(
+    blank: nn.Blank, chips: Chips, read_keys: Key[Array, " chip"], inputs: Array
+) -> dict[str, Float[Array, " chip"]]:
+    def one(chip: Chips, read_key: Key[Array, ""]) -> dict[str, Array]:
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(read_key, jnp.arange(len(inputs)))
+        analog = blank.on_chip(chip, keys)
+        analog(inputs)
+        return nn.layer_errors(analog)
+
+    return jax.vmap(one)(chips, read_keys)

@@ -1,0 +1,158 @@
+"""The score of a network on examples: as it is, on one chip, or on many chips at once.
+
+Batches have one size, so that one compilation serves all: the last one is moved back to full size, and what it repeats
+is left out. The read noise of an example depends on the read key and its place in the split only, never on the batch.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float, Key
+
+from jaxaimc import nn
+from jaxaimc.tasks.chips import Chips
+from jaxaimc.tasks.data import Split
+from jaxaimc.tasks.task import Task
+
+
+def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500) -> float:
+    """Return the mean score of a network as it is: digital, or a chip that has its read key.
+
+    Args:
+        task: Gives the score of an example.
+        model: Network; it is switched to evaluation mode for the computation and stays as it is.
+        split: Examples.
+        batch: Examples computed at once.
+
+    Returns:
+        Mean of `task.score` over the examples.
+
+    Raises:
+        ValueError: If `batch` is not positive, or the score does not have one number for each example.
+        FloatingPointError: If the network's outputs are not finite.
+    """
+    return float(_mean(_batches(task, nn.Blank(*nnx.split(model)), None, None, split, batch))[0])
+
+
+def chip_score(
+    task: Task, chip: nnx.Module, read_key: Key[Array, ""], split: Split, *, batch: int = 250, name: int = 0
+) -> float:
+    """Return the mean score of one programmed chip, read noise of every vector drawn anew.
+
+    Args:
+        task: Gives the score of an example.
+        chip: Result of `jaxaimc.nn.program`, with its ranges and corrections; it stays as it is.
+        read_key: Read key.
+        split: Examples.
+        batch: Examples computed at once.
+        name: Number of the chip, for messages.
+
+    Returns:
+        Mean of `task.score` over the examples.
+
+    Raises:
+        ValueError: If `batch` is not positive, or the score does not have one number for each example.
+        FloatingPointError: If the network's outputs are not finite.
+    """
+    return float(_mean(_batches(task, nn.Blank.of(chip), None, read_key, split, batch, first_chip=name))[0])
+
+
+def chip_scores(
+    task: Task,
+    blank: nn.Blank,
+    chips: Chips,
+    read_keys: Key[Array, " chip"],
+    split: Split,
+    *,
+    batch: int = 250,
+    first_chip: int = 0,
+) -> Iterator[Float[np.ndarray, "chip batch"]]:
+    """Yield the scores of the examples on many chips, batch after batch.
+
+    Args:
+        task: Gives the score of an example.
+        blank: The converted network, see `jaxaimc.tasks.chips.as_read`.
+        chips: Result of `jaxaimc.tasks.chips.program_chips`.
+        read_keys: Read key of every chip.
+        split: Examples.
+        batch: Examples computed at once on each chip.
+        first_chip: Number of the first chip, for messages.
+
+    Yields:
+        Scores of the next examples on every chip.
+
+    Raises:
+        ValueError: If `batch` is not positive, or the score does not have one number for each example.
+        FloatingPointError: If the network's outputs are not finite, for example because a solve of wires that are not
+            linear did not converge.
+    """
+    yield from _batches(task, blank, chips, read_keys, split, batch, first_chip=first_chip)
+
+
+def _mean(batches: Iterator[Float[np.ndarray, "chip batch"]]) -> Float[np.ndarray, " chip"]:
+    return np.concatenate(list(batches), axis=1).mean(axis=1, dtype=np.float64)
+
+
+def _batches(
+    task: Task,
+    blank: nn.Blank,
+    chips: Chips | None,
+    read_keys: Key[Array, "*chip"] | None,
+    split: Split,
+    batch: int,
+    first_chip: int = 0,
+) -> Iterator[Float[np.ndarray, "chip batch"]]:
+    if batch < 1:
+        raise ValueError(f"Argument `batch` must be at least 1, but is {batch}.")
+    batch = min(batch, len(split))
+    for start in range(0, len(split), batch):
+        first = min(start, len(split) - batch)
+        inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
+        examples = jnp.arange(first, first + batch)
+        found = np.asarray(_scores(task.score, blank, chips, read_keys, examples, inputs, targets))
+        found = found[:, start - first :]
+        if not np.isfinite(found).all():
+            chip, example = np.argwhere(~np.isfinite(found))[0]
+            raise FloatingPointError(
+                _not_finite(start + int(example), None if read_keys is None else first_chip + int(chip))
+            )
+        yield found
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _scores(
+    score: Any,
+    blank: nn.Blank,
+    chips: Chips | None,
+    read_keys: Key[Array, "*chip"] | None,
+    examples: Array,
+    inputs: Array,
+    targets: Array,
+) -> Float[Array, "chip batch"]:
+    def one(chip: Chips | None, read_key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+        model = blank.model() if chip is None else nn.with_effective(blank.model(), chip)
+        if read_key is not None:
+            model = nn.with_read_key(model, jax.vmap(jax.random.fold_in, (None, 0))(read_key, examples))
+        model.eval()
+        outputs = model(inputs)
+        scores = score(outputs, targets)
+        # A score such as the accuracy would hide outputs that are not numbers.
+        finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
+        return jnp.where(finite, scores, jnp.nan)
+
+    if chips is None:
+        return one(None, read_keys)[None]
+    return jax.vmap(one)(chips, read_keys)
+
+
+def _not_finite(example: int, chip: int | None) -> str:
+    where = f"example {example}" + ("" if chip is None else f" on chip {chip}")
+    solve = "" if chip is None else ", or a solve of the wires did not converge"
+    return (
+        f"The network's outputs for {where} are not finite, or their score is not: a weight or an input is not{solve}."
+    )
