@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.op import AnalogDot
@@ -91,5 +92,5 @@ def _equal(new: Any, old: Any) -> bool:
     if jax.tree.structure(new) != jax.tree.structure(old):
         return False
     pairs = zip(jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
-    traced = lambda *leaves: any(isinstance(leaf, jax.core.Tracer) for leaf in leaves)  # noqa: E731
+    traced = lambda *leaves: any(isinstance(leaf, Tracer) for leaf in leaves)  # noqa: E731
     return all(a is b or traced(a, b) or np.array_equal(a, b) for a, b in pairs)

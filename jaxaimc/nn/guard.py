@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Float, UInt32
 
 _ODD = np.uint32(0x9E3779B1)
@@ -47,7 +48,7 @@ def check_weights(path: str, weights: Float[Array, "..."], expected: Any, stack:
         ValueError: If the kernel is another.
     """
     sums = None if expected is None else expected.get_value()
-    if sums is None or isinstance(weights, jax.core.Tracer) or isinstance(sums, jax.core.Tracer):
+    if sums is None or isinstance(weights, Tracer) or isinstance(sums, Tracer):
         return
     # Weights that a layer has rounded to a short type for its product cannot be compared, nor can many chips that
     # `vmap` has programmed from one kernel.
@@ -86,7 +87,7 @@ def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str) -> Ar
     Returns:
         `y`, the derivative of which raises a ValueError where it would leave the kernel out.
     """
-    if not isinstance(kernel, jax.core.Tracer):
+    if not isinstance(kernel, Tracer):
         return y
 
     @jax.custom_jvp

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jaxtyping import Array, Key
 
 from jaxaimc._core.random import fold_in
@@ -30,7 +31,7 @@ def key_of_each(key: Key[Array, "*keys"], mapped: Any, shared: Any) -> Key[Array
         >>> len(set(draws.tolist()))
         3
     """
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(mapped)):
+    if not any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(mapped)):
         return key
     return _key(key, *jax.lax.stop_gradient((mapped, shared)))
 

@@ -94,7 +94,9 @@ def added_by_hosts(rules: Sequence[Rule], modules: Sequence[tuple[str, Any]], kn
     found: list[Candidate] = []
     for rule in rules:
         host = rule.host
-        for path, module in modules if host is not None else ():
+        if host is None:
+            continue
+        for path, module in modules:
             if isinstance(module, host.kind) and hasattr(module, host.parameter):
                 held = [one for one in (*known, *found) if one.layer is module and one.parameter == host.parameter]
                 own = Candidate(below(path, host.parameter), module, host.parameter, host, None)

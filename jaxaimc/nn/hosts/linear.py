@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxaimc.nn.hosts.base import Host
@@ -90,7 +91,7 @@ def call_problem(host: Host, layer: Any, shape: tuple[int, ...]) -> str | None:
 
 
 def _same(kernel: Array, own: Array) -> bool:
-    if isinstance(kernel, jax.core.Tracer) or isinstance(own, jax.core.Tracer):
+    if isinstance(kernel, Tracer) or isinstance(own, Tracer):
         return True
     return kernel.shape == own.shape and np.array_equal(kernel, own.astype(kernel.dtype), equal_nan=True)
 
