@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxaimc import config_files
+from jaxaimc import config as files
 from jaxaimc._core.describe import describe
 
 UNITS = {"g_min": "S", "g_max": "S", "t_lsb": "s", "t_pulse": "s", "v_read": "V", "f_adc": "Hz", "i_ref": "A"}
@@ -31,7 +31,7 @@ def check_as_part(part, config):
     assert hash(tree) == hash(jax.tree.structure(part))
     _check_words(part)
     _check_refusals(part)
-    again = config_files.loads(config_files.dumps(config))
+    again = files.loads(files.dumps(config))
     assert describe(again) == describe(config)
     assert jax.tree.structure(again) == jax.tree.structure(config)
 
