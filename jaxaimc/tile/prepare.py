@@ -13,12 +13,13 @@ from jaxaimc.tile.state import Prepared, Programmed, over_tiles
 from jaxaimc.wires import Placement, Solved, check_residual
 
 
-def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
+def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement | None = None) -> Prepared:
     """Fold the wires of all tiles into effective matrices.
 
     Args:
         config: The tile.
         programmed: The devices.
+        placement: Where the block of every tile sits; in the middle of the rows and from the first column by default.
 
     Returns:
         What `mvm` needs. Gradients are exact.
@@ -28,17 +29,18 @@ def prepare(config: AnalogConfig, programmed: Programmed) -> Prepared:
         ConvergenceError: Outside jit, if the wires miss their own check; under jit `residual` says so.
     """
     config.validate()
-    prepared = prepare_unchecked(config, programmed)
+    prepared = prepare_unchecked(config, programmed, placement)
     check_residual("the matrix", prepared.residual)
     return prepared
 
 
-@jax.jit
-def prepare_unchecked(config: AnalogConfig, programmed: Programmed) -> Prepared:
+@partial(jax.jit, static_argnames="placement")
+def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: Placement | None = None) -> Prepared:
     """Fold the wires in without a look at fields and residual; see `prepare`."""
-    rows = programmed.g.shape[-2]
-    # Blocks start in a tile's first column: their own columns alternate.
-    placement = Placement(rows=config.rows, cols=config.cols, row_start=(config.rows - rows) // 2)
+    if placement is None:
+        # Blocks start in a tile's first column: their own columns alternate.
+        start = (config.rows - programmed.g.shape[-2]) // 2
+        placement = Placement(rows=config.rows, cols=config.cols, row_start=start)
     fold = over_tiles(partial(_prepare_tile, config, placement, programmed.t))
     matrix, baseline, variance, residual, circuit = fold(programmed.g, programmed.g_target)
     merge = partial(_merge_tile_columns, n_out=programmed.n_out)

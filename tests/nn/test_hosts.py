@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from analog_networks import CHIP, DEVICES, NEARLY_DIGITAL, READ, Pair, analog_paths
 from flax import nnx
-from jaxaimc.training.weight_noise import AdditiveNoise, with_weight_noise
 
 from jaxaimc import nn
+from jaxaimc.training.noise.weights import AdditiveNoise, with_weight_noise
 
 X = jax.random.normal(jax.random.key(3), (3, 6))
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from analog_networks import CHIP, DEVICES, NEARLY_DIGITAL, READ
 from flax import nnx
-from jaxaimc.training.output_noise import with_output_noise
-from jaxaimc.training.programming import training_chip
 
 from jaxaimc import nn
 from jaxaimc.drives import PWM
+from jaxaimc.training.noise.outputs import with_output_noise
+from jaxaimc.training.noise.programming import training_chip
 
 X = jax.random.normal(READ, (5, 4))
 

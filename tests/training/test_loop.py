@@ -70,7 +70,7 @@ def test_an_interrupted_run_ends_with_the_same_network(stop, uninterrupted, tmp_
 def test_a_killed_process_leaves_a_run_that_can_go_on(uninterrupted, tmp_path):
     program = f"""
 import os, signal, sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 import tiny_task
 from jaxaimc.training import fit
 from jaxaimc.training.fit.resume import Saver

@@ -9,9 +9,10 @@ from spice_cases import CASES, conductances
 
 from jaxaimc.adcs import IdealADC
 from jaxaimc.cells import Differential
-from jaxaimc.config import AnalogConfig, Programmed, mvm, prepare
+from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, FixedRange, SplitPWM
+from jaxaimc.tile import Programmed, mvm, prepare
 from jaxaimc.wires import Ladder, Placement
 
 T_LSB, V_READ, G_SPAN = 1e-9, 0.2, 25e-6
@@ -32,9 +33,16 @@ def tile_charge(g, k, drive, *, r=0.15, v_adc=0.4005, unused_rows=(0, 0)):
             rows=before + rows + after,
             cols=cols,
         )
-        devices = as_array(g)[None]
+        devices = as_array(g)[None, None, None]
         programmed = Programmed(
-            g=devices, g_programmed=devices, g_target=devices, scale=jax.numpy.ones(cols), t=as_array(0.0)
+            key=jax.random.key(0),
+            g=devices,
+            g_programmed=devices,
+            g_target=devices,
+            w_scale=jax.numpy.ones((1, 1, cols)),
+            t=as_array(0.0),
+            n_in=rows,
+            n_out=cols,
         )
         placement = Placement(rows=config.rows, cols=cols, row_start=before)
         y = mvm(config, prepare(config, programmed, placement), as_array(k) / drive.steps)
