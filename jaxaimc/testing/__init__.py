@@ -2,5 +2,6 @@
 
 from jaxaimc.testing.device import check_device
 from jaxaimc.testing.rules import ConformanceError
+from jaxaimc.testing.wires import check_wires
 
-__all__ = ["ConformanceError", "check_device"]
+__all__ = ["ConformanceError", "check_device", "check_wires"]
