@@ -5,5 +5,6 @@ from jaxaimc.testing.cell import check_cell
 from jaxaimc.testing.device import check_device
 from jaxaimc.testing.drive import check_drive
 from jaxaimc.testing.rules import ConformanceError
+from jaxaimc.testing.wires import check_wires
 
-__all__ = ["ConformanceError", "check_adc", "check_cell", "check_device", "check_drive"]
+__all__ = ["ConformanceError", "check_adc", "check_cell", "check_device", "check_drive", "check_wires"]

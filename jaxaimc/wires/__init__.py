@@ -1,8 +1,8 @@
 """Wires: line resistance folded into an effective conductance matrix, or a circuit that is solved at every read."""
 
 from jaxaimc.wires.base import Circuit, Linear, NoWires, Placement, Solved, Wires
-from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Method, Ohmic, Solution, Solver, Sources
-from jaxaimc.wires.curves import MiloIV, PolynomialIV
+from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Method, Solution, Solver, Sources
+from jaxaimc.wires.curves import MiloIV, Ohmic, PolynomialIV
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, Separate
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading

@@ -72,9 +72,16 @@ class SchurSolver(NamedTuple):
         def into_columns(row_voltage: Array) -> Array:
             return _plus(g * row_voltage, sources.col_inject)
 
+        def as_carried(x: Array) -> Array:
+            return carried(x, self, sources)
+
         alone = driven
-        if held is not None or sources.row_draw is not None:
-            alone = rows_for(jnp.zeros_like(g) if held is None else held)
+        if held is not None:
+            alone = rows_for(held)
+        elif sources.row_draw is not None:
+            # Mostly zero, of which a pass over the rows would make nothing again.
+            draws = jnp.any(sources.row_draw != 0)
+            alone = jax.lax.cond(draws, lambda: as_carried(rows_for(jnp.zeros_like(g))), lambda: as_carried(driven))
         b = into_columns(alone)
         z, first = self.cols.voltages_and_power(b)
 
@@ -96,9 +103,6 @@ class SchurSolver(NamedTuple):
                 softest=jnp.minimum(s.softest, curvature / s.direction_energy),
                 iteration=s.iteration + 1,
             )
-
-        def as_carried(x: Array) -> Array:
-            return carried(x, self, sources)
 
         # Without column resistance there is nothing to search for: `b` is the current already.
         current = jnp.where(first > 0, 0, b)

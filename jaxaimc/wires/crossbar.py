@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import Component, component
+from jaxaimc._core.component import Component
+from jaxaimc.wires.carry import carried
 from jaxaimc.wires.lines import voltage_drop
 from jaxaimc.wires.outcome import SolveOutcome
 
@@ -145,74 +146,65 @@ class DeviceIV(Component):
         """Return the current [A] at voltages `v` [V] of devices of small-signal conductance `g` [S]; rising in `v`."""
 
 
-@component
-class Ohmic(DeviceIV):
-    """`I = g V`."""
+def solve_linear(
+    crossbar: Crossbar, solver: Solver, v: Float[Array, " rows"], offset: Float[Array, "rows cols"] | None = None
+) -> tuple[State, SolveOutcome]:
+    """Return the state of a crossbar whose devices carry `g (u - v) + offset`.
 
-    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
-        """Return the current [A]."""
-        return g * v
-
-
-def violation(crossbar: Crossbar, iv: DeviceIV, v: Float[Array, " rows"], x: State) -> State:
-    """Return by how much a state breaks each equation of a crossbar with drivers at `v` [V]."""
-    return State(
-        terminal=x.terminal - v,
-        row=x.row - x.terminal[:, None] + crossbar.row_drops(x.current),
-        col=x.col - crossbar.column_voltages(x.current),
-        current=x.current - iv.current(crossbar.g, x.row - x.col),
-        output=x.output - jnp.sum(x.current, axis=0),
-    )
-
-
-@jax.custom_jvp
-def settled(crossbar: Crossbar, iv: DeviceIV, v: Float[Array, " rows"], x: State, solver: Solver) -> State:
-    """Return a state that obeys the equations, with its derivatives of any order in circuit, curve and voltages.
-
-    Derivatives are implicit in both modes: one further linear solve each, of the same crossbar with the devices' slopes
-    for conductances.
+    Derivatives of any order are implicit, in both modes: a further solve of the same circuit each.
 
     Args:
-        crossbar: The circuit.
-        iv: The devices' curve.
+        crossbar: The circuit; derivatives flow through it.
+        solver: Its solver; no derivative flows through it.
         v: Voltage of each row's driver [V].
-        x: The solution; no derivative flows through it.
-        solver: Ready for the crossbar whose conductances are the slopes of the devices at the solution.
+        offset: Current of each device without a voltage across it [A]; none by default.
     """
-    return x
+    g = crossbar.g
+    zero = jnp.zeros_like(g)
+    given = State(v, zero, zero, zero if offset is None else offset, jnp.zeros_like(g[0]))
+    # JAX transposes a solve only where all of it depends on what is differentiated: nothing, tied to everything.
+    tie_given = 0 * (v[0] + given.current[0, 0])
+    given = jax.tree.map(lambda part: part + tie_given, given)
+    tie_circuit = 0 * sum(jnp.asarray(part)[(0,) * jnp.ndim(part)] for part in crossbar)
 
+    def equations(x: State) -> State:
+        tie = tie_circuit * sum(part[(0,) * part.ndim] for part in x)
+        broken = State(
+            terminal=x.terminal,
+            row=x.row - x.terminal[:, None] + crossbar.row_drops(x.current),
+            col=x.col - crossbar.column_voltages(x.current),
+            current=x.current - g * (x.row - x.col),
+            output=x.output - jnp.sum(x.current, axis=0),
+        )
+        return jax.tree.map(lambda part: part + tie, broken)
 
-@settled.defjvp
-def _settled_jvp(primals: tuple, tangents: tuple) -> tuple[State, State]:
-    crossbar, iv, v, x, solver = primals
-    # By itself, so that this rule can be differentiated again.
-    x = settled(crossbar, iv, v, x, solver)
-    broken = jax.jvp(lambda *given: violation(*given, x), (crossbar, iv, v), tangents[:3])[1]
-    slope = jax.jvp(lambda e: iv.current(crossbar.g, e), (x.row - x.col,), (jnp.ones_like(x.row),))[1]
-    linear = crossbar._replace(g=slope)
-
-    def equations(y: State) -> State:
-        return violation(linear, Ohmic(), jnp.zeros_like(v), y)
-
-    def solve(_: object, b: State) -> State:
+    def solve(_: object, b: State) -> tuple[State, SolveOutcome]:
         # In voltages relative to the emf of each node, all that is left of the equations is a device current.
-        injected = slope * (b.row - b.col) + b.current
-        found, _ = solver.solve(Sources(b.terminal, None, injected, injected))
+        injected = g * (b.row - b.col) + b.current
+        found, outcome = solver.solve(Sources(b.terminal, None, injected, injected))
         row, col = found.row + b.row, found.col + b.col
-        return State(b.terminal, row, col, slope * (row - col) + b.current, found.out_of_cols + b.output)
+        state = State(b.terminal, row, col, g * (row - col) + b.current, found.out_of_cols + b.output)
+        return jax.tree.map(varying, state), outcome
 
-    def solve_adjoint(_: object, c: State) -> State:
+    def solve_adjoint(_: object, c: State) -> tuple[State, SolveOutcome]:
         # The transposed equations are those of the same circuit, driven at the sense terminals.
-        draw, inject = slope * c.current + c.row, slope * c.current - c.col
-        found, _ = solver.solve(Sources(jnp.zeros_like(c.terminal), -c.output, draw, inject))
+        draw, inject = g * c.current + c.row, g * c.current - c.col
+        found, outcome = solver.solve(Sources(jnp.zeros_like(c.terminal), -c.output, draw, inject))
         across = c.current + found.row - found.col
-        flow = slope * across
-        return State(c.terminal + found.into_rows, c.row + flow, c.col - flow, across, c.output)
+        flow = g * across
+        adjoint = State(c.terminal + found.into_rows, c.row + flow, c.col - flow, across, c.output)
+        return jax.tree.map(varying, adjoint), outcome
 
-    # JAX transposes a solve only where all of the right-hand side depends on what is differentiated.
-    tie = 0 * sum(part[(0,) * part.ndim] for part in broken)
-    driven = jax.tree.map(lambda part: tie - part, broken)
-    return x, jax.lax.custom_linear_solve(equations, driven, solve, solve_adjoint)
+    def varying(part: Array) -> Array:
+        return carried(part, crossbar, given)
+
+    return jax.lax.custom_linear_solve(equations, jax.tree.map(varying, given), solve, solve_adjoint, has_aux=True)
+
+
+def ready(crossbar: Crossbar, method: Method) -> Solver:
+    """Prepare a crossbar for solves, through which no derivative flows."""
+    method, fixed = jax.tree.map(jax.lax.stop_gradient, (method, crossbar))
+    return method.prepare(fixed)
 
 
 def peak_column_sum(current: Float[Array, "rows cols"]) -> Float[Array, ""]:

@@ -9,6 +9,15 @@ from jaxaimc.wires.crossbar import DeviceIV
 
 
 @component
+class Ohmic(DeviceIV):
+    """`I = g V`."""
+
+    def current(self, g: Float[Array, "*devices"], v: Float[Array, "*devices"]) -> Float[Array, "*devices"]:
+        """Return the current [A]."""
+        return g * v
+
+
+@component
 class PolynomialIV(DeviceIV):
     """`I = g (V + c2 V |V| + c3 V^3)`: odd, so that both polarities of a read see the same curve.
 

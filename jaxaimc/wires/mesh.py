@@ -12,7 +12,7 @@ from jaxaimc._core.checks import check_trailing
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
-from jaxaimc.wires.crossbar import Crossbar, Method, Ohmic, Solver, Sources, State, settled
+from jaxaimc.wires.crossbar import Crossbar, Method, Sources, ready, solve_linear
 from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
 from jaxaimc.wires.lines import fold_lines
@@ -212,10 +212,10 @@ def _read(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows
         current = jnp.matmul(vectors, transfer, precision="highest")
         outcome = jax.tree.map(lambda x: jnp.broadcast_to(x, batch), _check(mesh, crossbar, transfer))
         return Reading(current.reshape(*batch, g.shape[1]), outcome)
-    solver = _ready(mesh, crossbar)
+    solver = ready(crossbar, mesh.method)
 
     def one(vector: Array) -> tuple[Array, SolveOutcome]:
-        state, outcome = _solve(crossbar, solver, vector)
+        state, outcome = solve_linear(crossbar, solver, vector)
         return state.output, outcome
 
     found = jax.lax.map(one, vectors, batch_size=_vectors_at_once(g))
@@ -225,7 +225,7 @@ def _read(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, "*batch rows
 @jax.jit
 def _operating_point(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, " rows"]) -> OperatingPoint:
     crossbar = mesh.crossbar(g)
-    state, outcome = _solve(crossbar, _ready(mesh, crossbar), v)
+    state, outcome = solve_linear(crossbar, ready(crossbar, mesh.method), v)
     return OperatingPoint(state.row, state.col, state.current, outcome)
 
 
@@ -252,20 +252,6 @@ def _effective(
     )
 
 
-def _ready(mesh: Mesh, crossbar: Crossbar) -> Solver:
-    """Prepare a crossbar for solves, through which no derivative flows."""
-    method, fixed = jax.tree.map(jax.lax.stop_gradient, (mesh.method, crossbar))
-    return method.prepare(fixed)
-
-
-def _solve(crossbar: Crossbar, solver: Solver, v: Float[Array, " rows"]) -> tuple[State, SolveOutcome]:
-    """Return the state of an array with drivers at `v` [V]: exact gradients of any order in circuit and voltages."""
-    found, outcome = solver.solve(Sources(jax.lax.stop_gradient(v)))
-    row, col, _, output = jax.lax.stop_gradient(found)
-    state = State(jax.lax.stop_gradient(v), row, col, jax.lax.stop_gradient(crossbar.g) * (row - col), output)
-    return settled(crossbar, Ohmic(), v, state, solver), outcome
-
-
 def _transfer(mesh: Mesh, crossbar: Crossbar) -> tuple[Float[Array, "rows cols"], Float[Array, ""]]:
     """Return the transfer matrix of an array [S] and its residual [1]."""
     rows, cols = crossbar.g.shape
@@ -275,10 +261,10 @@ def _transfer(mesh: Mesh, crossbar: Crossbar) -> tuple[Float[Array, "rows cols"]
     # By reciprocity a column driven at its sense terminal finds that column's weights at the drivers.
     few_rows = rows <= cols
     driven = crossbar if few_rows else crossbar.reciprocal()
-    solver = _ready(mesh, driven)
+    solver = ready(driven, mesh.method)
 
     def one(v: Array) -> tuple[Array, Array]:
-        state, outcome = _solve(driven, solver, v)
+        state, outcome = solve_linear(driven, solver, v)
         return state.output, outcome.residual
 
     transfer, residual = jax.lax.map(one, jnp.eye(min(rows, cols), dtype=crossbar.g.dtype))

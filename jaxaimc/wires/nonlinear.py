@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, one_by_one
 from jaxaimc.wires.carry import carried
-from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Sources, State, peak_column_sum, settled
+from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Sources, State, peak_column_sum, ready, solve_linear
 from jaxaimc.wires.curves import MiloIV
 from jaxaimc.wires.mesh import Mesh, Reading, check_array
 from jaxaimc.wires.outcome import SolveOutcome, check_conductances, check_converged
@@ -202,14 +202,9 @@ def _solve(wires: NonlinearMesh, crossbar: Crossbar, v: Float[Array, " rows"]) -
     # Any tolerance below rounding would never be reached.
     enough = jnp.maximum(jnp.asarray(jax.lax.stop_gradient(wires.tolerance), g.dtype), 100 * jnp.finfo(g.dtype).eps)
 
-    def tangents(e: Array) -> tuple[Array, Array, Array]:
-        """Return the devices' currents, and slopes and intercepts of the tangents to their curves."""
-        current, slope = jax.jvp(lambda x: iv.current(g, x), (e,), (jnp.ones_like(e),))
-        return current, slope, current - slope * e
-
     def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         e, _, iteration = state
-        current, slope, intercept = tangents(e)
+        current, slope, intercept = _tangents(iv, g, e)
         solver = method.prepare(still._replace(g=slope))
         found, _ = solver.solve(Sources(drivers, None, intercept, intercept))
         new = found.row - found.col
@@ -224,12 +219,20 @@ def _solve(wires: NonlinearMesh, crossbar: Crossbar, v: Float[Array, " rows"]) -
     start = (jnp.broadcast_to(drivers[:, None], g.shape), jnp.ones((), g.dtype), jnp.zeros((), jnp.int32))
     start = jax.tree.map(lambda x: carried(x, iv, still, drivers, method), start)
     e, change, iterations = jax.lax.while_loop(unfinished, newton, start)
-    # One more step, which reads the outputs; its solver serves the derivatives.
-    _, slope, intercept = tangents(e)
-    solver = method.prepare(still._replace(g=slope))
-    found, last = solver.solve(Sources(drivers, None, intercept, intercept))
-    state = State(drivers, found.row, found.col, iv.current(g, found.row - found.col), found.out_of_cols)
-    state = jax.tree.map(jax.lax.stop_gradient, state)
+    # Steps that derivatives see: at the solution they change nothing, but one carries first derivatives, a second one
+    # those up to the third order.
+    e = jax.lax.stop_gradient(e)
+    for _ in range(2):
+        _, slope, intercept = _tangents(wires.iv, crossbar.g, e)
+        linear = crossbar._replace(g=slope)
+        state, last = solve_linear(linear, ready(linear, method), v, intercept)
+        e = state.row - state.col
     # A linear solve that gave up makes small steps as well: both have to have converged.
     outcome = SolveOutcome(jnp.maximum(change, last.residual), iterations, (change <= enough) & last.converged)
-    return settled(crossbar, wires.iv, v, state, solver), outcome
+    return state, outcome
+
+
+def _tangents(iv: DeviceIV, g: Array, e: Array) -> tuple[Array, Array, Array]:
+    """Return the devices' currents [A], and slopes [S] and intercepts [A] of the tangents to their curves."""
+    current, slope = jax.jvp(lambda x: iv.current(g, x), (e,), (jnp.ones_like(e),))
+    return current, slope, current - slope * e
