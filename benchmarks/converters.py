@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from benchmarks._timing import medians
-from jaxaimc import AnalogConfig, prepare, program
+from jaxaimc import AnalogConfig, mvm, prepare, program
 from jaxaimc.adcs import FullScaleNoise
 from jaxaimc.drives import TwosComplement
 from jaxaimc.presets import asim, collapsed_asim, crosssim_sonos
@@ -64,7 +64,9 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
         "bit-serial, a draw per conversion": reading(noisy, read_key),
         "bit-serial, a hashed draw per conversion": reading(noisy, fast_key(read_key)),
         "collapsed surrogate": reading(collapsed_asim(rows=rows, cols=rows, fixed=0.001), read_key),
-        "collapsed surrogate, hashed draws": reading(collapsed_asim(rows=rows, cols=rows, fixed=0.001), fast_key(read_key)),
+        "collapsed surrogate, hashed draws": reading(
+            collapsed_asim(rows=rows, cols=rows, fixed=0.001), fast_key(read_key)
+        ),
         "SONOS, analog accumulation, read noise": reading(sliced, read_key),
     }
 
