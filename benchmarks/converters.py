@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array
 
 from benchmarks._timing import medians
-from jaxaimc import AnalogConfig, prepare, program
+from jaxaimc import AnalogConfig, mvm, prepare, program
 from jaxaimc.adcs import FullScaleNoise
 from jaxaimc.drives import TwosComplement
 from jaxaimc.presets import asim, collapsed_asim, crosssim_sonos
@@ -50,22 +50,24 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
     noisy = asim(rows=rows, cols=rows, signs=TwosComplement(), noise=FullScaleNoise(rms=0.001))
     sliced = replace(crosssim_sonos(), rows=size)
 
-    def mvm(config: AnalogConfig, key: Array, *, whole: bool = True) -> Callable[[], Array]:
+    def reading(config: AnalogConfig, key: Array, *, whole: bool = True) -> Callable[[], Array]:
         prepared = prepare(config, program(config, w, chip_key))
         if not whole:
-            prepared = replace(prepared, whole=False)
+            prepared = replace(prepared, exact=False)
         return lambda: mvm(config, prepared, x, key)
 
     plain = jax.jit(lambda x, w: jnp.matmul(x, w, precision=jax.lax.Precision.HIGHEST))
     return {
         "plain": lambda: plain(x, w),
-        "bit-serial, packed": mvm(macro, read_key),
-        "bit-serial, one product per plane": mvm(macro, read_key, whole=False),
-        "bit-serial, a draw per conversion": mvm(noisy, read_key),
-        "bit-serial, a hashed draw per conversion": mvm(noisy, fast_key(read_key)),
-        "collapsed surrogate": mvm(collapsed_asim(rows=rows, cols=rows, fixed=0.001), read_key),
-        "collapsed surrogate, hashed draws": mvm(collapsed_asim(rows=rows, cols=rows, fixed=0.001), fast_key(read_key)),
-        "SONOS, analog accumulation, read noise": mvm(sliced, read_key),
+        "bit-serial, packed": reading(macro, read_key),
+        "bit-serial, one product per plane": reading(macro, read_key, whole=False),
+        "bit-serial, a draw per conversion": reading(noisy, read_key),
+        "bit-serial, a hashed draw per conversion": reading(noisy, fast_key(read_key)),
+        "collapsed surrogate": reading(collapsed_asim(rows=rows, cols=rows, fixed=0.001), read_key),
+        "collapsed surrogate, hashed draws": reading(
+            collapsed_asim(rows=rows, cols=rows, fixed=0.001), fast_key(read_key)
+        ),
+        "SONOS, analog accumulation, read noise": reading(sliced, read_key),
     }
 
 

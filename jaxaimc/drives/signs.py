@@ -5,6 +5,7 @@ Each scheme cuts whole numbers `k` in `[-steps, steps]` into planes of digits wi
 
 from abc import abstractmethod
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -112,4 +113,10 @@ class Unsigned(Signs):
 
     def lost(self, x: Float[Array, "*batch rows"]) -> Float[Array, ""] | float:
         """Return the share of negative inputs [1]."""
-        return jnp.sum(x < 0) / max(x.size, 1)
+        return _share_of_negatives(x)
+
+
+@jax.jit
+def _share_of_negatives(x: Float[Array, "*batch rows"]) -> Float[Array, ""]:
+    # Asked at every eager product: one program instead of three operations.
+    return jnp.sum(x < 0) / max(x.size, 1)

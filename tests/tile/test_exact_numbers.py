@@ -192,7 +192,7 @@ def test_c4_every_range_of_the_largest_charge_knows_its_group(chosen):
 def test_c4_diagonals_of_groups_are_those_of_the_bits(signs, group):
     """A diagonal is the place of the lowest bit of a product: all of them digital make the product exact."""
     config = asim(weight_bits=4, input_bits=4, adc_bits=2, rows=4, cols=2, group=group, signs=signs)
-    x = X if signs == Unsigned() else X // 2
+    x = X if signs == Unsigned() else X // 2 * [1, -1, 1, -1]
     planes = len(signs.largest(config.drive.widths))
     exact = replace(config, adc=Hybrid(adc=config.adc, digital=4 * planes - 1))
     _, weights = signs.planes(jnp.zeros(1), config.drive.widths)
