@@ -1,6 +1,7 @@
 """The command line in a process of its own."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,13 @@ def start_command(arguments, cwd, *, code=_CODE, path=(ROOT, ROOT / "tests")):
     return subprocess.Popen(
         [sys.executable, "-P", "-c", code, *map(str, arguments)],
         cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heed_interrupts,
     )  # fmt: skip
+
+
+def _heed_interrupts():
+    """A shell lets its background jobs ignore Ctrl-C, and their children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_command(arguments, cwd, **options):

@@ -27,6 +27,14 @@ def _own_environment(monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
 
+@pytest.fixture
+def _signals():
+    """A shell lets its background jobs ignore Ctrl-C, and so would these tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Train the tiny task through the command line."""
@@ -224,10 +232,7 @@ def test_s4_faults_of_a_task_module_are_one_line(capsys, monkeypatch, tmp_path, 
 
 
 def test_s4_faults_of_the_program_show_their_traceback(monkeypatch):
-    def broken(arguments):
-        raise KeyError("program")
-
-    monkeypatch.setattr(parser, "run", broken)
+    monkeypatch.setattr(parser, "Annotated", {})
     with pytest.raises(KeyError):
         cli.main(["config"])
 
@@ -247,6 +252,7 @@ def test_s8_more_chips_than_memory_holds_are_refused_before_anything_is_made(cap
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("_signals")
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
 def test_s6_a_signal_that_a_callback_swallows_ends_the_command_at_the_next_step(capsys, monkeypatch, name, status):
     def swallowing(arguments):
@@ -265,6 +271,7 @@ def test_s6_a_signal_that_a_callback_swallows_ends_the_command_at_the_next_step(
     assert signal.getsignal(getattr(signal, name)) is before
 
 
+@pytest.mark.usefixtures("_signals")
 def test_s6_an_interruption_that_becomes_another_error_is_still_one(capsys, monkeypatch):
     def converting(arguments):
         try:
