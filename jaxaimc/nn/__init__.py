@@ -2,7 +2,16 @@
 
 from jaxaimc.nn.blank import Blank, Module
 from jaxaimc.nn.calibrate import calibrate
-from jaxaimc.nn.chip import drift, effective, layer_errors, program, with_effective, with_read_key, without_chip
+from jaxaimc.nn.chip import (
+    drift,
+    effective,
+    for_reading,
+    layer_errors,
+    program,
+    with_effective,
+    with_read_key,
+    without_chip,
+)
 from jaxaimc.nn.columns import ColumnCorrection, calibrate_columns, with_column_correction
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.convert import convert, to_digital
@@ -45,6 +54,7 @@ __all__ = [
     "convert",
     "drift",
     "effective",
+    "for_reading",
     "in_mode",
     "layer_errors",
     "map_configs",

@@ -88,7 +88,8 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
 
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.programmed is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+            missing = "has no programmed chip" if dot.prepared is None else "has dropped its devices (`for_reading`)"
+            raise ValueError(f"Layer {dot.path!r} {missing}; call `jaxaimc.nn.program(model, key)` first.")
         _check_weights(layer, dot)
 
         def chip(config: AnalogConfig, programmed: Programmed) -> tuple[Programmed, Prepared]:
@@ -195,6 +196,31 @@ def without_chip(model: nnx.Module) -> nnx.Module:
         ValueError: If the model has no analog layer.
     """
     return changed_layers(model, lambda layer, dot: take_chip(dot))
+
+
+def for_reading(model: nnx.Module) -> nnx.Module:
+    """Drop the devices of a programmed model and keep what its products need.
+
+    A layer's devices are four numbers or more per weight: each device of a pair now, as programmed, and its target. A
+    read needs the effective matrix and as many noise factors as the read noise has, one to three numbers in all.
+    Without its devices a chip cannot drift any more.
+
+    Args:
+        model: Result of `program` or `drift`. It is not changed.
+
+    Returns:
+        The model with the same answers.
+
+    Raises:
+        ValueError: If the model has no analog layer, or one is not programmed.
+    """
+
+    def one(layer: Any, dot: AnalogDot) -> None:
+        if dot.prepared is None:
+            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        dot.programmed = nnx.data(None)
+
+    return changed_layers(model, one)
 
 
 def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
