@@ -11,7 +11,6 @@ from jaxaimc.wires import Linear, Placement, Solved, Wires
 
 _PLACE = Placement(rows=9, cols=6, row_start=2, col_start=1)
 _ROWS, _COLS, _STEPS = 5, 4, 7
-_STEP = 1e-4  # of finite differences, as a part of each value
 
 
 def check_wires(wires: Wires, *, signs: tuple[float, ...] = (1.0, -1.0), g_max: float = 25e-6) -> None:
@@ -134,9 +133,9 @@ def _check_derivatives(wires: Wires, g: Float[Array, "..."], signs: tuple[float,
         chex.assert_tree_all_finite(gradient)
     # Inward, so that nothing leaves its range; a field moves by a part of itself, zero stays.
     for name, along in zip(names, ((g, [0 * v for v in values]), (0 * g, values)), strict=True):
-        up, down = (f(jax.tree.map(lambda x, d, s=s: x + s * _STEP * d, (g, values), along)) for s in (1, -1))
+        up, down = (f(jax.tree.map(lambda x, d, s=s: x + s * d, (g, values), along)) for s in (1e-4, -1e-4))
         slope = sum(jnp.sum(a * b) for a, b in zip(*map(jax.tree.leaves, (gradient, along)), strict=True))
         with rule(wires, f"derivatives in the {name} must be those of differences"):
             chex.assert_trees_all_close(
-                slope, (up - down) / (2 * _STEP), rtol=1e-5, atol=1e-6 * float(jnp.abs(f((g, values))))
+                slope, (up - down) / 2e-4, rtol=1e-5, atol=1e-6 * float(jnp.abs(f((g, values))))
             )

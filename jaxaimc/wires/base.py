@@ -2,13 +2,15 @@
 
 import abc
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import Component, component
+
+T = TypeVar("T")
 
 
 class Placement(NamedTuple):
@@ -116,6 +118,12 @@ def signed_sum(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) 
 def unloaded(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) -> Linear:
     """Return a tile without wires: the signed conductances themselves, no baseline."""
     return Linear(matrix=signed_sum(g, signs), sensitivity=jnp.ones_like(g), baseline=jnp.zeros(g.shape[-1:], g.dtype))
+
+
+def in_one_precision(circuit: T, level: Float[Array, "*batch rows"]) -> tuple[T, Float[Array, "*batch rows"]]:
+    """Return a circuit and pulses in the wider of their precisions: loops carry one type."""
+    dtype = jnp.result_type(level, *jax.tree.leaves(circuit))
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), circuit), jnp.asarray(level, dtype)
 
 
 def one_by_one(

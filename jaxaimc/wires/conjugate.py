@@ -79,9 +79,11 @@ class SchurSolver(NamedTuple):
         if held is not None:
             alone = rows_for(held)
         elif sources.row_draw is not None:
-            # Mostly zero, of which a pass over the rows would make nothing again.
-            draws = jnp.any(sources.row_draw != 0)
-            alone = jax.lax.cond(draws, lambda: as_carried(rows_for(jnp.zeros_like(g))), lambda: as_carried(driven))
+            # Mostly zero, of which a pass over the rows would make nothing again: a loop that runs once at most. (A
+            # condition, under `vmap`, would not pass `shard_map`'s checks.)
+            start = (jnp.any(sources.row_draw != 0), driven)
+            once = lambda _: jax.tree.map(as_carried, (jnp.zeros((), bool), rows_for(jnp.zeros_like(g))))  # noqa: E731
+            _, alone = jax.lax.while_loop(lambda state: state[0], once, jax.tree.map(as_carried, start))
         b = into_columns(alone)
         z, first = self.cols.voltages_and_power(b)
 

@@ -159,6 +159,9 @@ def solve_linear(
         v: Voltage of each row's driver [V].
         offset: Current of each device without a voltage across it [A]; none by default.
     """
+    # All of one type: JAX transposes the equations without a look at which of their parts differ between devices.
+    everything = (crossbar, v, offset)
+    crossbar, v, offset = jax.tree.map(lambda part: carried(jnp.asarray(part), everything), everything)
     g = crossbar.g
     zero = jnp.zeros_like(g)
     given = State(v, zero, zero, zero if offset is None else offset, jnp.zeros_like(g[0]))

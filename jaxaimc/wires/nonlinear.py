@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, leaf, static
-from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, one_by_one
+from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, in_one_precision, one_by_one
 from jaxaimc.wires.carry import carried
 from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Sources, State, peak_column_sum, ready, solve_linear
 from jaxaimc.wires.curves import MiloIV
@@ -143,6 +143,7 @@ class CurvedArrays(Circuit):
 def _charge(
     arrays: CurvedArrays, level: Float[Array, "*batch rows"], v_read: Float[Array, ""] | float, steps: int, timed: bool
 ) -> Float[Array, "*batch cols"]:
+    arrays, level = in_one_precision(arrays, level)
     v_read = jnp.asarray(v_read, level.dtype)
     rows = level.shape[-1]
 

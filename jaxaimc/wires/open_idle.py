@@ -23,13 +23,14 @@ from jaxtyping import Array, Float
 from jaxaimc._core.checks import check_integer
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
-from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, one_by_one, signed_sum
+from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, in_one_precision, one_by_one, signed_sum
 from jaxaimc.wires.carry import carried
 from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.outcome import check_conductances
 from jaxaimc.wires.timing import Alignment, Left, share_of_step
 
-_ROWS_AT_ONCE = 32  # rows between two rescalings of the running voltages, which only grow
+# Rows between two rescalings of the running voltages, which only grow: by ten thousand per row at most, in float32.
+_ROWS_AT_ONCE = 8
 _UNKNOWN_STEPS = 127  # of pulses that are no whole steps of their drive
 _STEPS_AT_ONCE = 16  # time steps solved side by side: bounds the memory, and keeps the running state in the cache
 
@@ -240,6 +241,7 @@ def _charge(
     columns: IdleColumns, level: Float[Array, "*batch rows"], steps: int, cols: int
 ) -> Float[Array, "*batch cols"]:
     """Return the charges of timed pulses cut into steps, or of amplitudes for no steps."""
+    columns, level = in_one_precision(columns, level)
     one = partial(columns._timed, steps=steps) if steps else columns._amplitudes
     return one_by_one(one, level, cols)
 
@@ -268,8 +270,8 @@ def _solve_columns(
 
     def add_rows(state: tuple[Array, Array, Array], group: tuple) -> tuple[tuple[Array, Array, Array], None]:
         (voltage, current, output), _ = jax.lax.scan(add_row, state, group)
-        # Only ratios matter.
-        scale = 1 / voltage
+        # Only ratios matter. What has left the range of the precision says so, not zero.
+        scale = jnp.where(jnp.isfinite(voltage), 1 / voltage, jnp.nan)
         return (jnp.ones_like(voltage), current * scale, output * scale), None
 
     none = carried(
