@@ -1,7 +1,6 @@
 """The command line in a process of its own."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,8 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # As the installed script starts it: the current directory is not on the import path.
 _CODE = "from jaxaimc.cli import main; main()"
+# A shell lets its background jobs ignore Ctrl-C, and their children inherit that.
+_HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
 
 
 def start_command(arguments, cwd, *, code=_CODE, path=(ROOT, ROOT / "tests")):
@@ -21,15 +22,9 @@ def start_command(arguments, cwd, *, code=_CODE, path=(ROOT, ROOT / "tests")):
         "PYTHONPATH": os.pathsep.join(map(str, path)),
     }
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", code, *map(str, arguments)],
+        [sys.executable, "-P", "-c", _HEED + code, *map(str, arguments)],
         cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        preexec_fn=_heed_interrupts,
     )  # fmt: skip
-
-
-def _heed_interrupts():
-    """A shell lets its background jobs ignore Ctrl-C, and their children inherit that."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_command(arguments, cwd, **options):
