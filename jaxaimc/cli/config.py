@@ -2,11 +2,12 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from jaxaimc import presets
-from jaxaimc.config import AnalogConfig, dumps, load
+from jaxaimc.config import AnalogConfig, dumps, load, schema_text
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -15,12 +16,17 @@ class Config:
 
     Args:
         name: Name of the preset.
+        schema: Print the JSON schema of config files instead.
     """
 
     name: Positional[str] = "tile_circuit"
+    schema: Annotated[bool, FlagCreatePairsOff] = False
 
     def run(self) -> None:
         """Run the command."""
+        if self.schema:
+            print(schema_text(), end="")
+            return
         if self.name not in presets.__all__:
             raise ValueError(f"Argument `name` must be one of {', '.join(presets.__all__)}, but is {self.name!r}.")
         print(dumps(getattr(presets, self.name)()), end="")

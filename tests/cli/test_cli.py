@@ -51,6 +51,13 @@ def test_train_writes_weights_and_says_where(trained):
     assert (output / "model.safetensors").is_file()
 
 
+def test_config_prints_the_schema_of_config_files(capsys):
+    cli.main(["config", "--schema"])
+    schema = json.loads(capsys.readouterr().out)
+    assert schema["$schema"].startswith("https://json-schema.org/")
+    assert "wires.Ladder" in json.dumps(schema)
+
+
 def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
     arguments = [*EVALUATE, "0", "50", "--checkpoint", str(trained[0] / "model.safetensors"), "--output", str(tmp_path)]
     done = run_command(arguments, TESTS)
