@@ -157,11 +157,11 @@ class Automatic(Method):
             shapes = jax.eval_shape(folded_lines, crossbar)
             return jax.tree.map(lambda x: carried(jnp.zeros(x.shape, x.dtype), crossbar), shapes)
 
-        parts = jax.lax.cond(small, unused, folded, crossbar)
+        rows, cols, row_share, col_share = jax.lax.cond(small, unused, folded, crossbar)
         return _ChosenSolver(
             small=small,
             fixed_point=_FixedPointSolver(crossbar, tolerance, self.max_iterations),
-            gradient=SchurSolver(crossbar.g, *parts, tolerance, self.max_iterations),
+            gradient=SchurSolver(crossbar.g, rows, cols, row_share, col_share, tolerance, self.max_iterations),
         )
 
 
