@@ -230,9 +230,9 @@ def test_bad_s8_more_chips_than_memory_holds_results_of(task, model):
         Study(task, model, list(effects(AnalogConfig())), settings)
 
 
-def test_s8_inputs_that_are_no_numbers_have_no_digital_score(task, model):
+def test_s8_outputs_that_are_no_numbers_have_no_digital_score(task, model):
     inputs = task.split("test").inputs.copy()
-    inputs[3] = np.nan
+    inputs[3] = 3e38  # the network overflows, and the accuracy of NaN could be 1
     broken = dataclasses.replace(task, split=lambda name: Split(inputs, task.split("test").targets))
     with pytest.raises(FloatingPointError, match="outputs for example 3 are not finite"):
         evaluate(broken, model=model, settings=FEW)
@@ -240,7 +240,7 @@ def test_s8_inputs_that_are_no_numbers_have_no_digital_score(task, model):
 
 def test_s8_a_score_without_one_number_for_each_example_is_refused(task, model):
     broken = dataclasses.replace(task, score=lambda outputs, targets: task.score(outputs, targets).mean())
-    with pytest.raises(ValueError, match=r"Field `score` of the task must return one number for each of the 10"):
+    with pytest.raises(ValueError, match="Field `score` of the task must return one number for each of the"):
         evaluate(broken, model=model, settings=FEW)
 
 
