@@ -1,5 +1,7 @@
 """What all wires must do, checked."""
 
+from typing import Any
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -77,7 +79,7 @@ def _check_linear(wires: Wires, seen: Linear | Solved, g: Float[Array, "..."], s
             chex.assert_trees_all_equal(linear.matrix, jnp.tensordot(jnp.asarray(signs, g.dtype), g, 1))
 
 
-def _check_circuit(wires: Wires, seen: Solved, dtype: np.dtype) -> None:
+def _check_circuit(wires: Wires, seen: Solved, dtype: Any) -> None:
     k = np.random.default_rng(1).integers(-_STEPS, _STEPS + 1, (2, 3, _ROWS))
     level = jnp.asarray(k / _STEPS, dtype)
     for timed in (True, False):

@@ -24,7 +24,7 @@ from jaxaimc.wires import (
 )
 
 PLACE = Placement(rows=4, cols=3)
-G = jnp.asarray(np.random.default_rng(0).uniform(1e-5, 1e-4, (1, 4, 3)))
+CONDUCTANCES = np.random.default_rng(0).uniform(1e-5, 1e-4, (1, 4, 3))
 
 
 def ratio(drive, x):
@@ -52,12 +52,14 @@ def test_c2_pulses_do_not_bend_with_the_curve_and_amplitudes_do():
 @pytest.mark.parametrize("steps", [7, 3], ids=["fewer_rows_than_steps", "more_rows_than_steps"])
 def test_c2_timed_pulses_are_the_sum_over_time_of_what_is_on(x64, steps):
     wires = NonlinearMesh(mesh=Mesh(r_row=300.0, r_col=200.0), iv=PolynomialIV(c3=3.0), signs=(1.0,))
-    circuit = wires.effective(G, (1.0,), PLACE).circuit
+    circuit = wires.effective(jnp.asarray(CONDUCTANCES), (1.0,), PLACE).circuit
     k = np.array([[3, -1, 0, 2], [2, 2, -3, 1]]) * (steps // 3)
     charge = circuit.charge(jnp.asarray(k / steps), steps=steps, timed=True, v_read=0.5)
     for vector, found in zip(k, charge, strict=True):
         on = [np.sign(vector) * (np.abs(vector) > t) for t in range(steps)]
-        expected = np.mean([wires.read(G[0], 0.5 * jnp.asarray(d)).current for d in on], axis=0) / 0.5
+        expected = (
+            np.mean([wires.read(jnp.asarray(CONDUCTANCES)[0], 0.5 * jnp.asarray(d)).current for d in on], axis=0) / 0.5
+        )
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
 
 
@@ -66,7 +68,7 @@ def test_c2_gradients_of_timed_pulses_against_finite_differences(x64):
 
     @jax.jit
     def f(level, scale):
-        circuit = wires.effective(G * scale, (1.0,), PLACE).circuit
+        circuit = wires.effective(jnp.asarray(CONDUCTANCES) * scale, (1.0,), PLACE).circuit
         return jnp.sum(jnp.sin(2e4 * circuit.charge(level, steps=0, timed=True, v_read=0.5)))
 
     level = jnp.asarray([0.31, -0.82, 0.54, 0.07])
@@ -79,12 +81,12 @@ def test_c2_gradients_of_timed_pulses_against_finite_differences(x64):
 
 def test_c2_rows_driven_with_amplitudes_stay_connected(x64):
     # Against the circuit without its idle rows, driven with shares of the voltage for the whole pulse.
-    circuit = OpenIdle(r=500.0, alternate=False).effective(G, (1.0,), PLACE).circuit
+    circuit = OpenIdle(r=500.0, alternate=False).effective(jnp.asarray(CONDUCTANCES), (1.0,), PLACE).circuit
     level = jnp.asarray([0.25, 0.0, -1.0, 0.5])
     found = circuit.charge(level, steps=4, timed=False, v_read=0.2)
     connected = jnp.asarray(level != 0, float)
     held = Mesh(r_row=0.0, r_col=500.0, col_lead=0.5)
-    expected = held.read(G[0] * connected[:, None], level).current
+    expected = held.read(jnp.asarray(CONDUCTANCES)[0] * connected[:, None], level).current
     np.testing.assert_allclose(found, expected, rtol=1e-9)
     timed = circuit.charge(level, steps=4, timed=True, v_read=0.2)
     assert float(jnp.max(jnp.abs(timed / found - 1))) > 1e-2
@@ -94,7 +96,8 @@ def test_c2_rows_driven_with_amplitudes_stay_connected(x64):
 def test_c13_the_drives_own_steps_are_the_default_and_exact(x64, alignment):
     level = jnp.asarray([3, -7, 2, 5]) / 7
     own, fine = (
-        OpenIdle(r=5000.0, alignment=alignment, steps=steps).effective(G, (1.0,), PLACE).circuit for steps in (None, 28)
+        OpenIdle(r=5000.0, alignment=alignment, steps=steps).effective(jnp.asarray(CONDUCTANCES), (1.0,), PLACE).circuit
+        for steps in (None, 28)
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -105,7 +108,7 @@ def test_c13_the_drives_own_steps_are_the_default_and_exact(x64, alignment):
 
 def test_c13_steps_that_do_not_meet_the_edges_of_pulses_say_so():
     for alignment, steps in itertools.product((Left(), Centred()), (127, 16)):
-        circuit = OpenIdle(alignment=alignment, steps=steps).effective(G, (1.0,), PLACE).circuit
+        circuit = OpenIdle(alignment=alignment, steps=steps).effective(jnp.asarray(CONDUCTANCES), (1.0,), PLACE).circuit
         with pytest.warns(
             UserWarning, match=rf"Field `steps` of OpenIdle is {steps}, but the drive's pulses start and"
         ):
