@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # Every class of components by its qualified name. Config files can name these and nothing else.
 CLASSES: dict[str, type] = {}
+# Where a component notes that it was checked.
+_VALID = "_valid"
 
 
 def leaf(
@@ -105,9 +107,13 @@ class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract 
             ValueError: If a field is out of its range or of the wrong kind; the message names it, its value, its unit
                 and what is allowed.
         """
+        # Nothing in a component changes after it was made, so that it is looked at once, however often it is used.
+        if _VALID in self.__dict__:
+            return
         for leaf_field in self._leaf_fields:
             _check_leaf(self, leaf_field, getattr(self, leaf_field.name))
         self.check()
+        self.__dict__[_VALID] = True
 
     def check(self) -> None:  # noqa: B027 -- most classes have no such rule
         """Check rules across fields, for classes that have some; `validate` calls it last.
