@@ -143,19 +143,23 @@ def test_wires_that_miss_their_check_end_the_run_and_keep_what_is_done(task, mod
 
 def test_outputs_that_are_not_numbers_are_not_scored(task, model):
     hasty = wires.NonlinearMesh(mesh=wires.Mesh(r_row=50.0, r_col=50.0), max_iterations=1)
-    config = AnalogConfig(device=devices.IdealDevice(), wires=hasty, rows=16, cols=16)
-    settings = dataclasses.replace(SETTINGS, examples=4, batch=4, chips=1, times=(), resistances=())
+    settings = dataclasses.replace(SETTINGS, examples=4, batch=4, chips=1)
+
+    def study(circuit):
+        config = AnalogConfig(device=devices.IdealDevice(), wires=circuit, rows=16, cols=16)
+        alone = next(scenario for scenario in effects(config) if scenario.name == "IR drop only")
+        return Study(task, model, [dataclasses.replace(alone, layers=False)], settings)
+
     with pytest.raises(FloatingPointError, match="outputs for example 0 on chip 0 are not finite"):
-        evaluate(task, config, model=model, settings=settings)
-    solved = dataclasses.replace(hasty, max_iterations=30)
-    evaluation = evaluate(task, dataclasses.replace(config, wires=solved), model=model, settings=settings)
+        study(hasty).run()
+    evaluation = study(dataclasses.replace(hasty, max_iterations=30)).run()
     assert all(np.isfinite(row["score"]) for row in evaluation.scores)
 
 
-def test_bad_weights_name_the_argument(task, model):
+def test_bad_weights_name_the_parameter(task, model):
     broken = fit(task).model
     broken.head.kernel[...] = broken.head.kernel[...].at[0, 0].set(jnp.nan)
-    with pytest.raises(ValueError, match="Argument `w` must be finite, but 1 of 48 entries"):
+    with pytest.raises(ValueError, match="Parameter 'head.kernel' of the network of task 'corners' must be finite"):
         evaluate(task, model=broken, settings=SETTINGS)
 
 
