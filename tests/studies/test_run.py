@@ -159,7 +159,7 @@ def test_outputs_that_are_not_numbers_are_not_scored(task, model):
 def test_bad_weights_name_the_parameter(task, model):
     broken = fit(task).model
     broken.head.kernel[...] = broken.head.kernel[...].at[0, 0].set(jnp.nan)
-    with pytest.raises(ValueError, match="Parameter 'head.kernel' of the network of task 'corners' must be finite"):
+    with pytest.raises(ValueError, match=r"Parameter 'head.kernel' of the network of task 'corners' must be finite"):
         evaluate(task, model=broken, settings=SETTINGS)
 
 
