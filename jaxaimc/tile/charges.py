@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import jax
-import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import as_real, check_key, check_trailing
@@ -11,9 +10,9 @@ from jaxaimc._core.random import fold_in
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.conversion import at_converters
-from jaxaimc.tile.planes import charges_of_parts
-from jaxaimc.tile.read import in_precision, read_noise
-from jaxaimc.tile.state import Prepared, row_blocks
+from jaxaimc.tile.planes import charges_of_parts, driven_tiles
+from jaxaimc.tile.read import read_noise
+from jaxaimc.tile.state import Prepared
 
 
 def charges(
@@ -44,16 +43,13 @@ def charges(
 
 @jax.jit
 def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array, "*keys"] | None) -> Array:
-    prepared = in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
-    pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
-    tile_rows, rows = prepared.matrix.shape[:2]
+    pulses, tiles = driven_tiles(config, prepared, x)
 
     def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
         return _charges_of_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
-    level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
-    return jax.vmap(one)(prepared, level, duration, jnp.arange(tile_rows))
+    return jax.vmap(one)(*tiles)
 
 
 def _charges_of_tile(

@@ -10,7 +10,36 @@ from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.xla import packed_product, planes_per_product, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
-from jaxaimc.tile.state import Prepared
+from jaxaimc.tile.state import Prepared, row_blocks
+
+
+def driven_tiles(
+    config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"]
+) -> tuple[Pulses, tuple[Prepared, Array, Array, Array]]:
+    """Drive all tiles.
+
+    Args:
+        config: The tile.
+        prepared: The matrix.
+        x: Input vectors; the wider of their precision and the chip's is that of the read.
+
+    Returns:
+        The pulses, and what each tile row is read with, along a leading axis: the tile, the levels and durations of its
+        rows, and its number.
+    """
+    prepared = _in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
+    pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
+    tile_rows, rows = prepared.matrix.shape[:2]
+    level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
+    return pulses, (prepared, level, duration, jnp.arange(tile_rows))
+
+
+def _in_precision(prepared: Prepared, dtype: jnp.dtype) -> Prepared:
+    """Return a prepared matrix in another precision; itself where it has that already."""
+    if prepared.matrix.dtype == dtype:
+        return prepared
+    wider = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
+    return jax.tree.map(wider, prepared)
 
 
 def parts_of_planes(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> list[slice]:

@@ -21,10 +21,10 @@ from jaxaimc._core.xla import add_up, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.conversion import at_converters, readout
-from jaxaimc.tile.planes import charges_of_parts, parts_of_planes, pulses_of_part
+from jaxaimc.tile.planes import charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
 from jaxaimc.tile.prepare import prepare_unchecked
 from jaxaimc.tile.program import drift, program
-from jaxaimc.tile.state import Prepared, row_blocks
+from jaxaimc.tile.state import Prepared
 from jaxaimc.wires import check_residual
 
 # Folded into a read key where currents are drawn from it as well.
@@ -86,24 +86,21 @@ def mvm(
 def _mvm(
     config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, "*keys"] | None
 ) -> Float[Array, "*batch n_out"]:
-    prepared = in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
-    pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
-    tile_rows, rows = prepared.matrix.shape[:2]
+    pulses, tiles = driven_tiles(config, prepared, x)
+    _, rows, *outs = tiles[0].matrix.shape
 
     def partial_sum(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
         return _read_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
-    level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
-    tiles = (prepared, level, duration, jnp.arange(tile_rows))
-    charges = level.size // rows * math.prod(prepared.matrix.shape[2:])
-    if tile_rows == 1:
+    charges = tiles[1].size // rows * math.prod(outs)
+    if len(tiles[-1]) == 1:
         # Products with a batch axis of one would have gradients that transpose the inputs.
         return partial_sum(*jax.tree.map(lambda a: a[0], tiles)) * pulses.x_scale[..., None]
     # The size of a symbolic batch is not known: it is read as if it were large.
     if isinstance(charges, int) and charges < _MANY_CHARGES:
         return add_up(jax.vmap(partial_sum)(*tiles), 0) * pulses.x_scale[..., None]
-    zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), prepared.matrix.dtype)
+    zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), tiles[0].matrix.dtype)
     y, _ = jax.lax.scan(lambda y, tile: (y + partial_sum(*tile), None), zeros, tiles)
     return y * pulses.x_scale[..., None]
 
@@ -142,14 +139,6 @@ def read_noise(
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
     return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
-
-
-def in_precision(prepared: Prepared, dtype: jnp.dtype) -> Prepared:
-    """Return a prepared matrix in another precision; itself where it has that already."""
-    if prepared.matrix.dtype == dtype:
-        return prepared
-    wider = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
-    return jax.tree.map(wider, prepared)
 
 
 def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:
