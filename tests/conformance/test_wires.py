@@ -7,6 +7,7 @@ from jaxaimc import component, leaf
 from jaxaimc.testing import ConformanceError, check_wires
 from jaxaimc.wires import (
     AlphaBeta,
+    ConjugateGradient,
     InterleavedColumns,
     InterleavedRows,
     Ladder,
@@ -29,7 +30,7 @@ WIRES = {
     "mesh by elimination": Mesh(r_row=30.0, r_col=20.0, layout=InterleavedRows(), solve_up_to=0),
     "open idle": OpenIdle(r=30.0),
     "open idle, staggered": OpenIdle(r=30.0, alignment=Staggered()),
-    "curved": NonlinearMesh(mesh=Mesh(r_row=30.0, r_col=20.0), iv=PolynomialIV(c3=3.0)),
+    "curved": NonlinearMesh(mesh=Mesh(r_row=30.0, method=ConjugateGradient()), iv=PolynomialIV(c3=3.0)),
     "alpha beta": AlphaBeta(r_row=30.0),
     "static factor": StaticFactor(),
 }

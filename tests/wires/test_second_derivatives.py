@@ -8,8 +8,8 @@ import pytest
 from jaxaimc.wires import Ladder, Mesh, NonlinearMesh, OpenIdle, Placement, PolynomialIV
 
 RNG = np.random.default_rng(0)
-G = jnp.asarray(RNG.uniform(1e-5, 1e-4, (4, 3)))
-V = jnp.asarray([0.1, 0.5, 0.3, -0.4])
+G = RNG.uniform(1e-5, 1e-4, (4, 3))
+V = np.array([0.1, 0.5, 0.3, -0.4])
 PLACE = Placement(rows=4, cols=3)
 
 
@@ -54,8 +54,8 @@ def test_n4_hessians_against_finite_differences(x64, read):
 @pytest.mark.parametrize(
     ("wires", "read"),
     [
-        (Mesh(solve_up_to=0), lambda m: m.effective(G[None], (1.0,), PLACE).matrix),
-        (NonlinearMesh(iv=PolynomialIV(c3=3.0)), lambda m: m.read(G, V).current),
+        (Mesh(solve_up_to=0), lambda m: m.effective(jnp.asarray(G)[None], (1.0,), PLACE).matrix),
+        (NonlinearMesh(iv=PolynomialIV(c3=3.0)), lambda m: m.read(jnp.asarray(G), V).current),
     ],
     ids=["eliminated", "curved"],
 )
