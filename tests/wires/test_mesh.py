@@ -306,7 +306,8 @@ def test_the_method_is_chosen_by_the_size_of_the_drop(r, chosen):
         Mesh(r_row=r, r_col=r, method=method).read(g, v)
         for method in (chosen, ConjugateGradient() if chosen == FixedPoint() else FixedPoint())
     )
-    np.testing.assert_array_equal(reading.current, wanted.current)
+    # Two compiled programs of one calculation: the sums differ in their last bits.
+    np.testing.assert_array_max_ulp(reading.current, wanted.current, maxulp=4)
     assert int(reading.outcome.iterations) == int(wanted.outcome.iterations) != int(other.outcome.iterations)
 
 
