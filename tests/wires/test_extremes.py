@@ -36,7 +36,7 @@ def test_c1_mesh_with_resistive_terminals_or_lines_is_right(fields):
     assert error < 1e-5
     assert error < float(found.outcome.residual) < 1e-3
     if fields == {"r_sense": 1e7}:
-        np.testing.assert_allclose(np.sum(found.current, dtype=float), 6.736602e-07, rtol=2e-6)
+        np.testing.assert_allclose(np.sum(np.asarray(found.current, float)), 6.736602e-07, rtol=2e-6)
 
 
 @pytest.mark.parametrize(("n", "fields"), [(64, {"r_driver": 1e9, "r_sense": 1e9}), (32, {"r_row": 1e9, "r_col": 1e9})])
@@ -62,7 +62,7 @@ def test_c1_effective_matrix_is_right_or_says_by_how_much_not(solve_up_to):
         mesh = Mesh(**{"r_row": 1.0, "r_col": 1.0, "solve_up_to": solve_up_to, **fields})
         expected = exact_currents(mesh, g, np.ones(24))
         seen = mesh.effective(single(g)[0][None], (1.0,), Placement(rows=24, cols=24))
-        error = np.max(np.abs(np.sum(seen.matrix, axis=0, dtype=float) - expected)) / np.max(expected)
+        error = np.max(np.abs(np.sum(np.asarray(seen.matrix, float), axis=0) - expected)) / np.max(expected)
         assert error < 2 * float(jnp.max(seen.residual)) + 1e-6
         assert solve_up_to == 0 or "r_driver" in fields or error < 1e-5
 
