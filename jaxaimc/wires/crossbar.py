@@ -206,8 +206,10 @@ def solve_linear(
 
 def ready(crossbar: Crossbar, method: Method) -> Solver:
     """Prepare a crossbar for solves, through which no derivative flows."""
-    method, fixed = jax.tree.map(jax.lax.stop_gradient, (method, crossbar))
-    return method.prepare(fixed)
+    everything = jax.tree.map(jax.lax.stop_gradient, (method, crossbar))
+    # All of one type: conditions under `vmap` do not pass `shard_map`'s checks otherwise.
+    method, crossbar = jax.tree.map(lambda part: carried(jnp.asarray(part), everything), everything)
+    return method.prepare(crossbar)
 
 
 def peak_column_sum(current: Float[Array, "rows cols"]) -> Float[Array, ""]:

@@ -273,9 +273,9 @@ def _transfer(mesh: Mesh, crossbar: Crossbar) -> tuple[Float[Array, "rows cols"]
 
 def _check(mesh: Mesh, crossbar: Crossbar, transfer: Float[Array, "rows cols"]) -> SolveOutcome:
     """Compare a matrix with a solve, all rows at one volt: the larger of its residual and the difference."""
-    crossbar, transfer, method = jax.tree.map(jax.lax.stop_gradient, (crossbar, transfer, mesh.method))
+    transfer = jax.lax.stop_gradient(transfer)
     ones = jnp.ones(transfer.shape[:1], transfer.dtype)
-    found, outcome = method.prepare(crossbar).solve(Sources(ones))
+    found, outcome = ready(crossbar, mesh.method).solve(Sources(ones))
     solved = found.out_of_cols
     largest = jnp.max(jnp.abs(solved))
     difference = jnp.max(jnp.abs(jnp.sum(transfer, axis=0) - solved)) / jnp.where(largest > 0, largest, 1.0)

@@ -198,7 +198,8 @@ def _read(wires: NonlinearMesh, g: Float[Array, "rows cols"], v: Float[Array, "*
 
 def _solve(wires: NonlinearMesh, crossbar: Crossbar, v: Float[Array, " rows"]) -> tuple[State, SolveOutcome]:
     """Return the state of an array with drivers at `v` [V]: exact gradients of any order."""
-    iv, still, drivers, method = jax.tree.map(jax.lax.stop_gradient, (wires.iv, crossbar, v, wires.mesh.method))
+    everything = jax.tree.map(jax.lax.stop_gradient, (wires.iv, crossbar, v, wires.mesh.method))
+    iv, still, drivers, method = jax.tree.map(lambda part: carried(jnp.asarray(part), everything), everything)
     g = still.g
     # Any tolerance below rounding would never be reached.
     enough = jnp.maximum(jnp.asarray(jax.lax.stop_gradient(wires.tolerance), g.dtype), 100 * jnp.finfo(g.dtype).eps)
@@ -206,7 +207,7 @@ def _solve(wires: NonlinearMesh, crossbar: Crossbar, v: Float[Array, " rows"]) -
     def newton(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         e, _, iteration = state
         current, slope, intercept = _tangents(iv, g, e)
-        solver = method.prepare(still._replace(g=slope))
+        solver = ready(still._replace(g=slope), method)
         found, _ = solver.solve(Sources(drivers, None, intercept, intercept))
         new = found.row - found.col
         # Judged by what the step changed in the currents: quadratic, so the error left is far below it.

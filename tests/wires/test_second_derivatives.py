@@ -55,7 +55,7 @@ def test_n4_hessians_against_finite_differences(x64, read):
     ("wires", "read"),
     [
         (Mesh(solve_up_to=0), lambda m: m.effective(jnp.asarray(G)[None], (1.0,), PLACE).matrix),
-        (NonlinearMesh(iv=PolynomialIV(c3=3.0)), lambda m: m.read(jnp.asarray(G), V).current),
+        (NonlinearMesh(iv=PolynomialIV(c3=3.0)), lambda m: m.read(jnp.asarray(G), jnp.asarray(V)).current),
     ],
     ids=["eliminated", "curved"],
 )
