@@ -29,8 +29,9 @@ from jaxaimc.wires.ladder import Ladder
 from jaxaimc.wires.outcome import check_conductances
 from jaxaimc.wires.timing import Alignment, Left, share_of_step
 
-# Rows between two rescalings of the running voltages, which only grow: by ten thousand per row at most, in float32.
-_ROWS_AT_ONCE = 8
+# Rows between two rescalings of the running voltages, which only grow. In float32 that holds up to 16 times per row:
+# segments with 15 times the resistance of what they feed, beyond which the charge is no number.
+_ROWS_AT_ONCE = 32
 _UNKNOWN_STEPS = 127  # of pulses that are no whole steps of their drive
 _STEPS_AT_ONCE = 16  # time steps solved side by side: bounds the memory, and keeps the running state in the cache
 
