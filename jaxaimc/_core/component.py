@@ -113,7 +113,7 @@ class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract 
         for leaf_field in self._leaf_fields:
             _check_leaf(self, leaf_field, getattr(self, leaf_field.name))
         self.check()
-        self.__dict__[_VALID] = True
+        object.__setattr__(self, _VALID, True)
 
     def check(self) -> None:  # noqa: B027 -- most classes have no such rule
         """Check rules across fields, for classes that have some; `validate` calls it last.
