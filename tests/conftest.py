@@ -37,6 +37,18 @@ def empty_jit_cache():
     jax.clear_caches()
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _room_for_programs():
+    """Forget compiled programs before the kernel's limit of memory maps is reached, where XLA crashes.
+
+    Every program takes several maps, a worker compiles thousands, and Linux allows a process 65,530.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+        jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def _annotations(request):
     """Switch the annotation checks off in tests named `test_bad_*`: there the library's own refusal is the subject."""
