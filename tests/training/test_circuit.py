@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxaimc import AnalogConfig, component, nn, presets, static, tile
+from jaxaimc import AnalogConfig, component, nn, presets, tile
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import PerVector, Pulses
+from jaxaimc.drives import Drive, InputRange, PerVector, Pulses
 from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import cross_entropy
 from jaxaimc.training.noise.outputs import with_mean_field_noise
@@ -25,25 +25,29 @@ STEP = jnp.zeros((), jnp.int32)
 
 
 @component
-class SmoothPulses:
+class SmoothPulses(Drive):
     """A drive whose pulses are not rounded: what straight-through gradients take for granted.
 
     Its range is a constant: that of `PerVector` is one under differentiation only, which finite differences would see.
     """
 
     v_read: float = 0.2
-    range: PerVector = PerVector()
-    accumulates: bool = static(default=False)
-    digit: int = static(default=0)
+    range: InputRange = PerVector()
 
     def encode(self, x):
         bound = jnp.full(x.shape[:-1], 8.0, x.dtype)
         level = (x / bound[..., None])[..., None, :]
         one = jnp.ones(1, x.dtype)
-        return Pulses(level, jnp.abs(level) * 127e-9, one * 127e-9 * self.v_read, one, bound)
-
-    def validate(self):
-        pass
+        return Pulses(
+            level=level,
+            duration=jnp.abs(level) * 127e-9,
+            full_scale=one * 127e-9 * self.v_read,
+            significance=one,
+            x_scale=bound,
+            reach=one,
+            steps=(0,),
+            timed=True,
+        )
 
 
 def network(key=KEY):
