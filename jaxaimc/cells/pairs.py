@@ -57,8 +57,6 @@ class Pairs(PairCell):
             ValueError: If there is no factor, one is less than the one before, or the window is empty.
         """
         super().check()
-        if not len(self.factors):
-            raise ValueError("Field `factors` of Pairs must hold at least one factor, but is empty.")
         known = [float(factor) for factor in self.factors if not isinstance(factor, jax.core.Tracer)]
         if known != sorted(known):
             raise ValueError(

@@ -184,7 +184,7 @@ def test_on_off_ratio():
         ),
         (lambda: OffsetSlices(bits=8, widths=()).validate(), r"`widths` of OffsetSlices .* but is \(\)"),
         (lambda: BitPlanes(bits=1), r"`bits` of BitPlanes must be an integer in \[2, 16\], but is 1"),
-        (lambda: Pairs(factors=()).validate(), "`factors` of Pairs must hold at least one factor"),
+        (lambda: Pairs(factors=()).validate(), "`factors` of Pairs must hold at least one number"),
         (lambda: Pairs(factors=(3.0, 1.0)).validate(), "`factors` of Pairs must begin with the least significant pair"),
         (lambda: Pairs(factors=(1.0, 0.0)).validate(), r"`factors` of Pairs must be in \(0, inf\), but is 0"),
         (lambda: TwoSided(g_min=30e-6).validate(), "`g_min` of TwoSided must be less than `g_max`"),
