@@ -19,7 +19,6 @@ from flax import nnx
 
 from jaxaimc import nn, presets
 from jaxaimc.nn.hooks import as_digital, attach
-from jaxaimc.tasks import Split
 from jaxaimc.training import TrainingDivergedError, fit
 from jaxaimc.training.limits.ranges import learn_input_ranges
 from jaxaimc.training.objectives import circuit, digital, many_chips, objective
