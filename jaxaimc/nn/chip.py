@@ -88,7 +88,8 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
 
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.programmed is None:
-            missing = "has no programmed chip" if dot.prepared is None else "has dropped its devices (`for_reading`)"
+            gone = "has no devices any more (after `for_reading` or `with_effective`)"
+            missing = "has no programmed chip" if dot.prepared is None else gone
             raise ValueError(f"Layer {dot.path!r} {missing}; call `jaxaimc.nn.program(model, key)` first.")
         _check_weights(layer, dot)
 

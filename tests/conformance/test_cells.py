@@ -77,5 +77,7 @@ def test_s2_a_cell_without_its_methods_says_which_are_missing():
     class Empty(cells.Cell):
         pass
 
-    with pytest.raises(TypeError, match=r"Empty is not a whole Cell yet: it lacks `def encode\(self, w\)` and the field `g_span`"):
+    with pytest.raises(
+        TypeError, match=r"Empty is not a whole Cell yet: it lacks `def encode\(self, w\)` and the field `g_span`"
+    ):
         Empty()

@@ -182,8 +182,8 @@ def test_the_leaves_that_the_issue_names_act(x64):
         slope.drive.range.limit,
         slope.adc.f_adc,
         slope.adc.i_ref,
-        slope.device.programming.scale,
-        slope.device.read_noise.scale,
+        slope.device.programming.factor,
+        slope.device.read_noise.factor,
     ):
         assert leaf != 0
         assert np.isfinite(leaf)
