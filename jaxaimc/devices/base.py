@@ -22,7 +22,16 @@ from jaxaimc._core.component import Component, component
 from jaxaimc.units import format_si
 
 
-class ProgrammingNoise(Component):
+class Part(Component):
+    """What programming, drift and read noise of a device have in common."""
+
+    @property
+    def window(self) -> float | None:
+        """Largest conductance that the model was measured for [S], None where it holds for any."""
+        return None
+
+
+class ProgrammingNoise(Part):
     """Deviation of programmed conductances from their targets. Yours has `program`."""
 
     @abc.abstractmethod
@@ -34,13 +43,8 @@ class ProgrammingNoise(Component):
         """Whether every device holds its target, to the last bit and for any values of the fields."""
         return False
 
-    @property
-    def window(self) -> float | None:
-        """Largest conductance that the model was measured for [S], None where it holds for any."""
-        return None
 
-
-class DriftLaw(Component):
+class DriftLaw(Part):
     """Change of programmed conductances with time. Yours has `drift`."""
 
     @abc.abstractmethod
@@ -58,13 +62,8 @@ class DriftLaw(Component):
         """Whether nothing changes, for any values of the fields."""
         return False
 
-    @property
-    def window(self) -> float | None:
-        """Largest conductance that the model was measured for [S], None where it holds for any."""
-        return None
 
-
-class ReadNoise(Component):
+class ReadNoise(Part):
     """Gaussian noise of a read, independent between devices and reads. Yours has `variance`.
 
     Its variance is a sum of products, `sum_k weight_k(duration) variance_k(g)` [S^2]. This separation is what lets
@@ -87,11 +86,6 @@ class ReadNoise(Component):
         """Number of products, that of `variance`."""
         g = jax.ShapeDtypeStruct((), jnp.float32)
         return jax.eval_shape(lambda g: self.variance(g, g, 0.0), g).shape[0]
-
-    @property
-    def window(self) -> float | None:
-        """Largest conductance that the model was measured for [S], None where it holds for any."""
-        return None
 
 
 @component

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc.adcs import ADC, Readout, Span
 from jaxaimc.adcs.base import Part
-from jaxaimc.testing.rules import continuous, rule, traced_once
+from jaxaimc.testing.rules import check_base, continuous, rule, traced_once
 
 _PLANES, _SLICES, _COLS = 2, 3, 5
 
@@ -34,9 +34,7 @@ def check_adc(adc: ADC) -> None:
         >>> from jaxaimc.adcs import Uniform
         >>> check_adc(Uniform(bits=6))
     """
-    with rule(adc, "a converter must derive from `jaxaimc.adcs.ADC`"):
-        chex.assert_equal(isinstance(adc, ADC), True)
-    adc.validate()
+    check_base(adc, "a converter", ADC)
     for dtype in (jnp.float32, jnp.float64):
         with jax.enable_x64(dtype == jnp.float64):
             _check_conversion(adc, _charges(dtype), _readout(adc, dtype))

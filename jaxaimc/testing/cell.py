@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc.cells import Cell
-from jaxaimc.testing.rules import continuous, rule, traced_once
+from jaxaimc.testing.rules import check_base, continuous, rule, traced_once
 
 _ROWS, _COLS = 4, 3
 
@@ -30,9 +30,7 @@ def check_cell(cell: Cell) -> None:
         >>> from jaxaimc.cells import Offset
         >>> check_cell(Offset(g_min=1e-6))
     """
-    with rule(cell, "a cell must derive from `jaxaimc.cells.Cell`"):
-        chex.assert_equal(isinstance(cell, Cell), True)
-    cell.validate()
+    check_base(cell, "a cell", Cell)
     for dtype in (jnp.float32, jnp.float64):
         with jax.enable_x64(dtype == jnp.float64):
             w = jnp.linspace(-1, 1, _ROWS * _COLS, dtype=dtype).reshape(_ROWS, _COLS)

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
 from jaxaimc.devices.base import PARTS, Device
-from jaxaimc.testing.rules import continuous, rule, traced_once
+from jaxaimc.testing.rules import check_base, continuous, rule, traced_once
 from jaxaimc.units import day, format_duration, hour, ms, ns, s, us, year
 
 TIMES = (0.0, 1 * ns, 1 * s, 1 * hour, 1 * day, 1 * year)
@@ -40,9 +40,7 @@ def check_device(device: Device, g_max: float, *, times: tuple[float, ...] = TIM
         >>> check_device(PCM(), g_max=25e-6)
     """
     check_number("check_device", "g_max", g_max, "S", low=0.0, open_low=True)
-    with rule(device, "a device must derive from `jaxaimc.devices.Device`"):
-        chex.assert_equal(isinstance(device, Device), True)
-    device.validate()
+    check_base(device, "a device", Device)
     target = jnp.broadcast_to(jnp.linspace(0.0, g_max, 9), (2, _MANY // 2, 9))
     _check_programming(device, target)
     _check_drift(device, target, times)

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc.drives import AbsoluteMaximum, Drive, FixedRange, Pulses
-from jaxaimc.testing.rules import continuous, rule, traced_once
+from jaxaimc.testing.rules import check_base, continuous, rule, traced_once
 
 
 def check_drive(drive: Drive) -> None:
@@ -29,9 +29,7 @@ def check_drive(drive: Drive) -> None:
         >>> from jaxaimc.drives import PWM
         >>> check_drive(PWM())
     """
-    with rule(drive, "a drive must derive from `jaxaimc.drives.Drive`"):
-        chex.assert_equal(isinstance(drive, Drive), True)
-    drive.validate()
+    check_base(drive, "a drive", Drive)
     for dtype in (jnp.float32, jnp.float64):
         with jax.enable_x64(dtype == jnp.float64):
             x = jax.random.normal(jax.random.key(3), (2, 3, 6), dtype)

@@ -44,6 +44,24 @@ def rule(part: Any, text: str) -> Iterator[None]:
         raise ConformanceError(f"{type(part).__name__} breaks a rule: {text}.") from error
 
 
+def check_base(part: Any, kind: str, base: type) -> None:
+    """Check that a part is of its kind, and that its fields are in their ranges.
+
+    Args:
+        part: What is checked.
+        kind: What to call it in the rule, such as "a cell".
+        base: The abstract class of its kind.
+
+    Raises:
+        ConformanceError: If it does not derive from `base`.
+        ValueError: If a field is out of its range.
+    """
+    package = base.__module__.removesuffix(".base")
+    with rule(part, f"{kind} must derive from `{package}.{base.__name__}`"):
+        chex.assert_equal(isinstance(part, base), True)
+    part.validate()
+
+
 def traced_once(function: F) -> F:
     """Return a function that fails an assertion when JAX traces it a second time.
 

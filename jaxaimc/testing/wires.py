@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc.testing.rules import continuous, rule, traced_once
+from jaxaimc.testing.rules import check_base, continuous, rule, traced_once
 from jaxaimc.wires import Linear, Placement, Solved, Wires
 
 _PLACE = Placement(rows=9, cols=6, row_start=2, col_start=1)
@@ -36,9 +36,7 @@ def check_wires(wires: Wires, *, signs: tuple[float, ...] = (1.0, -1.0), g_max: 
         >>> from jaxaimc.wires import Ladder
         >>> check_wires(Ladder(r=2.0))
     """
-    with rule(wires, "wires must derive from `jaxaimc.wires.Wires`"):
-        chex.assert_equal(isinstance(wires, Wires), True)
-    wires.validate()
+    check_base(wires, "wires", Wires)
     with rule(wires, "`resistances` must name fields that can be set"):
         chex.assert_equal(wires.with_(**dict.fromkeys(wires.resistances, 1.0)) is not None, True)
     for dtype in (jnp.float32, jnp.float64):

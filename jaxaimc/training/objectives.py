@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc import nn
+from jaxaimc._core.checks import check_number
 from jaxaimc._core.hashed import fast_key
 from jaxaimc.nn.hooks import as_digital, in_mode
 from jaxaimc.training.fit.precision import widened
@@ -187,7 +188,7 @@ def distillation(
     Args:
         loss: Loss of each example.
         forward: How the trained network's outputs come about.
-        teacher: SplitNetwork with the same classes; it stays as it is.
+        teacher: Network with the same classes; it stays as it is.
         weight: Share of the teacher, 0 to 1.
         temperature: Temperature `T` of both distributions, greater than zero.
 
@@ -197,10 +198,8 @@ def distillation(
     Raises:
         ValueError: If `weight` or `temperature` is out of its range.
     """
-    if not 0 <= weight <= 1:
-        raise ValueError(f"Argument `weight` must be in [0, 1], but is {weight}.")
-    if not temperature > 0:
-        raise ValueError(f"Argument `temperature` must be greater than zero, but is {temperature}.")
+    check_number("distillation", "weight", weight, low=0.0, high=1.0)
+    check_number("distillation", "temperature", temperature, low=0.0, open_low=True)
     graph, state = nnx.split(teacher)
 
     def total(

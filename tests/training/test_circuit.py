@@ -198,9 +198,9 @@ def test_distillation_towards_oneself_costs_nothing_and_errors_are_clear():
     far = distillation(cross_entropy, digital, other, weight=1.0, temperature=3.0)(model, inputs, targets, KEY, STEP)
     p, q = (jax.nn.softmax(net(inputs) / 3) for net in (other, model))
     np.testing.assert_allclose(far, 9 * jnp.sum(p * jnp.log(p / q), axis=-1), rtol=1e-3, atol=1e-6)
-    with pytest.raises(ValueError, match=r"`weight` must be in \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"`weight` of distillation must be in \[0, 1\], but is 2"):
         distillation(cross_entropy, digital, model, weight=2.0)
-    with pytest.raises(ValueError, match="`temperature` must be greater than zero"):
+    with pytest.raises(ValueError, match=r"`temperature` of distillation must be in \(0, inf\), but is 0"):
         distillation(cross_entropy, digital, model, temperature=0.0)
 
 

@@ -88,7 +88,7 @@ def fit(
         recipe: Epochs, batch, learning rate and so on; None for the task's own.
         directory: Folder for the saved states and, at the end, `model.safetensors` with the digital network and, where
             there are some, `scales.safetensors` with the numbers beside analog layers; None to save nothing.
-        model: SplitNetwork to start from, which stays as it is; None for an untrained one.
+        model: Network to start from, which stays as it is; None for an untrained one.
         objective: Loss of each example, `(model, inputs, targets, key, step) -> [batch]`; None for the task's loss of
             `model(inputs)`.
         optimizer: Any optax optimiser over a dictionary of arrays; None for the recipe's AdamW.

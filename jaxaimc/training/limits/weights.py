@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from jaxaimc._core.checks import check_number
+
 Chosen = Callable[[str, Array], bool]
 
 
@@ -40,8 +42,7 @@ def clip_weights(limit: float, chosen: Chosen = kernels) -> optax.GradientTransf
     Raises:
         ValueError: If `limit` is not greater than zero.
     """
-    if not limit > 0:
-        raise ValueError(f"Argument `limit` must be greater than zero, but is {limit}.")
+    check_number("clip_weights", "limit", limit, low=0.0, open_low=True, finite=False)
     return _projection(lambda w: jnp.clip(w, -limit, limit), chosen)
 
 
@@ -58,8 +59,7 @@ def clip_weights_to_deviations(deviations: float = 2.5, chosen: Chosen = kernels
     Raises:
         ValueError: If `deviations` is not greater than zero.
     """
-    if not deviations > 0:
-        raise ValueError(f"Argument `deviations` must be greater than zero, but is {deviations}.")
+    check_number("clip_weights_to_deviations", "deviations", deviations, low=0.0, open_low=True, finite=False)
 
     def clip(w: Array) -> Array:
         limit = deviations * jnp.std(w)
@@ -86,8 +86,7 @@ def remap_weights(target: float = 1.0, chosen: Chosen = kernels) -> optax.Gradie
     Raises:
         ValueError: If `target` is not greater than zero.
     """
-    if not target > 0:
-        raise ValueError(f"Argument `target` must be greater than zero, but is {target}.")
+    check_number("remap_weights", "target", target, low=0.0, open_low=True, finite=False)
 
     def remap(w: Array) -> Array:
         peak = jnp.max(jnp.abs(w), axis=tuple(range(w.ndim - 1)))
