@@ -114,8 +114,8 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
             f"Field `{field}` of {owner} must be one number, but has shape {shape}; map over components with "
             "`jax.vmap`."
         )
-    low, high = (limits.above, limits.below) if limits.low is None else (limits.low, limits.below)
-    high = limits.high if high is None else high
+    low = limits.above if limits.low is None else limits.low
+    high = limits.below if limits.high is None else limits.high
     check_number(
         owner,
         field,
@@ -356,11 +356,13 @@ def check_time(name: str, value: Any) -> None:
     """Check that an argument is a time in seconds, zero or later.
 
     Raises:
-        ValueError: If it is negative, NaN or infinite.
+        ValueError: If it is negative, NaN, infinite or no number.
     """
+    if _is_traced(value):
+        return
     array = _concrete(value)
-    if array is not None and not np.all((array >= 0) & np.isfinite(array)):
-        raise ValueError(f"Argument `{name}` must be a time in [0, inf) s, but is {value!r}.")
+    if array is None or not _is_real(array) or not np.all((array >= 0) & np.isfinite(array)):
+        raise ValueError(f"Argument `{name}` must be a time in [0, inf) s, but is {shown(value)}.")
 
 
 def check_key(name: str, key: Any, *, batched: bool = False) -> None:

@@ -186,7 +186,7 @@ def component(cls: type[T]) -> type[T]:
     def post_init(self: Any) -> None:
         for field in static_fields:
             value = getattr(self, field.name)
-            checked = fields.checked_static(cls.__name__, field, value, field.type)
+            checked = fields.checked_static(cls.__name__, field, value)
             if checked is not value:
                 object.__setattr__(self, field.name, checked)
         for field, kinds in role_fields:
@@ -203,8 +203,8 @@ def component(cls: type[T]) -> type[T]:
     leaf_fields = [field for field in every if not field.metadata.get("static")]
     cls._leaf_fields = tuple(map(_leaf_field, leaf_fields))  # pyright: ignore[reportAttributeAccessIssue]
     parts = tuple(field.name for field in leaf_fields)
-    structure = tuple(field.name for field in every if field.metadata.get("static"))
     static_fields = [field for field in every if field.metadata.get("static")]
+    structure = tuple(field.name for field in static_fields)
     role_fields = [(field, kinds) for field in every if (kinds := roles(field.type))]
     keys = tuple(jax.tree_util.GetAttrKey(name) for name in parts)
 

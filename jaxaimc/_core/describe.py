@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from jaxaimc._core.checks import SIZES
 from jaxaimc.units import format_si
 
 # "    name: What it is [unit]; more." in the attributes of a docstring, until the next name or the end of the section.
 _ATTRIBUTE = re.compile(r"^(\w+): (.+?)(?=^\w+: |^\w+:$|\Z)", re.MULTILINE | re.DOTALL)
 _UNIT = re.compile(r"\[([^\]]+)\]")
-_SI = {"S", "ohm", "V", "s", "A", "C", "J", "Hz"}
 
 
 def describe(component: Any, name: str = "") -> str:
@@ -87,6 +87,6 @@ def _value(value: Any, unit: str) -> str:
     if shape:
         low, high = (_value(float(edge), unit) for edge in (np.min(value), np.max(value)))
         return f"array of shape {shape}, {low} to {high}"
-    if unit in _SI:
+    if unit in SIZES:
         return format_si(float(value), unit)
     return f"{float(value):.6g}" + (f" {unit}" if unit and unit != "1" else "")

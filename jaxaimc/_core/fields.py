@@ -104,14 +104,13 @@ def name_of(declared: Any) -> str:
     return declared.__name__ if isinstance(declared, type) and not typing.get_args(declared) else str(declared)
 
 
-def checked_static(owner: str, field: dataclasses.Field, value: Any, declared: Any) -> Any:
+def checked_static(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """Check a structural field against its type and bounds.
 
     Args:
         owner: Class that owns the field, for the message.
         field: The field.
         value: What was given for it.
-        declared: Its type.
 
     Returns:
         The value; lists and arrays (from a config file) as the tuples that static fields must be.
@@ -119,7 +118,7 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any, declared: A
     Raises:
         ValueError: If it is of another type, or an integer out of its bounds.
     """
-    low, high = field.metadata.get("low"), field.metadata.get("high")
+    declared, low, high = field.type, field.metadata.get("low"), field.metadata.get("high")
     if type(value) is declared and (low is None or low <= value) and (high is None or value <= high):
         return value  # components are rebuilt often, most of them with numbers and flags that are right
     if is_tuple(declared) and isinstance(value, (list, np.ndarray)):

@@ -1,6 +1,5 @@
 """Random draws: normals in one pass over the array, with one key for all or a key for each leading entry.
 
-
 On CPUs `jax.random.normal` makes its bits in rolled loops, which write the array several times, and inverts the
 error function: 2 to 7 ns per normal on two cores. Here the twenty rounds of Threefry are written out, so that XLA
 computes bits, normal and what is done with it together, and both words of a block make one normal by the transform of

@@ -2,7 +2,7 @@
 
 Drift compensation multiplies the digital scales, after the converters, by the ratio of a reference response to that of
 today. It restores the size of the outputs, not the part of them that fell between two codes; choosing the converters'
-range for today's charges (`jaxaimc.calibration`) does that.
+range for today's charges (`Percentile`, `LeastError`) does that.
 """
 
 from collections.abc import Callable
@@ -96,9 +96,7 @@ def compensate_drift(config: AnalogConfig, prepared: Prepared, reference: Prepar
 def _reference(programmed: Programmed, *, exact: bool) -> Programmed:
     """Return the devices right after programming, or at their targets."""
     fresh = as_programmed(programmed)
-    if not exact:
-        return fresh
-    return replace(fresh, g=fresh.g_target)
+    return replace(fresh, g=fresh.g_target) if exact else fresh
 
 
 def _column_response(prepared: Prepared) -> Float[Array, "tile_row n_out"]:

@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_number
-from jaxaimc._core.component import component, leaf, static
+from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.adcs import ADC, FullRange, IdealADC, Range, Span, Symmetric
 from jaxaimc.config import AnalogConfig
 from jaxaimc.tile import Prepared, charges, mvm
@@ -26,7 +25,7 @@ RangeRule = Callable[[AnalogConfig, Prepared, Array, Any], AnalogConfig]
 
 
 @component
-class Percentile:
+class Percentile(Component):
     """Converter ranges that hold a percentage of the charges, for each slice its own.
 
     A range is about zero where charges have both signs, else it begins there. The default is the rule of Xiao et al.
@@ -67,12 +66,12 @@ class Percentile:
 
         Returns:
             `config` whose converter has a `Symmetric` or a `Span` with a limit for each slice, shape (slice, 1); as it
-            is, with a warning, if the inputs drive nothing.
+            is where its range answers better, and, with a warning, if the inputs drive nothing.
 
         Raises:
             ValueError: If the converter has no range, `percentile` is out of range, or an input is not finite.
         """
-        check_number("Percentile", "percentile", self.percentile, low=50.0, high=100.0, open_low=True)
+        self.validate()
         if not _can_calibrate(config, x):
             return config
         found = _with_range(config, _charge_range(config, prepared, x, key, self.percentile))
@@ -83,7 +82,7 @@ class Percentile:
 
 
 @component
-class LeastError:
+class LeastError(Component):
     """Converter ranges that answer typical inputs best: clipping is traded against the size of a step.
 
     Candidates are the present range and parts of the largest charges, the same part for all slices. The choice has the
@@ -122,7 +121,7 @@ class LeastError:
         Raises:
             ValueError: If the converter has no range, `smallest` is not in (0, 1], or an input is not finite.
         """
-        check_number("LeastError", "smallest", self.smallest, low=0.0, high=1.0, open_low=True)
+        self.validate()
         if not _can_calibrate(config, x):
             return config
         largest = _charge_range(config, prepared, x, key, 100.0)

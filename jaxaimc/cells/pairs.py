@@ -54,7 +54,7 @@ class Pairs(PairCell):
         """Check the factors' order and the conductance window.
 
         Raises:
-            ValueError: If there is no factor, one is less than the one before, or the window is empty.
+            ValueError: If a factor is less than the one before, or the window is empty.
         """
         super().check()
         known = [float(factor) for factor in self.factors if not isinstance(factor, jax.core.Tracer)]

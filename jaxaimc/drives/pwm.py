@@ -12,7 +12,7 @@ from jaxaimc.units import V, ns
 
 
 class _PulseWidth(Drive):
-    """A negative input is driven with the opposite polarity."""
+    """Base of the drives by pulse width: a negative input is driven with the opposite polarity."""
 
     bits: int
     t_lsb: float

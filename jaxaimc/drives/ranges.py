@@ -1,7 +1,6 @@
 """Input ranges: the input value that is driven at full scale."""
 
 from abc import abstractmethod
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +23,9 @@ class InputRange(Component):
         return clip(x / bound[..., None], -1.0, 1.0), bound
 
     def with_limit(self, limit: Float[Array, ""] | float) -> "InputRange":
-        """Return the range of this kind that drives `limit` at full scale; a fixed one if its kind has no limit."""
-        return FixedRange(limit=limit)  # pyright: ignore[reportArgumentType]
+        """Return this range with another `limit` at full scale; a fixed one if it has no field of that name."""
+        changed = self.with_(limit=limit)
+        return FixedRange(limit=limit) if changed is None else changed  # pyright: ignore[reportArgumentType]
 
 
 @component
@@ -64,10 +64,6 @@ class FixedRange(InputRange):
         """Return `limit` for every vector."""
         return jnp.broadcast_to(jnp.asarray(self.limit, x.dtype), x.shape[:-1])
 
-    def with_limit(self, limit: Float[Array, ""] | float) -> "FixedRange":
-        """Return this range with another limit."""
-        return replace(self, limit=limit)
-
 
 @component
 class LearnedRange(InputRange):
@@ -97,10 +93,6 @@ class LearnedRange(InputRange):
         limit, decay, inside = (jnp.asarray(v, x.dtype) for v in (self.limit, self.decay, self.inside))
         normalised = _rasch_clip(x, limit, jax.lax.stop_gradient(decay), jax.lax.stop_gradient(inside))
         return normalised, self.bound(x)
-
-    def with_limit(self, limit: Float[Array, ""] | float) -> "LearnedRange":
-        """Return this range with another limit."""
-        return replace(self, limit=limit)
 
 
 def _largest(x: Float[Array, "*batch rows"], axis: int | None = None) -> Float[Array, "..."]:

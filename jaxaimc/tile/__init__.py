@@ -7,7 +7,8 @@ Axis names used throughout the library:
     batch: any leading axes of the inputs; n_in, n_out: rows and columns of a matrix; tile_row, tile_col: its tiles;
     rows, cols: input lines and output columns of one tile; slice: columns of different significance per output;
     polarity: devices of a cell that drive a column with different sign; plane: input pulses that are read one after the
-    other; term: factors of the read noise's variance.
+    other; conversion: planes, or one where their charges are added before it; term: factors of the read noise's
+    variance.
 """
 
 from jaxaimc.tile.charges import charges

@@ -80,7 +80,7 @@ def test_bad_trailing_axis(shape):
         checks.check_trailing("x", np.ones(shape), 5)
 
 
-@pytest.mark.parametrize("t", [-1.0, np.nan, np.inf, jnp.asarray(-1.0)])
+@pytest.mark.parametrize("t", [-1.0, np.nan, np.inf, jnp.asarray(-1.0), "1 day", None, 1j, 10**400])
 def test_bad_times(t):
     with pytest.raises(ValueError, match=r"Argument `t` must be a time in \[0, inf\) s, but is"):
         checks.check_time("t", t)

@@ -94,7 +94,7 @@ def test_a_narrow_top_group_uses_the_same_dac(x64):
         BitSerial(group=2, signs=TwosComplement(), range=ONE),
         VoltageDAC(range=ONE),
     ],
-    ids=["serial", "passes", "complement", "amplitude"],
+    ids=["serial", "passes", "complement", "DAC"],
 )
 def test_gradient_is_straight_through(x64, drive):
     slope = jax.jacobian(lambda x: value(drive, x))(jnp.array([0.9, -0.4, 0.0, 1.5, -2.0]))

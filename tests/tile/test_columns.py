@@ -161,7 +161,7 @@ DRIVES = [
 ]
 
 
-@pytest.mark.parametrize("drive", DRIVES, ids=["amplitude", "planes", "accumulated", "accumulated groups"])
+@pytest.mark.parametrize("drive", DRIVES, ids=["DAC", "planes", "accumulated", "accumulated groups"])
 @pytest.mark.parametrize("cell", WINDOWED, ids=lambda c: type(c).__name__)
 def test_the_full_range_holds_every_charge(x64, cell, drive):
     """Columns of all the same weight, inputs of all the same sign: 20 bits lose nothing, for leaves traced or not."""
@@ -204,7 +204,7 @@ BOTH_SIGNS = {
     "polarity": (Offset(), BitSerial(signs=SignMagnitude())),
     "pulse width": (BitPlanes(), PWM()),
     "split pulses": (BitPlanes(), SplitPWM()),
-    "amplitude": (OffsetSlices(), VoltageDAC()),
+    "DAC": (OffsetSlices(), VoltageDAC()),
     "groups": (OffsetSlices(), BitGroups()),
     "accumulated two's complement": (Offset(), BitSerial(signs=TwosComplement(), accumulates=True)),
     "accumulated passes": (UnitColumn(), BitSerial(signs=TwoPasses(), accumulates=True)),
@@ -212,7 +212,7 @@ BOTH_SIGNS = {
 UNIPOLAR = {
     "macro": Uniform(range=TileRange()),
     "positive": SAR(range=PositiveRange()),
-    "granular": Uniform(range=StepRange(step=0.5, signed=False)),
+    "steps": Uniform(range=StepRange(step=0.5, signed=False)),
     "wrapped": ColumnMux(adc=Mismatch(adc=Hybrid(adc=Uniform(range=TileRange())), gain=0.01)),
     "voting": Voting(adc=CodeTable(mean=np.arange(8.0), std=np.full(8, 0.3), range=PositiveRange())),
 }

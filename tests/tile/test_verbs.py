@@ -319,7 +319,7 @@ def test_bad_tile_sizes(field, value):
 
 
 def test_parts_of_ones_own_make_a_config():
-    """Any object with the members of a protocol will do: a device that is twice as good, built from the parts."""
+    """A device of parts that no preset combines: exact programming, drift, and half the read noise."""
     device = Device(programming=NoProgrammingNoise(), drift=PCMDrift(), read_noise=PCMFlickerNoise(factor=0.5))
     y = matmul(replace(FULL, device=device), jnp.asarray(W), jnp.asarray(X), KEY, t=1e3)
     assert np.all(np.isfinite(y))

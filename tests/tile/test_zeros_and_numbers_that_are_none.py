@@ -11,7 +11,7 @@ from flax import nnx
 
 from jaxaimc import AnalogConfig, mvm, nn, prepare, program
 from jaxaimc._core.checks import ClippedInputWarning
-from jaxaimc.adcs import CCO, IdealADC, TileRange, Uniform
+from jaxaimc.adcs import CCO, FullScaleNoise, IdealADC, TileRange, Uniform
 from jaxaimc.calibration import LeastError, NothingToCalibrateWarning, Percentile
 from jaxaimc.devices import PCM, IdealDevice
 from jaxaimc.drives import (
@@ -72,8 +72,7 @@ def test_c10_a_matrix_of_zeros_reads_as_nothing_and_can_be_trained():
 @pytest.mark.parametrize("input_range", [PerVector(), AbsoluteMaximum()], ids=name)
 def test_s8_an_input_of_zeros_reads_as_no_more_than_small_ones(input_range):
     """With the noise of conversions, which is there whatever the input is."""
-    adc = Uniform(bits=6, rounding=Uniform().rounding)
-    config = noisy(drive=PWM(range=input_range), adc=replace(adc, noise=asim(noise=adc.noise).adc.noise))
+    config = noisy(drive=PWM(range=input_range), adc=Uniform(bits=6, noise=FullScaleNoise(rms=0.01)))
     w = jax.random.normal(KEY, (32, 8))
     zero, small = (spread(config, w, jnp.full(32, value), 20)[1].max() for value in (0.0, 1e-3))
     assert zero <= small

@@ -167,8 +167,8 @@ def test_every_leaf_weight_and_input(x64, case):
     assert np.all(np.abs(gradient[-X.size :]).sum() > 0)
 
 
-def test_the_leaves_that_the_issue_names_act(x64):
-    """w, x, g_max, g_min, r, v_read, t_lsb, ADC range and f_adc: a nonzero slope where the circuit gives them one."""
+def test_leaves_of_every_part_have_a_slope(x64):
+    """Cell, wires, drive, converter and device; the limit of a converter that saturates."""
     config = replace(BASE, device=PCM(), adc=CCO(), drive=SplitPWM(t_lsb=1.3e-9, range=FIXED))
     slope = jax.jit(jax.grad(lambda c: jnp.sum(analog_matmul(c, jnp.asarray(W), jnp.asarray(X), KEY) * WEIGHT)))(config)
     for leaf in (

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilations import compilations
 from variants import VARIANTS
 
 from jaxaimc import AnalogConfig, analog_matmul, charges, drift, mvm, prepare, program
@@ -86,9 +87,6 @@ def test_a_sweep_of_wire_resistances_of_many_tiles_compiles_once():
 @pytest.mark.parametrize("config", [FULL, TILES], ids=["one tile", "many tiles"])
 def test_n6_second_calls_without_jit_compile_nothing(config):
     """Counted by JAX itself, with other values of inputs, keys and leaves than in the first calls."""
-    compiled = []
-    listener = lambda event, seconds, **_: compiled.append(event)  # noqa: E731
-    heard = lambda: [event for event in compiled if "backend_compile" in event]  # noqa: E731
 
     def calls(r, seed):
         changed = replace(config, wires=Ladder(r=r))
@@ -96,12 +94,12 @@ def test_n6_second_calls_without_jit_compile_nothing(config):
         y = mvm(changed, prepared, X / seed, jax.random.key(seed + 1))
         return y, charges(changed, prepared, X, KEY), analog_matmul(changed, seed * W, X, jax.random.key(seed))
 
-    jax.monitoring.register_event_duration_secs_listener(listener)
-    calls(1.5, 2)
-    first = len(heard())
-    calls(2.5, 3)
-    assert first > 0
-    assert len(heard()) == first
+    with compilations() as first:
+        calls(1.5, 2)
+    with compilations() as second:
+        calls(2.5, 3)
+    assert first
+    assert not second
 
 
 def layers(config, count):
