@@ -58,10 +58,9 @@ def loads(text: str, source: str = "text") -> AnalogConfig:
             not allowed; the message is one line and names the field.
     """
     try:
-        config = decode.component_of(_content(text), "config", AnalogConfig)
+        return decode.component_of(_content(text), "config", AnalogConfig)
     except ConfigFileError as error:
         raise ConfigFileError(f"Config {source}: {error}") from error.__cause__
-    return config
 
 
 def load(path: str | Path) -> AnalogConfig:
@@ -126,8 +125,9 @@ def _content(text: str) -> Any:
 
 def _refuse(content: Any) -> NoReturn:
     found = repr(content.get("schema")) if isinstance(content, dict) else "none"
+    without = "" if isinstance(content, dict) and "config" in content else ' and no "config"'
     raise ConfigFileError(
-        f'must be an object with "schema": {SCHEMA_VERSION} and "config", but has schema {found[:60]}.'
+        f'must be an object with "schema": {SCHEMA_VERSION} and "config", but has schema {found[:60]}{without}.'
     )
 
 

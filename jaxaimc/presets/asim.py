@@ -4,25 +4,11 @@ import math
 
 import jax.numpy as jnp
 
-from jaxaimc.adcs import (
-    BothEnds,
-    ConversionNoise,
-    GaussianADC,
-    NoNoise,
-    TileRange,
-    Uniform,
-)
+from jaxaimc.adcs import BothEnds, ConversionNoise, GaussianADC, NoNoise, TileRange, Uniform
 from jaxaimc.cells import BitPlanes, Differential, Quantised
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import (
-    AbsoluteMaximum,
-    BitGroups,
-    BitSerial,
-    SignMagnitude,
-    Signs,
-    Unsigned,
-)
+from jaxaimc.drives import AbsoluteMaximum, BitGroups, BitSerial, SignMagnitude, Signs, Unsigned
 from jaxaimc.wires import NoWires
 
 _UNSIGNED, _NO_NOISE = Unsigned(), NoNoise()
@@ -44,9 +30,9 @@ def asim(
     Weights and inputs are quantised by the largest magnitude of their tensor and cut into two's-complement planes; a
     conversion counts the products of one input plane (or group of bits) with one weight plane over all rows of the
     macro, `code = round(clip(m / full + noise) (2**adc_bits - 1))`, with `full = (2**e - 1) rows` for a group of `e`
-    bits and `rows` for the sign. The paper's remedies are converters around this
-    one: `adcs.Hybrid` (top diagonals exact) and `adcs.Voting`; mismatch is `adcs.Mismatch` for converters and
-    a device's programming noise for capacitors. `collapsed_asim` is the fast stand-in for training.
+    bits and `rows` for the sign. The paper's remedies are converters around this one: `adcs.Hybrid` (top diagonals
+    exact) and `adcs.Voting`; mismatch is `adcs.Mismatch` for converters and a device's programming noise for
+    capacitors. `collapsed_asim` is the fast stand-in for training.
 
     Args:
         weight_bits: Weight bits, sign included.

@@ -1,17 +1,10 @@
 """The SONOS accelerator of Xiao et al. 2022."""
 
-from jaxaimc.adcs import (
-    FullRange,
-    MidTread,
-    Uniform,
-)
+from jaxaimc.adcs import FullRange, MidTread, Uniform
 from jaxaimc.cells import Differential, Quantised
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import SONOS
-from jaxaimc.drives import (
-    BitSerial,
-    SignMagnitude,
-)
+from jaxaimc.drives import BitSerial, SignMagnitude
 from jaxaimc.units import V, ns, uS
 from jaxaimc.wires import NoWires
 

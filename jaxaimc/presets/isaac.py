@@ -1,17 +1,10 @@
 """ISAAC, Shafiee et al. 2016."""
 
-from jaxaimc.adcs import (
-    BothEnds,
-    StepRange,
-    Uniform,
-)
+from jaxaimc.adcs import BothEnds, StepRange, Uniform
 from jaxaimc.cells import OffsetSlices, UnitColumn
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import (
-    BitSerial,
-    TwosComplement,
-)
+from jaxaimc.drives import BitSerial, TwosComplement
 from jaxaimc.units import ns, uS
 from jaxaimc.wires import NoWires
 

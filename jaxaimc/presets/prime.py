@@ -1,17 +1,10 @@
 """PRIME, Chi et al. 2016."""
 
-from jaxaimc.adcs import (
-    FullRange,
-    MidTread,
-    Uniform,
-)
+from jaxaimc.adcs import FullRange, MidTread, Uniform
 from jaxaimc.cells import DifferentialSlices
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import (
-    BitGroups,
-    Unsigned,
-)
+from jaxaimc.drives import BitGroups, Unsigned
 from jaxaimc.units import kohm
 from jaxaimc.wires import NoWires
 

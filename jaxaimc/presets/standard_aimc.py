@@ -1,20 +1,12 @@
 """The standard AIMC model of Rasch et al. 2023."""
 
-from jaxaimc.adcs import (
-    ChargeNoise,
-    MidTread,
-    Symmetric,
-    Uniform,
-)
+from jaxaimc.adcs import ChargeNoise, MidTread, Symmetric, Uniform
 from jaxaimc.cells import Differential
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import Device
 from jaxaimc.devices.curves import ClippedPower
 from jaxaimc.devices.laws import NormalReadNoise
-from jaxaimc.drives import (
-    LearnedRange,
-    VoltageDAC,
-)
+from jaxaimc.drives import LearnedRange, VoltageDAC
 from jaxaimc.units import uS
 from jaxaimc.wires.surrogates import StaticFactor
 

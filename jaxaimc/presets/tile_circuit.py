@@ -1,14 +1,10 @@
 """The tile circuit of Luquin et al. 2025."""
 
-from jaxaimc.adcs import (
-    CCO,
-)
+from jaxaimc.adcs import CCO
 from jaxaimc.cells import Differential
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import PCM
-from jaxaimc.drives import (
-    PWM,
-)
+from jaxaimc.drives import PWM
 from jaxaimc.units import GHz, V, ns, ohm, uA, uS
 from jaxaimc.wires import Ladder
 

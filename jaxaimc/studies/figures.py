@@ -24,15 +24,22 @@ def draw(evaluation: Evaluation) -> Figure:
 
     Returns:
         Figure, independent of any window system.
+
+    Raises:
+        ValueError: If the evaluation has none of these.
     """
     summary = evaluation.summary()
     studies: list[tuple[bool, Callable[[Axes], None]]] = [
-        (True, lambda axes: _effects(axes, evaluation, summary)),
+        (_has(summary, "effect"), lambda axes: _effects(axes, evaluation, summary)),
         (_has(summary, "drift"), lambda axes: _drift(axes, evaluation, summary)),
         (_has(summary, "resistance"), lambda axes: _resistance(axes, evaluation, summary)),
         (bool(evaluation.layers), lambda axes: _layers(axes, evaluation.layers)),
     ]
     panels = [panel for present, panel in studies if present]
+    if not panels:
+        raise ValueError(
+            "Argument `evaluation` must hold rows of effects, drift, resistances or layers, but holds none."
+        )
     figure, grid = style.panels(len(panels))
     for letter, panel, axes in zip("abcd", panels, grid, strict=False):
         panel(axes)

@@ -1,4 +1,4 @@
-"""The main job: what an analog chip does to a network's accuracy."""
+"""Studies of a network on analog tiles, and the standard one, which measures what each effect does to its score."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -47,9 +47,8 @@ class Study:
     network: Any = None
 
     def __post_init__(self) -> None:
-        configs = [scenario.config for scenario in self.scenarios]
-        for config in configs:
-            if config is not None:
+        for scenario in self.scenarios:
+            if (config := scenario.config) is not None:
                 config.validate()
         check_contract(self.task, self.model, self.test, "test")
         if self.layers:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from jaxaimc._core.checks import check_integer
 from jaxaimc.adcs import IdealADC
 from jaxaimc.config import AnalogConfig, dumps, with_at
 from jaxaimc.units import day, format_duration, hour, month, s, year
@@ -14,9 +15,9 @@ from jaxaimc.wires import NoWires
 RESISTANCES = (0.0, 0.15, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0, 20.0)
 TIMES = (1 * s, hour, day, month, year)
 
-# What can act beside the drive's quantised pulses, which always do.
-EFFECTS = ("wires", "adc", "programming", "drift", "read_noise")
 _DEVICE = ("programming", "drift", "read_noise")
+# What can act beside the drive's quantised pulses, which always do.
+EFFECTS = ("wires", "adc", *_DEVICE)
 _LARGEST = 3.4e38  # what float32 can hold
 
 
@@ -49,9 +50,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in ("examples", "chips", "batch", "sweep_examples", "layer_examples"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"Field `{name}` of Settings must be at least 1, but is {value}.")
+            if name != "examples" or self.examples is not None:
+                check_integer("Settings", name, getattr(self, name), low=1)
         for name, unit in (("times", "s"), ("resistances", "ohm")):
             values = getattr(self, name)
             if not all(0 <= value < _LARGEST for value in values):
@@ -60,8 +60,7 @@ class Settings:
                 )
             # A float, whatever was given, so that 1 and 1.0 are one value and all share one compilation.
             object.__setattr__(self, name, tuple(dict.fromkeys(abs(float(value)) for value in values)))
-        if not 0 <= self.seed < 2**32:
-            raise ValueError(f"Field `seed` of Settings must be in [0, 2**32), but is {self.seed}.")
+        check_integer("Settings", "seed", self.seed, low=0, high=2**32 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +138,7 @@ class Scenario:
 
 
 def standard(config: AnalogConfig, settings: Settings, examples: int) -> list[Scenario]:
-    """Return the scenarios of the main job: effects, drift, wire resistance.
+    """Return the scenarios of the standard study: effects, drift, wire resistance.
 
     Args:
         config: The whole tile.

@@ -21,7 +21,8 @@ def tables(evaluation: Evaluation) -> Iterator[Table]:
         Effects, drift, wire resistance, errors of the layers.
     """
     summary = evaluation.summary()
-    yield effect_table(evaluation.metric, summary)
+    if any(row["study"] == "effect" for row in summary):
+        yield effect_table(evaluation.metric, summary)
     if any(row["study"] == "drift" for row in summary):
         yield drift_table(evaluation.metric, summary)
     if any(row["study"] == "resistance" for row in summary):

@@ -13,7 +13,6 @@ static fields); `jaxaimc.variables`, the Flax variable types beyond Flax's own. 
 import contextlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import safetensors
 import safetensors.numpy
 
+from jaxaimc._core.files import replacing
 from jaxaimc.tasks import fitting, paths, structure
 from jaxaimc.tasks.leaves import Tensor
 from jaxaimc.tasks.paths import names
@@ -86,24 +86,13 @@ def save(path: str | Path, parameters: Any, metadata: Mapping[str, Any] | None =
         f"{_KEY}.variables": paths.variables(parameters),
     }
     texts = {key: json.dumps(entry, sort_keys=True) for key, entry in entries.items() if entry}
-    _replace(Path(path), safetensors.numpy.save(tensors, metadata=texts))
-
-
-def _replace(path: Path, content: bytes) -> None:
+    content = safetensors.numpy.save(tensors, metadata=texts)
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes files that only their owner may read
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def metadata(path: str | Path) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Configs in words: units from the fields' declarations first, from the docstring second."""
 
+import dataclasses
+
 import pytest
 
 from jaxaimc import AnalogConfig, adcs, component, config, leaf, presets, static
@@ -55,12 +57,10 @@ def test_units_are_the_declared_ones_and_fields_of_bases_keep_their_words():
 def test_every_field_of_a_preset_is_on_a_line(make):
     lines = make().describe().splitlines()
     assert len(lines) == len(config.leaf_paths(make())) + _parts_and_structure(make())
-    assert not any(line.endswith("= None") for line in lines)
+    assert not any(" = None" in line for line in lines)
 
 
 def _parts_and_structure(part):
-    import dataclasses
-
     inner = [
         value for field in dataclasses.fields(part) if dataclasses.is_dataclass(value := getattr(part, field.name))
     ]

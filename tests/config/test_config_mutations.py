@@ -118,7 +118,7 @@ def _check_message(message, text):
     assert any(part in message.removeprefix("Config mutated: ") for part in named), message
 
 
-def _parts(part, path=""):
+def _parts(part):
     """Return the paths of all fields of a config, parts included."""
     return [
         *config.leaf_paths(part),

@@ -155,9 +155,7 @@ def test_definitions_carry_bounds_units_and_words():
     assert not any("adcs" in role for role in roles)
 
 
-@pytest.mark.parametrize("name", sorted(SCHEMA["$defs"]))
+@pytest.mark.parametrize("name", sorted(name for name in SCHEMA["$defs"] if name != "numbers" and "test_" not in name))
 def test_every_field_of_the_library_is_described(name):
-    if name == "numbers" or "test_" in name:
-        return
     for field, rule in SCHEMA["$defs"][name]["properties"].items():
         assert field == "type" or rule.get("description"), f"{name}.{field}"

@@ -1,4 +1,4 @@
-"""The main job on a task of seconds: rows, independence of batch and number of chips, resuming, refusals."""
+"""The standard study on a task of seconds: rows, independence of batch and number of chips, resuming, refusals."""
 
 import dataclasses
 import json
@@ -210,13 +210,11 @@ def test_s8_chips_in_groups_are_the_same_chips(task, model, monkeypatch):
     monkeypatch.setattr(memory, "chips_at_once", lambda *_: 2)
     apart = small_study(task, model).run()
     assert apart.scores == together.scores
-    assert [(row["layer"], row["chip"]) for row in sorted(apart.layers, key=str)] == [
-        (row["layer"], row["chip"]) for row in sorted(together.layers, key=str)
+    errors = [
+        {(row["name"], row["layer"], row["chip"]): row["error"] for row in found.layers} for found in (apart, together)
     ]
-    order = lambda rows: sorted(rows, key=lambda row: (row["name"], row["layer"], row["chip"]))  # noqa: E731
-    np.testing.assert_allclose(
-        [row["error"] for row in order(apart.layers)], [row["error"] for row in order(together.layers)], rtol=1e-5
-    )
+    assert len(apart.layers) == len(errors[0])
+    assert errors[0] == pytest.approx(errors[1], rel=1e-5)
 
 
 def test_s8_memory_decides_how_many_chips_are_programmed_at_once(task, model, monkeypatch):

@@ -42,14 +42,16 @@ def test_each_effect_acts_alone():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("examples", 0, "`examples` of Settings must be at least 1"),
-        ("chips", -1, "`chips` of Settings must be at least 1"),
-        ("batch", 0, "`batch` of Settings must be at least 1"),
+        ("examples", 0, r"`examples` of Settings must be an integer in \[1, inf\), but is 0"),
+        ("chips", -1, r"`chips` of Settings must be an integer in \[1, inf\), but is -1"),
+        ("batch", 0, r"`batch` of Settings must be an integer in \[1, inf\), but is 0"),
+        ("chips", 2.5, r"`chips` of Settings must be an integer in \[1, inf\), but is 2.5"),
+        ("sweep_examples", None, r"`sweep_examples` of Settings must be an integer in \[1, inf\), but is None"),
         ("times", (-1.0,), r"`times` of Settings must hold values in \[0, inf\) s"),
         ("times", (float("nan"),), "`times`"),
         ("resistances", (-1.0,), r"`resistances` of Settings must hold values in \[0, inf\) ohm"),
         ("resistances", (1e39,), "that float32 can hold"),
-        ("seed", -1, "`seed` of Settings"),
+        ("seed", -1, r"`seed` of Settings must be an integer in \[0, 4294967295\], but is -1"),
     ],
 )
 def test_bad_settings(field, value, message):

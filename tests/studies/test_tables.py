@@ -1,6 +1,7 @@
 """What a reader sees of a study: tables, figure, screen."""
 
 import dataclasses
+import io
 
 import pytest
 from rich.console import Console
@@ -12,7 +13,7 @@ from jaxaimc.training import TrainingProgress, progress_bar
 
 
 def test_tables_show_the_numbers(whole):
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(width=80, record=True, file=io.StringIO())
     for table in tables.tables(whole):
         console.print(table)
     text = console.export_text()
@@ -30,6 +31,7 @@ def test_tables_show_the_numbers(whole):
         (lambda row: True, 4),
         (lambda row: row["study"] == "effect", 2),
         (lambda row: row["study"] != "drift", 3),
+        (lambda row: row["study"] == "drift", 2),
         (lambda row: row["chip"] == 0, 4),
     ],
 )
@@ -38,8 +40,16 @@ def test_figure_is_drawn_for_every_choice_of_studies(whole, tmp_path, kept, pane
     axes = [a for a in figures.draw(evaluation).axes if a.get_visible()]
     assert len(axes) == panels
     assert all(a.get_xlabel() for a in axes)
+    assert len(list(tables.tables(evaluation))) == panels
     figures.save(evaluation, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_bad_evaluation_without_anything_to_draw(whole):
+    nothing = dataclasses.replace(whole, scores=[], layers=[])
+    assert list(tables.tables(nothing)) == []
+    with pytest.raises(ValueError, match="must hold rows of effects, drift, resistances or layers, but holds none"):
+        figures.draw(nothing)
 
 
 def test_screen_prints_each_row_and_each_complete_table(task, model, capsys):
