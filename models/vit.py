@@ -90,7 +90,7 @@ def fashion_mnist(data: Path | None = None) -> Task:
 
     Args:
         data: Folder with the four idx.gz files under their standard names. None: the test images come with the
-            repository, the training images from the folder of Debian's package `dataset-fashion-mnist`.
+            library, the training images from the folder of Debian's package `dataset-fashion-mnist`.
 
     Returns:
         Task of classifying the images, with trained weights.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -54,10 +55,10 @@ def check_contract(task: Task, model: nnx.Module, split: Split, part: str) -> No
     for measure in (task.loss, task.score):
         function = measure.function if isinstance(measure, Measure) else measure
         if takes_labels(function):
-            if outputs.ndim != 2:
+            if getattr(outputs, "ndim", None) != 2:  # several outputs are a tuple or a dictionary
                 raise ValueError(
                     f"The network of task {task.name!r} must return one logit for each class, shape (examples, "
-                    f"classes), but returns shape {outputs.shape} for {_EXAMPLES} examples."
+                    f"classes), but returns shape {jax.tree.map(jnp.shape, outputs)} for {_EXAMPLES} examples."
                 )
             check_labels(f"The targets of part {part!r} of task {task.name!r}", split.targets, outputs.shape[-1])
         jax.eval_shape(measure, outputs, targets)

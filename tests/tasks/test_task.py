@@ -131,9 +131,17 @@ class Pooled(tiny_task.Perceptron):
         return super().__call__(inputs).mean(axis=0)
 
 
+class TwoHeads(tiny_task.Perceptron):
+    def __call__(self, inputs):
+        outputs = super().__call__(inputs)
+        return outputs, outputs[:, :1]
+
+
 def test_s8_outputs_of_other_shapes_are_refused():
     with pytest.raises(ValueError, match=r"first axis, \(7, ...\) for 7 examples, but returns shape \(3,\)"):
         check_contract(TASK, Pooled(nnx.Rngs(0)), TEST, "test")
+    with pytest.raises(ValueError, match=r"one logit for each class, .* returns shape \(\(7, 3\), \(7, 1\)\) for 7"):
+        check_contract(TASK, TwoHeads(nnx.Rngs(0)), TEST, "test")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
