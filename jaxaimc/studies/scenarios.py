@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jaxaimc._core.checks import check_integer
+from jaxaimc._core.checks import check_integer, shown
 from jaxaimc.adcs import IdealADC
 from jaxaimc.config import AnalogConfig, dumps, with_at
 from jaxaimc.units import day, format_duration, hour, month, s, year
@@ -54,9 +54,16 @@ class Settings:
                 check_integer("Settings", name, getattr(self, name), low=1)
         for name, unit in (("times", "s"), ("resistances", "ohm")):
             values = getattr(self, name)
-            if not all(0 <= value < _LARGEST for value in values):
+            try:
+                fits = all(0 <= value < _LARGEST for value in values)
+            except TypeError as error:
                 raise ValueError(
-                    f"Field `{name}` of Settings must hold values in [0, inf) {unit} that float32 can hold: {values}."
+                    f"Field `{name}` of Settings must be a tuple of numbers [{unit}], but is {shown(values)}."
+                ) from error
+            if not fits:
+                raise ValueError(
+                    f"Field `{name}` of Settings must hold values in [0, inf) {unit} that float32 can hold, but is "
+                    f"{shown(values)}."
                 )
             # A float, whatever was given, so that 1 and 1.0 are one value and all share one compilation.
             object.__setattr__(self, name, tuple(dict.fromkeys(abs(float(value)) for value in values)))
