@@ -1,4 +1,4 @@
-"""Wires against the plain product: exact mesh, effective matrix, gated columns; ratios within one run.
+"""Wires against the plain product: exact mesh, effective matrix, open idle cells; ratios within one run.
 
     python -m benchmarks.wires [--size 512] [--skip-splu]
 
@@ -158,7 +158,7 @@ def structured_table(table, n):
         table.row(f"one vector: {name}", seconds(read, g32, v32, repeats=5), note)
 
 
-def gated_table(table, n):
+def open_idle_table(table, n):
     rng = np.random.default_rng(2)
     w = rng.normal(size=(n, n))
     g = jnp.asarray(np.stack([np.maximum(w, 0), np.maximum(-w, 0)]) / np.abs(w).max() * 25e-6, jnp.float32)
@@ -175,7 +175,9 @@ def gated_table(table, n):
             effect = jnp.sqrt(jnp.mean((exact - level @ (g[0] - g[1])) ** 2))
         error = float(jnp.sqrt(jnp.mean((found - exact) ** 2)) / effect)
         note = "exact" if steps == 127 else f"error {error:.2%} of the IR drop's effect (rms)"
-        table.row(f"gated, 8-bit PWM, {steps} steps, per vector", seconds(charge, circuit, level[:1], repeats=10), note)
+        table.row(
+            f"open idle, 8-bit PWM, {steps} steps, per vector", seconds(charge, circuit, level[:1], repeats=10), note
+        )
     print(f"{'':44s} peak memory {peak_memory():.0f} MiB")
 
 
@@ -190,7 +192,7 @@ def main():
     table.row("GEMM", table.gemm)
     mesh_table(table, n, options.skip_splu)
     structured_table(table, n)
-    gated_table(table, n)
+    open_idle_table(table, n)
     table.row("GEMM again", gemm_seconds(n))
 
 

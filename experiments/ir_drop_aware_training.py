@@ -181,7 +181,7 @@ class Method:
 def methods(settings: Settings, r: float) -> list[Method]:
     """Return the ways of fine-tuning for a wire resistance [ohm per segment]."""
     noises = [noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
-    gaussian = [Method(f"Gaussian {noise.scale:g}", objectives.weight_noise(noise)) for noise in noises]
+    gaussian = [Method(f"Gaussian {kind.scale:g}", objectives.weight_noise(kind)) for kind in noises]
     through = objectives.circuit()
     return [
         Method("digital", None),

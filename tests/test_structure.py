@@ -49,7 +49,8 @@ def test_a_package_imports_only_what_stands_before_it(path):
             pytest.fail(f"{path.name} imports {name}")
         if parts[0] == "flax":
             assert own in FLAX, f"{path.name} imports {name}"
-        if parts[0] == "jaxaimc" and len(parts) > 1 and parts[1] in LEVEL and parts[1] != own:
+        if parts[0] == "jaxaimc" and len(parts) > 1 and parts[1] != own:
+            assert parts[1] in LEVEL, f"{path.name} of {own} imports {name}, not from the package that has it"
             assert LEVEL[parts[1]] <= LEVEL[own], f"{path.name} of {own} imports {name}"
 
 

@@ -99,7 +99,7 @@ def programmed_chip(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Ar
     """Call the network on the chip it was programmed on, for chip-in-the-loop fine-tuning; a forward.
 
     The conductances are constants. What can still be trained is digital: biases, normalisation, embeddings, ranges and
-    column scales (`fit(..., trainable=digital_parts)`).
+    column scales (`fit(..., trainable=chips.digital_parts(model))`).
 
     Args:
         model: Result of `jaxaimc.nn.program`.

@@ -52,3 +52,20 @@ def test_links_lead_somewhere(path):
             headings = re.findall(r"^#+ (.*)$", (path.parent / file).read_text(), re.MULTILINE)
             assert anchor in [heading.lower().replace(" ", "-") for heading in headings], link
     assert all((ROOT / name).exists() for name in named)
+
+
+@pytest.mark.parametrize(
+    ("page", "part", "check"),
+    [
+        ("devices", "SettlingDrift(DriftLaw)", "check_device(mine, g_max=50e-6)"),
+        ("converters", "Ternary(Cell)", "check_cell(Ternary())"),
+        ("converters", "Analog(Drive)", "check_drive(Analog())"),
+        ("converters", "Logarithmic(ADC)", "check_adc(Logarithmic())"),
+        ("wires", "Leaky(Wires)", "check_wires(Leaky(loss=0.01))"),
+    ],
+)
+def test_a_part_of_your_own_is_short_and_checked(page, part, check):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / f"{page}.md").read_text(), re.DOTALL)
+    [example] = [code for code in blocks if f"class {part}:" in code]
+    assert len(example.strip().splitlines()) < 30
+    assert [code for code in blocks if f"\n{check}\n" in f"\n{code}"]

@@ -87,9 +87,9 @@ def test_calibration_brings_back_the_score_on_every_fresh_chip(trained):
     assert calibrated.min() > 0.9
     # An example has its own read noise, so that batches do not show.
     np.testing.assert_array_equal(plain, fresh_chips(TASK, model, test, chips=3, batch=37))
-    assert len(set(fresh_chips(TASK, model, test, chips=4, seed=1)) | set(plain)) > 1
+    assert not np.array_equal(plain, fresh_chips(TASK, model, test, chips=3, seed=1))
     assert on_fresh_chips(chips=3)(TASK, model, test) == pytest.approx(plain.mean())
-    assert not any(module.prepared for module in analog_products(model))
+    assert all(dot.prepared is None for dot in analog_products(model))
 
 
 def test_fine_tuning_around_a_chip_leaves_its_kernels_and_conductances(trained):

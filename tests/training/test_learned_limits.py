@@ -122,6 +122,7 @@ def test_fit_trains_the_limits_and_keeps_them(tmp_path):
     report = fit(task, task.recipe, model=start, objective=total, scorer=on_clipped, directory=tmp_path)
     assert report.losses[-1] < 0.6 * report.losses[0]
     before, after = limits(start), limits(report.model)
+    assert set(before) == {"hidden", "head"}
     assert all(abs(float(after[path] / before[path]) - 1) > 0.01 for path in before)
     restored = limits(with_scales(start, tmp_path / "scales.safetensors"))
     assert all(float(restored[path]) == float(after[path]) for path in before)

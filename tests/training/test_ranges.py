@@ -153,7 +153,7 @@ def test_bad_ranges_are_refused():
         TrainedOutputRange(-1.0)
     with pytest.raises(ValueError, match="Field `scale` of OutputNoise must be in"):
         OutputNoise(-1.0)
-    with pytest.raises(ValueError, match="needs a adc with a field `range`, but has IdealADC"):
+    with pytest.raises(ValueError, match="must have a field `range` in its `adc`, but IdealADC has none"):
         learn_output_ranges(model, 1.0)
     with pytest.raises(ValueError, match="must match an analog layer, but 'nothing' matches none of"):
         learn_input_ranges(model, [jnp.ones((1, 4))], pattern="nothing")

@@ -84,7 +84,7 @@ def fit(
     state; killed at any moment and called again, it ends with the same weights as an uninterrupted run.
 
     Args:
-        task: SplitNetwork, data, loss and score.
+        task: Network, data, loss and score.
         recipe: Epochs, batch, learning rate and so on; None for the task's own.
         directory: Folder for the saved states and, at the end, `model.safetensors` with the digital network and, where
             there are some, `scales.safetensors` with the numbers beside analog layers; None to save nothing.

@@ -24,7 +24,7 @@ class Saved(NamedTuple):
     Args:
         state: State after the epoch.
         losses: Mean loss of every epoch so far.
-        seconds: Computing time so far.
+        seconds: Computing time so far [s].
     """
 
     state: TrainingState

@@ -109,7 +109,7 @@ def learn_input_ranges(
         pattern: Regular expression that the whole path of a layer must match.
 
     Returns:
-        The model with an `TrainedInputRange` on every matching layer.
+        The model with a `TrainedInputRange` on every matching layer.
 
     Raises:
         ValueError: If no layer matches, a matching layer's drive has no input range, or there is no batch.
@@ -151,7 +151,7 @@ def learn_output_ranges(
         pattern: Regular expression that the whole path of a layer must match.
 
     Returns:
-        The model with an `TrainedOutputRange` on every matching layer.
+        The model with a `TrainedOutputRange` on every matching layer.
 
     Raises:
         ValueError: If no layer matches, or a matching layer's ADC has no range.
@@ -167,4 +167,6 @@ def learn_output_ranges(
 def _require_range(dot: AnalogDot, part: str, range: Component) -> None:
     component = getattr(dot.config.get_value(), part)
     if component.with_(range=range) is None:
-        raise ValueError(f"Layer {dot.path!r} needs a {part} with a field `range`, but has {type(component).__name__}.")
+        raise ValueError(
+            f"Layer {dot.path!r} must have a field `range` in its `{part}`, but {type(component).__name__} has none."
+        )
