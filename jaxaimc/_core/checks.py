@@ -353,11 +353,13 @@ def check_trailing(name: str, value: Any, size: int, axis: str = "rows") -> None
 
 
 def check_time(name: str, value: Any) -> None:
-    """Check that an argument is a time in seconds, zero or later.
+    """Check that an argument is one time in seconds, zero or later.
 
     Raises:
-        ValueError: If it is negative, NaN, infinite or no number.
+        ValueError: If it is an array, which would broadcast against the devices, negative, NaN, infinite or no number.
     """
+    if shape := getattr(value, "shape", ()):
+        raise ValueError(f"Argument `{name}` must be one time, but has shape {shape}; map over times with `jax.vmap`.")
     if _is_traced(value):
         return
     array = _concrete(value)

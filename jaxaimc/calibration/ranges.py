@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
+from jaxaimc._core.checks import as_real
 from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.adcs import ADC, FullRange, IdealADC, Range, Span, Symmetric
 from jaxaimc.config import AnalogConfig
@@ -69,9 +70,11 @@ class Percentile(Component):
             is where its range answers better, and, with a warning, if the inputs drive nothing.
 
         Raises:
-            ValueError: If the converter has no range, `percentile` is out of range, or an input is not finite.
+            ValueError: If the converter has no range, `percentile` is out of range, or `x` does not hold finite real
+                numbers.
         """
         self.validate()
+        x = as_real("x", x)
         if not _can_calibrate(config, x):
             return config
         found = _with_range(config, _charge_range(config, prepared, x, key, self.percentile))
@@ -119,9 +122,11 @@ class LeastError(Component):
         The key is needed where devices or the converter are noisy.
 
         Raises:
-            ValueError: If the converter has no range, `smallest` is not in (0, 1], or an input is not finite.
+            ValueError: If the converter has no range, `smallest` is not in (0, 1], or `x` does not hold finite real
+                numbers.
         """
         self.validate()
+        x = as_real("x", x)
         if not _can_calibrate(config, x):
             return config
         largest = _charge_range(config, prepared, x, key, 100.0)

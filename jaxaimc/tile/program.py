@@ -113,7 +113,7 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
         The devices at time `t`.
 
     Raises:
-        ValueError: If `t` is negative or not finite, or a field of `config` is out of range.
+        ValueError: If `t` is not one number, zero or greater, or a field of `config` is out of range.
     """
     config.validate()
     check_time("t", t)

@@ -6,7 +6,7 @@ own converters, and the digitised partial sums are added. Unused cells are open.
 """
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,6 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.component import component, static
 from jaxaimc.config.analog import AnalogConfig
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -98,10 +97,10 @@ def tile_grid(config: AnalogConfig, n_in: int, n_out: int) -> tuple[int, int]:
     return -(-n_in // config.rows), -(-n_out // config.cols)
 
 
-def over_tiles(function: Callable[P, R]) -> Callable[P, R]:
+def over_tiles(function: Callable[..., R]) -> Callable[..., R]:
     """Map a function of one tile over the grid of tiles, the two leading axes of its arguments."""
 
-    def mapped(*arguments: P.args, **_: P.kwargs) -> R:
+    def mapped(*arguments: Any) -> R:
         if jax.tree.leaves(arguments)[0].shape[:2] != (1, 1):
             return jax.vmap(jax.vmap(function))(*arguments)
         # Batch axes of one keep XLA from fusing draws: gradients through programming would take half as long again.

@@ -184,6 +184,18 @@ def test_least_error_is_the_best_of_its_candidates():
         rule(replace(config, adc=CCO()), prepared, x)
 
 
+@pytest.mark.parametrize("rule", [Percentile(), LeastError(candidates=2)], ids=["percentile", "least error"])
+def test_bad_inputs_of_rules_are_named_and_lists_are_inputs(rule):
+    config = replace(DRIFTING, device=IdealDevice())
+    prepared = tile.prepare(config, tile.program(config, jnp.eye(4), KEY))
+    with pytest.raises(ValueError, match="Argument `x` must hold real numbers, but is 'inputs'"):
+        rule(config, prepared, "inputs")
+    with pytest.raises(ValueError, match="Argument `x` must hold real numbers, but has dtype complex"):
+        rule(config, prepared, 1j * np.ones((2, 4)))
+    x = [[1.0, 0.5, -0.25, 0.0]]
+    assert rule(config, prepared, x) == rule(config, prepared, np.asarray(x))
+
+
 def test_bad_calibration():
     model = nn.convert(TwoLayers(), AnalogConfig(adc=Uniform(), **PARTS))
     with pytest.raises(ValueError, match=r"`input_percentile` of calibrate must be in \(50, 100\], but is 101"):

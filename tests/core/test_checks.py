@@ -86,6 +86,15 @@ def test_bad_times(t):
         checks.check_time("t", t)
 
 
+@pytest.mark.parametrize("t", [np.ones(2), jnp.ones(4), jnp.zeros((1,))])
+def test_bad_times_an_array_does_not_broadcast_against_the_devices(t):
+    message = r"Argument `t` must be one time, but has shape \(\d,\); map over times with `jax.vmap`"
+    with pytest.raises(ValueError, match=message):
+        checks.check_time("t", t)
+    with pytest.raises(ValueError, match=message):
+        jax.jit(lambda t: checks.check_time("t", t))(t)
+
+
 @pytest.mark.parametrize(
     ("key", "message"),
     [
