@@ -32,7 +32,7 @@ class Part(Component):
 
 
 class ProgrammingNoise(Part):
-    """Deviation of programmed conductances from their targets. Yours has `program`."""
+    """Deviation of programmed conductances from targets. One of your own derives from this and writes `program`."""
 
     @abc.abstractmethod
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
@@ -45,7 +45,7 @@ class ProgrammingNoise(Part):
 
 
 class DriftLaw(Part):
-    """Change of programmed conductances with time. Yours has `drift`."""
+    """Change of programmed conductances with time. One of your own derives from this and writes `drift`."""
 
     @abc.abstractmethod
     def drift(
@@ -64,7 +64,7 @@ class DriftLaw(Part):
 
 
 class ReadNoise(Part):
-    """Gaussian noise of a read, independent between devices and reads. Yours has `variance`.
+    """Gaussian noise of a read, independent between devices and reads. One of your own writes `variance`.
 
     Its variance is a sum of products, `sum_k weight_k(duration) variance_k(g)` [S^2]. This separation is what lets
     the noise of a whole matrix-vector product be drawn exactly at the output with one matmul per term, whatever the
@@ -94,7 +94,7 @@ class NoProgrammingNoise(ProgrammingNoise):
 
     @property
     def exact(self) -> bool:
-        """True."""
+        """Yes."""
         return True
 
     def program(self, target: Float[Array, "*cell"], key: Key[Array, ""]) -> Float[Array, "*cell"]:
@@ -108,7 +108,7 @@ class NoDrift(DriftLaw):
 
     @property
     def exact(self) -> bool:
-        """True."""
+        """Yes."""
         return True
 
     def drift(

@@ -22,7 +22,7 @@ _SMALLEST = 1e-9
 
 
 class Curve(Component):
-    """A function of the state. Yours has `__call__`."""
+    """A function of the state. One of your own derives from this and writes `__call__`."""
 
     # Axes that a field has in one curve; in a `Timeline` one more, in front. Fields that are not named here have none.
     AXES: ClassVar[dict[str, int]] = {}

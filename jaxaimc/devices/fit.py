@@ -93,7 +93,7 @@ def table(groups: Groups, *, t_scale: float | None = None) -> DeviceTable:
         t_scale: Where linear interpolation in time gives way to logarithmic [s]; by default the first time after zero.
 
     Returns:
-        The table, checked. `Table.device` makes a device of it.
+        The table, checked. `DeviceTable.device` makes a device of it.
     """
     positive = groups.times[groups.times > 0]
     scale = t_scale if t_scale is not None else float(positive[0]) if len(positive) else 1.0

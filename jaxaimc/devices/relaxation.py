@@ -23,7 +23,7 @@ from jaxaimc.units import uS
 
 
 class TimeCurve(Component):
-    """A function of state and time. Yours has `__call__`."""
+    """A function of state and time. One of your own derives from this and writes `__call__`."""
 
     @abc.abstractmethod
     def __call__(self, r: Float[Array, "*cell"], t: Float[Array, ""] | float) -> Float[Array, "*cell"]:

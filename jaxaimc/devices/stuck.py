@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_number
 from jaxaimc._core.component import component, leaf
-from jaxaimc.devices.base import Device, split
+from jaxaimc.devices.base import PARTS, Device, split
 from jaxaimc.units import uS
 
 # Folded into the key of programming for the mask; a number that no split of a key reaches, "stuc" in ASCII.
@@ -24,7 +24,7 @@ class StuckDevice(Device):
     """A device of which some are stuck. The fractions of stuck devices have no gradient.
 
     Attributes:
-        programming: What the other devices deviate from their targets.
+        programming: How the other devices deviate from their targets.
         drift: How the other devices drift.
         read_noise: Noise of each read; it acts on stuck devices too.
         on: Fraction stuck at `g_on` [1].
@@ -57,7 +57,7 @@ class StuckDevice(Device):
         kept = super().only(*parts)
         if "programming" in parts:
             return kept
-        return Device(programming=kept.programming, drift=kept.drift, read_noise=kept.read_noise)
+        return Device(**{name: getattr(kept, name) for name in PARTS})
 
     @property
     def exact(self) -> bool:
@@ -115,7 +115,7 @@ def with_stuck(
             f"own: derive a class from StuckDevice and {type(device).__name__}, in this order."
         )
     else:
-        parts = {name: getattr(device, name) for name in ("programming", "drift", "read_noise")}
+        parts = {name: getattr(device, name) for name in PARTS}
         stuck = StuckDevice(**parts, on=on, off=off, g_on=g_on, g_off=g_off)
     stuck.validate()
     return stuck

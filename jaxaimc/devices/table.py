@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.component import component, leaf
 from jaxaimc._core.csv_files import read_numbers
+from jaxaimc._core.files import replacing
 from jaxaimc._core.random import standard_normal
 from jaxaimc.devices.axes import check_increasing
 from jaxaimc.devices.base import Device, DriftLaw, NoReadNoise, ProgrammingNoise, ReadNoise, least
@@ -18,7 +19,7 @@ from jaxaimc.devices.relaxation import Relaxation, ShiftSinceFirst, StdSinceFirs
 
 _NO_READ_NOISE = NoReadNoise()
 _COLUMNS = ("t_s", "target_S", "mean_S", "std_S")
-# What a column was called in files of before.
+# Columns by their names in files of earlier versions.
 _OLD_NAMES = {"spread_S": "std_S"}
 
 
@@ -155,9 +156,9 @@ def write_csv(table: DeviceTable, path: str | Path) -> None:
 
     Args:
         table: The table.
-        path: File; overwritten.
+        path: File; replaced as a whole.
     """
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    with replacing(Path(path)) as unfinished, open(unfinished, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
         for k, t in enumerate(np.asarray(table.times)):

@@ -136,9 +136,9 @@ def _check_read_noise(device: Device, target: Float[Array, "*cell"], times: tupl
         with rule(noise, f"read noise must keep the precision {target.dtype}"):
             chex.assert_type((weight, variance), target.dtype)
         total = jnp.einsum("kd,k...->d...", weight, variance)
-        with rule(noise, f"read noise must be finite, after {format_duration(t)} too"):
+        with rule(noise, f"read noise must be finite after {format_duration(t)}"):
             chex.assert_tree_all_finite(total)
-        with rule(noise, f"the variance of a read must not be negative, after {format_duration(t)} neither"):
+        with rule(noise, f"the variance of a read must not be negative after {format_duration(t)}"):
             chex.assert_trees_all_equal(jnp.minimum(total, 0), jnp.zeros_like(total))
 
 

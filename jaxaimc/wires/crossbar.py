@@ -66,10 +66,15 @@ class Crossbar(NamedTuple):
         The worst column's farthest node and the worst row's: no device loses more, and what all lose together bounds
         the factor by which the fixed-point iteration converges.
         """
-        rows, cols = self.g.shape
-        to_sense = self.r_col_end + self.r_col * jnp.arange(rows - 1, -1, -1, dtype=self.g.dtype)
-        to_driver = self.r_row_end + self.r_row * jnp.arange(cols, dtype=self.g.dtype)
+        to_driver, to_sense = self.to_terminals()
         return jnp.max(to_sense @ self.g) + jnp.max(self.g @ to_driver)
+
+    def to_terminals(self) -> tuple[Float[Array, " cols"], Float[Array, " rows"]]:
+        """Return a row line's resistance from each node to its driver, a column line's to its sense terminal [ohm]."""
+        rows, cols = self.g.shape
+        to_driver = self.r_row_end + self.r_row * jnp.arange(cols, dtype=self.g.dtype)
+        to_sense = self.r_col_end + self.r_col * jnp.arange(rows - 1, -1, -1, dtype=self.g.dtype)
+        return to_driver, to_sense
 
 
 class Sources(NamedTuple):

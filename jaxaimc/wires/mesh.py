@@ -12,10 +12,10 @@ from jaxaimc._core.checks import check_trailing
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
+from jaxaimc.wires.conjugate import folded_lines
 from jaxaimc.wires.crossbar import Crossbar, Method, Sources, ready, solve_linear
 from jaxaimc.wires.elimination import transfer_matrix
 from jaxaimc.wires.layouts import Layout, Separate
-from jaxaimc.wires.lines import fold_lines
 from jaxaimc.wires.methods import Automatic
 from jaxaimc.wires.outcome import (
     SolveOutcome,
@@ -284,13 +284,10 @@ def _check(mesh: Mesh, crossbar: Crossbar, transfer: Float[Array, "rows cols"]) 
 
 def _own_shares(crossbar: Crossbar) -> Float[Array, "lines wires"]:
     """Return how much of a change of each device's conductance arrives in its effective weight [1]."""
-    g, r_row, r_row_end, r_col, r_col_end = crossbar
-    rows = fold_lines(g.T, r_row, r_row_end, near_end_first=True)
-    cols = fold_lines(g, r_col, r_col_end, near_end_first=False)
-    to_driver = r_row_end + r_row * jnp.arange(g.shape[1], dtype=g.dtype)
-    to_sense = r_col_end + r_col * jnp.arange(g.shape[0] - 1, -1, -1, dtype=g.dtype)
-    # The profiles hold the device's own load once; its change meets it a second time, in the other line of each.
-    return rows.profile().T * cols.profile() / (1 + g * (to_driver + to_sense[:, None]))
+    _, _, row_share, col_share = folded_lines(crossbar)
+    to_driver, to_sense = crossbar.to_terminals()
+    # The shares hold the device's own load once; its change meets it a second time, in the other line of each.
+    return row_share * col_share / (1 + crossbar.g * (to_driver + to_sense[:, None]))
 
 
 def _vectors_at_once(g: Float[Array, "rows cols"]) -> int:

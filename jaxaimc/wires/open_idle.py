@@ -1,4 +1,4 @@
-"""Gated columns: idle cells are open (1T1R), so that the load on a wire depends on which rows are active now.
+"""Columns whose idle cells are open (1T1R), so that the load on a wire depends on which rows are active now.
 
 The circuit is time-varying and its charge is not linear in the inputs: a row that ends its pulse takes its load off
 the wire of every other row. Time is cut into equal steps. Within a step each row's devices load the wire with their
@@ -83,7 +83,7 @@ class IdleColumns(Circuit):
             steps: Whole steps of a full-scale pulse; 0 where levels are no multiples of one over it.
             timed: Whether a level is the share of time for which its row is connected and driven at full voltage.
                 Otherwise a row whose level is not zero is connected for the whole pulse, and driven with that share.
-            v_read: Read voltage [V]; gated columns are linear in it.
+            v_read: Read voltage [V]; the charge is linear in it.
 
         Returns:
             The charge of each column per volt and per length of the longest pulse [S].

@@ -1,4 +1,4 @@
-"""What the suites of cells, drives and converters share: parts as trees, as values, in words and as files."""
+"""What the suites of all kinds of parts share: parts as trees, as values, in words and as files."""
 
 import dataclasses
 import re
@@ -30,7 +30,7 @@ def check_as_part(part, config):
     assert describe(jax.tree.unflatten(tree, leaves)) == describe(part)
     assert hash(tree) == hash(jax.tree.structure(part))
     _check_words(part)
-    _check_refusals(part)
+    check_refusals(part)
     again = files.loads(files.dumps(config))
     assert describe(again) == describe(config)
     assert jax.tree.structure(again) == jax.tree.structure(config)
@@ -45,7 +45,7 @@ def _check_words(part):
             assert re.search(rf" = [-0-9.a-z]+ [munpkMG]?{UNITS[field]} ", line), line
 
 
-def _check_refusals(part):
+def check_refusals(part):
     """Whatever continuous field is not a number, `validate` names it."""
     leaves, tree = jax.tree_util.tree_flatten_with_path(part)
     for index, (path, leaf) in enumerate(leaves):

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from parts import check_refusals, names_of, public
 
-from jaxaimc import component
+from jaxaimc import component, devices
 from jaxaimc.devices import (
     PCM,
     SONOS,
@@ -71,6 +72,10 @@ DEVICES = {
 }
 
 
+def test_every_device_is_here():
+    assert public(devices, Device) == names_of(device for device, _ in DEVICES.values())
+
+
 @pytest.mark.parametrize("name", DEVICES)
 def test_device(name):
     check_device(*DEVICES[name])
@@ -79,14 +84,7 @@ def test_device(name):
 @pytest.mark.parametrize("name", DEVICES)
 def test_bad_numbers_are_refused_in_every_field(name):
     """Whatever continuous field is not a number, `validate` names it."""
-    device, _ = DEVICES[name]
-    leaves, tree = jax.tree_util.tree_flatten_with_path(device)
-    for index, (path, leaf) in enumerate(leaves):
-        broken = [value for _, value in leaves]
-        broken[index] = np.full(np.shape(leaf), np.nan) if np.ndim(leaf) else float("nan")
-        field = next(key.name for key in reversed(path) if isinstance(key, jax.tree_util.GetAttrKey))
-        with pytest.raises(ValueError, match=f"`{field}` of .* nan"):
-            jax.tree.unflatten(tree, broken).validate()
+    check_refusals(DEVICES[name][0])
 
 
 @pytest.mark.parametrize("name", ["pcm", "hermes pair", "sonos", "table"])

@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 import pytest
+from parts import names_of, public
 
-from jaxaimc import component, leaf
+from jaxaimc import component, leaf, wires
 from jaxaimc.testing import ConformanceError, check_wires
 from jaxaimc.wires import (
     AlphaBeta,
@@ -34,6 +35,10 @@ WIRES = {
     "alpha beta": AlphaBeta(r_row=30.0),
     "static factor": StaticFactor(),
 }
+
+
+def test_all_wires_are_here():
+    assert public(wires, Wires) == names_of(WIRES.values())
 
 
 @pytest.mark.parametrize("name", WIRES)

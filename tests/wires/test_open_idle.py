@@ -1,4 +1,4 @@
-"""Gated columns: a nodal solve per time step as oracle, properties, gradients, the fast approximation, whole tiles."""
+"""Open idle cells: a nodal solve per time step as oracle, properties, gradients, fast approximation, whole tiles."""
 
 import jax
 import jax.numpy as jnp
