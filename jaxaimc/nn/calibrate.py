@@ -60,7 +60,7 @@ def calibrate(
 
     Raises:
         ValueError: If the model has no analog layer, a layer is not reached by the inputs or gets some that are not
-            finite, or a percentile is out of range.
+            finite, a percentile is out of range, a layer is a stack, or the key is not a single typed key.
 
     Warns:
         NothingToCalibrateWarning: If a layer's inputs are all zero; it keeps its ranges.
@@ -92,22 +92,26 @@ def calibrate(
         warnings.simplefilter("ignore", ClippedInputWarning)
         with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
 
-    keys = {dot.path: dot.layer_key(read_key) for dot in analog_products(model)}
+    telling: dict[str, tuple[Array, Prepared, Array]] = {}
+    for dot in analog_products(model):
+        found = seen[dot.path]
+        if found.prepared is None:
+            raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
+        x = jnp.concatenate(found.inputs)
+        if _says_something(x, dot.path):
+            warn_of_lost_inputs(dot.config.get_value().drive.lost(x), f"Layer {dot.path!r}")
+            telling[dot.path] = x, found.prepared, dot.layer_key(read_key)
 
     def with_ranges(path: str, config: AnalogConfig) -> AnalogConfig:
-        found = seen[path]
-        if found.prepared is None:
-            raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {path!r} was not called.")
-        x = jnp.concatenate(found.inputs)
-        if not _says_something(x, path):
+        if path not in telling:
             return config
-        warn_of_lost_inputs(config.drive.lost(x), f"Layer {path!r}")
+        x, prepared, layer_key = telling[path]
         if input_percentile is not None:
             config = _with_input_range(config, x, input_percentile)
         if adc_rule is not None and has_range(config.adc):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ClippedInputWarning)
-                config = adc_rule(config, found.prepared, x, keys[path])
+                config = adc_rule(config, prepared, x, layer_key)
         return config
 
     return map_configs(model, with_ranges)
@@ -150,7 +154,7 @@ def _says_something(x: Float[Array, "vector n_in"], path: str) -> bool:
         warnings.warn(
             f"Layer {path!r} gets nothing but zeros, which say nothing about its ranges; it keeps those it has.",
             NothingToCalibrateWarning,
-            stacklevel=6,
+            stacklevel=3,
         )
         return False
     return True

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
-from jaxaimc._core.checks import check_key, check_matrix, check_time
+from jaxaimc._core.checks import check_key, check_matrix, check_time, shown
 from jaxaimc._core.random import fold_in
 from jaxaimc.calibration import Compensation
 from jaxaimc.config import AnalogConfig
@@ -38,6 +38,7 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 
     Raises:
         ValueError: If the model has no analog layer, a kernel is not finite, or the key is not a single typed key.
+        ConvergenceError: If the wires of a layer cannot be solved.
     """
     check_key("key", key)
 
@@ -70,7 +71,9 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
         The model on the chip at time `t`.
 
     Raises:
-        ValueError: If the model is not programmed, a kernel has changed since, or `t` is negative or not finite.
+        ValueError: If the model is not programmed, a kernel has changed since, `t` is negative or not finite, or
+            `compensation` is no correction.
+        ConvergenceError: If the wires of a layer cannot be solved.
 
     Example:
         >>> from jaxaimc import nn
@@ -82,15 +85,17 @@ def drift(model: nnx.Module, t: Float[Array, ""] | float, compensation: Compensa
     if compensation is not None and not callable(compensation):
         raise ValueError(
             "Argument `compensation` must be a correction such as `GlobalCompensation()` or None, but is "
-            f"{_shown(compensation)}; the chip's own key is used."
+            f"{shown(compensation)}; the chip's own key is used."
         )
     check_time("t", t)
 
     def one(layer: Any, dot: AnalogDot) -> None:
         if dot.programmed is None:
-            gone = "has no devices any more (after `for_reading` or `with_effective`)"
-            missing = "has no programmed chip" if dot.prepared is None else gone
-            raise ValueError(f"Layer {dot.path!r} {missing}; call `jaxaimc.nn.program(model, key)` first.")
+            dot.chip()  # raises where there is none
+            raise ValueError(
+                f"Layer {dot.path!r} has no devices any more (after `for_reading` or `with_effective`); call "
+                "`jaxaimc.nn.program(model, key)` first."
+            )
         _check_weights(layer, dot)
 
         def chip(config: AnalogConfig, programmed: Programmed) -> tuple[Programmed, Prepared]:
@@ -148,10 +153,9 @@ def effective(model: nnx.Module) -> dict[str, Prepared]:
     """
     found = {}
     for layer, dot in analog_layers(model):
-        if dot.prepared is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        prepared = dot.chip()
         _check_weights(layer, dot)
-        found[dot.path] = dot.prepared.get_value()
+        found[dot.path] = prepared
     if not found:
         raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
     return found
@@ -217,8 +221,7 @@ def for_reading(model: nnx.Module) -> nnx.Module:
     """
 
     def one(layer: Any, dot: AnalogDot) -> None:
-        if dot.prepared is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first.")
+        dot.chip()  # raises where there is none
         dot.programmed = nnx.data(None)
 
     return changed_layers(model, one)
@@ -293,7 +296,3 @@ def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
 
 def _check_weights(layer: Any, dot: AnalogDot) -> None:
     check_weights(dot.path, dot.host.weights(layer), dot.checksum, dot.host.stack(layer))
-
-
-def _shown(value: Any) -> str:
-    return f"of dtype {value.dtype}" if hasattr(value, "dtype") else repr(value)

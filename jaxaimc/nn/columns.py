@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
+from jaxaimc._core.checks import check_key
 from jaxaimc._core.xla import product
 from jaxaimc.calibration.columns import fitted_lines
 from jaxaimc.nn.chip import with_read_key
@@ -69,13 +70,13 @@ def calibrate_columns(
         The chip with a `ColumnCorrection` on every matching layer. A column whose answers do not vary keeps gain one.
 
     Raises:
-        ValueError: If no layer matches, the model is not programmed, or there is no batch.
+        ValueError: If no layer matches, the model is not programmed, there is no batch, or the key is not a
+            single typed key.
     """
+    check_key("key", key)
     widths = {}
     for dot in matching(model, pattern):
-        if dot.prepared is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
-        widths[dot.path] = dot.prepared.get_value().n_out
+        widths[dot.path] = dot.chip().n_out
     measured = attach(model, lambda dot: _Moments(widths[dot.path]), pattern=pattern)
     graph, state = nnx.split(nnx.view(measured, analog_mode="probe"))
     count = 0
@@ -108,9 +109,7 @@ def with_column_correction(model: nnx.Module, *, pattern: str = ".*") -> nnx.Mod
     """
 
     def make(dot: AnalogDot) -> Hook:
-        if dot.prepared is None:
-            raise ValueError(f"Layer {dot.path!r} has no programmed chip; call `jaxaimc.nn.program` first.")
-        n_out = dot.prepared.get_value().n_out
+        n_out = dot.chip().n_out
         return ColumnCorrection(jnp.ones(n_out), jnp.zeros(n_out))
 
     return attach(model, make, pattern=pattern)

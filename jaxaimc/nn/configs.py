@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
+from jaxaimc._core.checks import shown
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.variables import DeviceParam
@@ -76,10 +77,10 @@ def _mapped(function: Callable[[str, AnalogConfig], AnalogConfig], dot: AnalogDo
 
 def _checked(new: Any, old: AnalogConfig, dot: AnalogDot) -> AnalogConfig:
     if not isinstance(new, AnalogConfig):
-        raise ValueError(f"Layer {dot.path!r} must get an AnalogConfig, but `function` returned {new!r}.")
+        raise ValueError(f"Layer {dot.path!r} must get an AnalogConfig, but `function` returned {shown(new)}.")
     new.validate()
     for name in _PROGRAMMED:
-        if dot.programmed is not None and not _equal(getattr(new, name), getattr(old, name)):
+        if dot.prepared is not None and not _equal(getattr(new, name), getattr(old, name)):
             raise ValueError(
                 f"Layer {dot.path!r} is on a chip that was programmed with another `{name}`; take the chip off "
                 "(`jaxaimc.nn.without_chip(model)`), or change configs before `jaxaimc.nn.program`."

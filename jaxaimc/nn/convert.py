@@ -56,8 +56,8 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     _check_not_quantised(analog)
     found = candidates(analog)
     found += added_by_hosts(rules, list(modules(analog)), found)
-    check_each_acts(rules, found, other_paths(analog))
     chosen = winners(rules, found)
+    check_each_acts(rules, found, chosen, other_paths(analog))
     _check_all_possible(found, chosen)
     for one in found:
         _attach(one, chosen[one.path])

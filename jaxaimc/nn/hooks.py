@@ -69,6 +69,9 @@ def in_mode(model: Any, mode: str) -> Any:
     Args:
         model: Any model.
         mode: See `jaxaimc.nn.AnalogDot`.
+
+    Raises:
+        ValueError: If the model has analog layers and they have no such mode.
     """
     return nnx.view(model, analog_mode=mode) if next(analog_products(model), None) is not None else model
 

@@ -172,6 +172,18 @@ class AnalogDot(nnx.Module):
         y = y.astype(named.get("preferred_element_type") or x.dtype)
         return self._compare(y, self._digital(x, kernel, *arguments, **named)) if self.analog_mode == "probe" else y
 
+    def chip(self) -> Prepared:
+        """Return the effective matrix of the layer's chip.
+
+        Raises:
+            ValueError: If the layer is not programmed.
+        """
+        if self.prepared is None:
+            raise ValueError(
+                f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
+            )
+        return self.prepared.get_value()
+
     def read(
         self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "n_in n_out"]
     ) -> Float[Array, "*batch n_out"]:
@@ -204,11 +216,7 @@ class AnalogDot(nnx.Module):
         if self.analog_mode == "train":
             chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
             return tile.prepare(config, tile.program(config, kernel, chip_key)), key
-        if self.prepared is None:
-            raise ValueError(
-                f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
-            )
-        prepared = self.prepared.get_value()
+        prepared = self.chip()
         check_weights(self.path, kernel, self.checksum)
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
         return prepared, self._next_key(inputs, (config, prepared)) if noisy else None

@@ -75,8 +75,8 @@ def products(model: nnx.Module) -> list[Product]:
     """List every product of a model with weights, and whether it is analog.
 
     An `nnx.Embed` is one where the model's code calls its `attend`; looking a vector up is no product. A parameter of
-    two or more axes that a module holds itself is one unless the module's code does nothing but add it, as position
-    embeddings are. Products of activations with each other, such as attention scores, have no weights.
+    two or more axes that a module holds itself is one unless the module's code only adds it to activations, as
+    position embeddings are. Products of activations with each other, such as attention scores, have no weights.
 
     Args:
         model: Any model, converted or not.
@@ -104,7 +104,7 @@ def products(model: nnx.Module) -> list[Product]:
         if dot.path not in known:
             own = Candidate(dot.path, layer, dot.host.parameter, dot.host, None)
             found.append(Product(dot.path, own.type_name, own.shape, True, ""))
-    return found
+    return sorted(found, key=lambda product: product.path)
 
 
 def candidates(model: nnx.Module) -> list[Candidate]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxaimc._core.checks import shown
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.products import Candidate
@@ -32,7 +33,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str):
-            raise ValueError(f"Field `pattern` of Rule must be a regular expression, but is {self.pattern!r}.")
+            raise ValueError(f"Field `pattern` of Rule must be a regular expression, but is {shown(self.pattern)}.")
         try:
             re.compile(self.pattern)
         except re.error as error:
@@ -40,9 +41,11 @@ class Rule:
                 f"Field `pattern` of Rule must be a regular expression, but {self.pattern!r} is none: {error}."
             ) from error
         if self.config is not None and not isinstance(self.config, AnalogConfig):
-            raise ValueError(f"Field `config` of Rule must be an AnalogConfig or None, but is {self.config!r}.")
+            raise ValueError(f"Field `config` of Rule must be an AnalogConfig or None, but is {shown(self.config)}.")
         if self.host is not None and not isinstance(self.host, Host):
-            raise ValueError(f"Field `host` of Rule must be an instance of a `jaxaimc.nn.Host`, but is {self.host!r}.")
+            raise ValueError(
+                f"Field `host` of Rule must be an instance of a `jaxaimc.nn.Host`, but is {shown(self.host)}."
+            )
 
     def matches(self, candidate: Candidate) -> bool:
         """Return whether the rule is about a product.
@@ -83,7 +86,9 @@ def as_rules(rules: Any) -> list[Rule]:
     )
 
 
-def added_by_hosts(rules: Sequence[Rule], modules: Sequence[tuple[str, Any]], known: Sequence[Candidate]) -> list:
+def added_by_hosts(
+    rules: Sequence[Rule], modules: Sequence[tuple[str, Any]], known: Sequence[Candidate]
+) -> list[Candidate]:
     """Return the products that only the host of a rule knows of.
 
     Args:
@@ -114,18 +119,20 @@ def winners(rules: Sequence[Rule], found: Sequence[Candidate]) -> dict[str, Rule
     return {one.path: next((rule for rule in rules if rule.matches(one)), None) for one in found}
 
 
-def check_each_acts(rules: Sequence[Rule], found: Sequence[Candidate], others: Sequence[str]) -> None:
+def check_each_acts(
+    rules: Sequence[Rule], found: Sequence[Candidate], chosen: dict[str, Rule | None], others: Sequence[str]
+) -> None:
     """Check that every rule decides on something.
 
     Args:
         rules: Rules in their order.
         found: Products of the model.
+        chosen: The rule of every product, from `winners`.
         others: Paths of modules and parameters that are no products, which a rule may keep digital.
 
     Raises:
         ValueError: If a rule matches no product, or earlier rules decide on all that it matches.
     """
-    chosen = winners(rules, found)
     for rule in rules:
         matched = [one.path for one in found if rule.matches(one)]
         if not matched:

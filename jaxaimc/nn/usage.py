@@ -1,8 +1,9 @@
 """What a module's own code does with a raw parameter: whether it multiplies with it, or only adds it.
 
 Position embeddings and the matrix of a layer written by hand are parameters of the same shape. What sets them apart
-is their use, so the source of the classes is read: a parameter that is added everywhere is no product, one that an
-`@` or a function such as `jnp.einsum` takes is one, and of everything else nothing is claimed.
+is their use, so the source of the classes is read: a parameter that is added to activations everywhere is
+no product, one that an `@` or a function such as `jnp.einsum` takes, alone or in a sum of parameters, is one, and of
+everything else nothing is claimed.
 """
 
 import ast
@@ -87,10 +88,14 @@ def _use(node: ast.AST, parents: list[ast.AST]) -> Usage | None:
     """Return what becomes of a value, or None where only its shape or type is asked for."""
     for parent in reversed(parents):
         if isinstance(parent, ast.BinOp):
+            usage = _of_operator(parent.op)
+            other = parent.right if node is parent.left else parent.left
+            # A sum of parameters alone is followed further: `x @ (self.w + self.correction)` multiplies with both.
+            if usage != "added" or not _of_attributes(other):
+                return usage
+        elif isinstance(parent, ast.AugAssign) and node is parent.value:
             return _of_operator(parent.op)
-        if isinstance(parent, ast.AugAssign) and node is parent.value:
-            return _of_operator(parent.op)
-        if isinstance(parent, ast.Call):
+        elif isinstance(parent, ast.Call):
             called = _called(parent)
             if called not in _PASSING:
                 return "multiplied" if called in _PRODUCTS else "unknown"
@@ -107,6 +112,10 @@ def _of_operator(operator: ast.operator) -> Usage:
     if isinstance(operator, ast.MatMult):
         return "multiplied"
     return "added" if isinstance(operator, (ast.Add, ast.Sub)) else "unknown"
+
+
+def _of_attributes(node: ast.AST) -> bool:
+    return all(inner.id == "self" for inner in ast.walk(node) if isinstance(inner, ast.Name))
 
 
 def _called(call: ast.Call) -> str:

@@ -96,7 +96,7 @@ def test_a5_a_chip_that_is_programmed_inside_of_the_gradient_passes_it_on(chip):
 
     for gradient in (nnx.grad(loss), nnx.jit(nnx.grad(loss))):
         found = gradient(nn.convert(Pair(nnx.Rngs(0)), NEARLY_DIGITAL))
-        assert jnp.all(found["first"]["kernel"][...] != 0) or jnp.any(found["first"]["kernel"][...] != 0)
+        assert jnp.any(found["first"]["kernel"][...] != 0)
 
 
 def test_a5_filters_of_what_is_on_tiles_know_a_layer_that_is_the_whole_model():
@@ -149,5 +149,8 @@ def test_a5_parts_that_a_chip_was_made_with_cannot_change_under_it(chip):
         nn.map_configs(chip, wired)
     changed = nn.map_configs(nn.without_chip(chip), wired)
     assert changed.head.dot_general.config.get_value().wires == Ladder(r=3.0)
+    for known in (nn.for_reading(chip), nn.with_effective(nn.without_chip(chip), nn.effective(chip))):
+        with pytest.raises(ValueError, match=r"programmed with another `wires`; take the chip off"):
+            nn.map_configs(known, wired)
     ranged = nn.map_configs(chip, lambda path, config: config.with_(drive=PWM(range=FixedRange(limit=3.0))))
     assert nn.with_read_key(ranged, READ)(X).shape == (3, 4)

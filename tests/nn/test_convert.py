@@ -1,3 +1,5 @@
+"""Models on tiles: rules, views, keys, drift, probes and gradients."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +79,7 @@ def test_jit_agrees_with_eager(net, x):
 
 def test_jit_of_a_captured_model_with_read_noise_is_refused_instead_of_repeating_noise(net, x):
     model = nn.with_read_key(nn.convert(net, AnalogConfig(), CHIP), READ)
-    with pytest.raises(Exception, match="trace"):
+    with pytest.raises(ValueError, match="was captured by a traced function"):
         jax.jit(lambda x: model(x))(x)
 
 

@@ -123,6 +123,18 @@ def test_a_host_for_a_layer_that_has_one_takes_its_place():
     np.testing.assert_allclose(analog(X), layer(X) / 2, atol=2e-3)
 
 
+def test_products_known_through_a_host_are_listed_in_the_order_of_their_paths():
+    class TableHost(nn.Host):
+        kind, parameter = nnx.Embed, "embedding"
+
+        def kernel(self, layer):
+            return layer.embedding[...]
+
+    model = nnx.Dict(head=nnx.Linear(4, 2, rngs=nnx.Rngs(0)), a=nnx.Embed(7, 4, rngs=nnx.Rngs(1)))
+    analog = nn.convert(model, [nn.Rule("a", DEVICES, host=TableHost()), nn.Rule(".*", DEVICES)])
+    assert [product.path for product in nn.products(analog)] == ["a/embedding", "head"]
+
+
 def test_hosts_that_match_nothing_are_refused():
     with pytest.raises(ValueError, match=r"matches no layer of the kind Gate, which its host is for"):
         nn.convert(Pair(nnx.Rngs(0)), [nn.Rule(".*", DEVICES, host=WHost())])

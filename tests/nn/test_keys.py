@@ -42,6 +42,7 @@ def test_bad_keys_k3_every_door_that_takes_a_key_says_what_a_key_is(chip, key):
         lambda: nn.convert(Pair(nnx.Rngs(0)), DEVICES, key=key),
         lambda: nn.program(chip, key),
         lambda: nn.calibrate(chip, X, key),
+        lambda: nn.calibrate_columns(chip, [X], key),
     ]
     if getattr(key, "shape", None) != (2,) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
         doors.append(lambda: nn.with_read_key(chip, key))
@@ -63,7 +64,7 @@ def test_k4_examples_that_are_mapped_over_with_one_key_have_noise_of_their_own(c
     np.testing.assert_allclose(spread[0], spread[1], rtol=0.2)
 
 
-def test_k4_chips_that_are_mapped_over_with_one_read_key_equal_a_loop(chip):
+def test_k4_chips_that_are_mapped_over_with_one_read_key_equal_a_loop():
     blank = nn.Blank.of(nn.convert(Pair(nnx.Rngs(0)), DEVICES))
     keys = jax.random.split(CHIP, 3)
     chips = jax.vmap(lambda key: nn.effective(nn.program(blank.model(), key)))(keys)

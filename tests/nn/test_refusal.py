@@ -124,6 +124,22 @@ def test_a1_raw_parameters_are_told_apart_by_their_use():
     assert analog_paths(analog) == {"layer"}
 
 
+def test_a1_a_sum_of_parameters_that_is_multiplied_with_is_a_product_of_each():
+    class Summed(nnx.Module):
+        def __init__(self, rngs):
+            self.w, self.correction, self.shifted = (nnx.Param(rngs.params.normal((4, 4))) for _ in range(3))
+            self.early, self.late = (nnx.Param(rngs.params.normal((4, 4))) for _ in range(2))
+            self.layer = nnx.Linear(4, 4, rngs=rngs)
+
+        def __call__(self, x):
+            x = x + (self.early[...] + self.late[...])
+            return self.layer((x @ (self.w[...] - self.correction[...])) @ (1 + self.shifted[...]))
+
+    with pytest.raises(ValueError, match=r"'correction' \(Summed, shape \(4, 4\)\) is a product") as caught:
+        nn.convert(Summed(RNGS), DEVICES)
+    assert set(re.findall(r"'(\w+)' \(Summed", str(caught.value))) == {"w", "correction", "shifted"}
+
+
 def test_a1_embeddings_that_are_only_added_may_be_named_all_the_same():
     model = nnx.List([Looked(RNGS)])
     assert analog_paths(nn.convert(model, [nn.Rule("0/table", None), nn.Rule(".*", DEVICES)])) == {"0/layer"}

@@ -79,7 +79,11 @@ class Host(abc.ABC):
         return tuple(shape[: len(shape) - self.axes(layer)])
 
     def axes(self, layer: Any) -> int:
-        """Return the number of axes of one layer's weights, where it is not the same for all layers of the kind."""
+        """Return the number of axes of one layer's weights; `rank` unless it differs between layers of the kind.
+
+        Args:
+            layer: A layer, or a stack of them.
+        """
         return self.rank
 
     def problem(self, layer: Any) -> str | None:
@@ -109,7 +113,11 @@ class Host(abc.ABC):
         setattr(layer, self.slot, nnx.static(op.replaced))
 
     def product(self, layer: Any) -> Any:
-        """Return what makes the layer's product now."""
+        """Return what makes the layer's product now.
+
+        Args:
+            layer: A layer of this kind.
+        """
         return getattr(layer, self.slot, None)
 
     # JAX compares the static parts of models: hosts of one class with equal fields are one.
