@@ -77,14 +77,12 @@ def first_not_finite(parameters: dict[str, Array], inputs: Array, compute: Any, 
     record = _Recorder(seen)
 
     def watch(path: tuple, node: Any) -> Any:
-        if isinstance(node, (nnx.Linear, nnx.LinearGeneral)):
-            dot: Any = node.dot_general
-            if isinstance(dot, AnalogDot):
-                dot.__class__ = _WatchedAnalog
-                cast(Any, dot).record = record
-            else:
-                name = "/".join(str(part) for part in path)
-                node.dot_general = nnx.data(_Watched(dot, name, record))
+        if isinstance(node, AnalogDot):
+            node.__class__ = _WatchedAnalog
+            cast(Any, node).record = record
+        elif isinstance(node, (nnx.Linear, nnx.LinearGeneral)) and not isinstance(node.dot_general, AnalogDot):
+            name = "/".join(str(part) for part in path)
+            node.dot_general = nnx.data(_Watched(node.dot_general, name, record))
         return node
 
     losses = compute(nnx.recursive_map(watch, model))
