@@ -48,6 +48,7 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
     x = jax.random.normal(x_key, (batch, size))
     macro = asim(rows=rows, cols=rows, signs=TwosComplement())
     noisy = asim(rows=rows, cols=rows, signs=TwosComplement(), noise=FullScaleNoise(rms=0.001))
+    collapsed = collapsed_asim(rows=rows, cols=rows, signs=TwosComplement(), fixed=0.001)
     sliced = replace(crosssim_sonos(), rows=size)
 
     def reading(config: AnalogConfig, key: Array, *, whole: bool = True) -> Callable[[], Array]:
@@ -63,10 +64,8 @@ def cases(size: int, rows: int, batch: int) -> dict[str, Callable[[], Any]]:
         "bit-serial, one product per plane": reading(macro, read_key, whole=False),
         "bit-serial, a draw per conversion": reading(noisy, read_key),
         "bit-serial, a hashed draw per conversion": reading(noisy, fast_key(read_key)),
-        "collapsed surrogate": reading(collapsed_asim(rows=rows, cols=rows, fixed=0.001), read_key),
-        "collapsed surrogate, hashed draws": reading(
-            collapsed_asim(rows=rows, cols=rows, fixed=0.001), fast_key(read_key)
-        ),
+        "collapsed surrogate": reading(collapsed, read_key),
+        "collapsed surrogate, hashed draws": reading(collapsed, fast_key(read_key)),
         "SONOS, analog accumulation, read noise": reading(sliced, read_key),
     }
 

@@ -29,6 +29,9 @@ def voltage_map(point: OperatingPoint, v: Float[Array, " rows"] | None = None) -
 
     Returns:
         The figure, three panels with a colour bar each.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
     """
     figure, axes = _figure(1, 3, width=11.5, height=3.9)
     across = np.asarray(point.row_voltage) - np.asarray(point.col_voltage)
@@ -59,6 +62,7 @@ def column_profile(point: OperatingPoint, columns: tuple[int, ...] = (0,)) -> Fi
 
     Raises:
         ValueError: If there are more than four columns, or one lies outside the array.
+        ImportError: If matplotlib is not installed.
     """
     cols = point.col_voltage.shape[1]
     if not 1 <= len(columns) <= len(_COLUMN_COLOURS) or any(not 0 <= j < cols for j in columns):
@@ -85,10 +89,17 @@ def error_by_position(mesh: Mesh, g: Float[Array, "rows cols"], v: Float[Array, 
 
     Returns:
         The figure.
+
+    Raises:
+        ValueError: If no output carries a current that an error could be related to.
+        ImportError: If matplotlib is not installed.
     """
     vectors = np.asarray(v).reshape(-1, g.shape[0])
     ideal = vectors @ np.asarray(g)
-    error = 100 * (np.asarray(mesh.read(g, jnp.asarray(vectors)).current) - ideal) / np.max(np.abs(ideal))
+    largest = np.max(np.abs(ideal), initial=0.0)
+    if not largest > 0:
+        raise ValueError(f"Arguments `g` and `v` must give a current somewhere, but the largest is {largest:g} A.")
+    error = 100 * (np.asarray(mesh.read(g, jnp.asarray(vectors)).current) - ideal) / largest
     figure, axes = _figure(1, 1, width=6.4, height=3.6)
     axis = axes.flat[0]
     axis.plot(error.mean(axis=0), color=_COLUMN_COLOURS[0], label="mean" if len(error) > 1 else None)

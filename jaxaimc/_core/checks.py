@@ -1,4 +1,4 @@
-"""Checks at the public doors. They look at concrete values only: under jit a traced value passes unchecked."""
+"""Checks of components' fields. They look at concrete values only: under jit a traced value passes unchecked."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ import numpy as np
 from jaxaimc.units import format_si
 
 
-def _concrete(value: Any) -> np.ndarray | None:
+def concrete(value: Any) -> np.ndarray | None:
     """Return the value as a NumPy array, or None where it is not known yet (a tracer, an abstract shape)."""
-    if _is_traced(value):
+    if is_traced(value):
         return None
     try:
         # Whole numbers beyond 64 bit would be objects.
@@ -23,13 +23,13 @@ def _concrete(value: Any) -> np.ndarray | None:
         return None
 
 
-def _is_traced(value: Any) -> bool:
+def is_traced(value: Any) -> bool:
     if isinstance(value, (tuple, list)):
-        return any(map(_is_traced, value))
+        return any(map(is_traced, value))
     return isinstance(value, (jax.core.Tracer, jax.ShapeDtypeStruct))
 
 
-def _is_real(array: np.ndarray | jax.Array) -> bool:
+def is_real(array: np.ndarray | jax.Array) -> bool:
     return jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer)
 
 
@@ -44,7 +44,7 @@ def warn_of_lost_inputs(lost: Any, where: str) -> None:
         lost: Share of the inputs that are lost, as `Drive.lost` returns it.
         where: What was called, or which layer.
     """
-    share = _concrete(lost)
+    share = concrete(lost)
     if share is not None and share > 0:
         warnings.warn(
             f"{where}: {100 * float(share):.3g} % of the inputs are negative, which unsigned pulses drive as zero, so "
@@ -105,7 +105,7 @@ def check_limits(owner: str, field: str, value: Any, limits: Limits) -> None:
     if isinstance(value, tuple):
         _check_entries(owner, field, value, limits)
         return
-    array = value if hasattr(value, "shape") else _concrete(value)
+    array = value if hasattr(value, "shape") else concrete(value)
     shape = () if array is None else tuple(array.shape)
     if 0 in shape:
         raise ValueError(f"Field `{field}` of {owner} must hold at least one number, but has shape {shape}.")
@@ -167,7 +167,7 @@ def _sizes(limits: Limits) -> tuple[float, float]:
 
 
 def _check_size(owner: str, field: str, value: Any, limits: Limits) -> None:
-    array = _concrete(value)
+    array = concrete(value)
     if array is None:
         return
     least, most = _sizes(limits)
@@ -225,10 +225,10 @@ def check_number(
     Raises:
         ValueError: If an entry is NaN, infinite where it must be finite, or out of range.
     """
-    if _is_traced(value):
+    if is_traced(value):
         return
-    array = _concrete(value)
-    if array is None or not _is_real(array):
+    array = concrete(value)
+    if array is None or not is_real(array):
         raise ValueError(f"Field `{field}` of {owner} must be a number [{unit or '1'}], but is {shown(value)}.")
     bad = np.isnan(array) | (array < low) | (array > high)
     if open_low:
@@ -246,16 +246,32 @@ def check_number(
         raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {size}.")
 
 
-def check_integer(owner: str, field: str, value: Any, *, low: int | None = None, high: int | None = None) -> None:
+def check_integer(
+    owner: str,
+    field: str,
+    value: Any,
+    *,
+    low: int | None = None,
+    high: int | None = None,
+    optional: bool = False,
+) -> None:
     """Check a structural (static) integer field.
 
+    Args:
+        owner: Class that owns the field, for the message.
+        field: Name of the field.
+        value: What was given.
+        low: Smallest allowed value; None for no bound.
+        high: Largest allowed value; None for no bound.
+        optional: Whether the message names None, which the caller lets pass.
+
     Raises:
-        ValueError: If the value is not an integer in `[low, high]`, where None is no bound.
+        ValueError: If the value is not an integer in `[low, high]`.
     """
     least, most = -np.inf if low is None else low, np.inf if high is None else high
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
         left, right = "(" if low is None else "[", ")" if high is None else "]"
-        allowed = f"an integer in {left}{least}, {most}{right}"
+        allowed = f"an integer in {left}{least}, {most}{right}" + (" or None" if optional else "")
         raise ValueError(f"Field `{field}` of {owner} must be {allowed}, but is {shown(value)}.")
 
 
@@ -265,7 +281,7 @@ def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) ->
     Raises:
         ValueError: If `a >= b` anywhere.
     """
-    a, b = _concrete(a), _concrete(b)
+    a, b = concrete(a), concrete(b)
     if a is None or b is None or not np.any(a >= b):
         return
     a, b = (side[a >= b].ravel()[0] for side in np.broadcast_arrays(a, b))
@@ -273,113 +289,3 @@ def check_less(owner: str, small: str, a: Any, large: str, b: Any, unit: str) ->
     raise ValueError(
         f"Field `{small}` of {owner} must be less than `{large}`, but {small} is {sizes[0]} and {large} is {sizes[1]}."
     )
-
-
-def as_real(name: str, value: Any) -> jax.Array:
-    """Return an argument as an array of real numbers in floating point.
-
-    Args:
-        name: Name of the argument.
-        value: Numbers of any kind: an array, a number, or nested lists of equal lengths.
-
-    Returns:
-        The array; whole numbers become single precision at least.
-
-    Raises:
-        ValueError: If it holds complex numbers, whose imaginary part would be lost, or no numbers at all.
-    """
-    try:
-        array = jnp.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"Argument `{name}` must hold real numbers, but is {shown(value)}.") from error
-    if not (_is_real(array) or jnp.issubdtype(array.dtype, jnp.bool_)):
-        raise ValueError(f"Argument `{name}` must hold real numbers, but has dtype {array.dtype}.")
-    return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def as_matrix(name: str, value: Any, axes: str) -> jax.Array:
-    """Return an argument as a non-empty, finite matrix of real numbers; see `as_real`.
-
-    Args:
-        name: Name of the argument.
-        value: What was passed.
-        axes: Names of its two axes, for the message.
-
-    Returns:
-        The matrix.
-
-    Raises:
-        ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
-            NaN or infinite.
-    """
-    matrix = as_real(name, value)
-    check_matrix(name, matrix, axes)
-    return matrix
-
-
-def check_matrix(name: str, value: Any, axes: str = "rows, cols") -> None:
-    """Check that an argument is a non-empty, finite matrix of real numbers.
-
-    Raises:
-        ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
-            NaN or infinite.
-    """
-    shape = jnp.shape(value)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"Argument `{name}` must have shape ({axes}) with no empty axis, but has shape {shape}.")
-    array = _concrete(value)
-    if array is None:
-        return
-    if not _is_real(array):
-        raise ValueError(f"Argument `{name}` must hold real numbers, but has dtype {array.dtype}.")
-    if not np.all(np.isfinite(array)):
-        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        count = int(np.sum(~np.isfinite(array)))
-        raise ValueError(
-            f"Argument `{name}` must be finite, but {count} of {array.size} entries are not, "
-            f"the first {array[where]} at {where}."
-        )
-
-
-def check_trailing(name: str, value: Any, size: int, axis: str = "rows") -> None:
-    """Check the size of an argument's last axis.
-
-    Raises:
-        ValueError: If the argument is a scalar or its last axis has another size.
-    """
-    shape = jnp.shape(value)
-    if not shape or shape[-1] != size:
-        raise ValueError(f"Argument `{name}` must have shape (..., {axis}={size}), but has shape {shape}.")
-
-
-def check_time(name: str, value: Any) -> None:
-    """Check that an argument is one time in seconds, zero or later.
-
-    Raises:
-        ValueError: If it is an array, which would broadcast against the devices, negative, NaN, infinite or no number.
-    """
-    if shape := getattr(value, "shape", ()):
-        raise ValueError(f"Argument `{name}` must be one time, but has shape {shape}; map over times with `jax.vmap`.")
-    if _is_traced(value):
-        return
-    array = _concrete(value)
-    if array is None or not _is_real(array) or not np.all((array >= 0) & np.isfinite(array)):
-        raise ValueError(f"Argument `{name}` must be a time in [0, inf) s, but is {shown(value)}.")
-
-
-def check_key(name: str, key: Any, *, batched: bool = False) -> None:
-    """Check that an argument is a typed random key.
-
-    Args:
-        name: Name of the argument.
-        key: What was passed.
-        batched: Whether an array of keys is allowed.
-
-    Raises:
-        ValueError: If it is anything else, such as an integer or a raw `uint32` key, or an array where one key is due.
-    """
-    if not (hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        given = f"dtype {key.dtype}" if hasattr(key, "dtype") else f"{key!r}"
-        raise ValueError(f"Argument `{name}` must be a typed key such as `jax.random.key(0)`, but is {given}.")
-    if not batched and key.shape:
-        raise ValueError(f"Argument `{name}` must be a single key, shape (), but has shape {key.shape}.")

@@ -225,13 +225,19 @@ def component(cls: type[T]) -> type[T]:
     return cls
 
 
+def is_component(node: Any) -> bool:
+    """Return whether a value is an instance of a class made by `component`."""
+    cls = type(node)
+    return CLASSES.get(f"{cls.__module__}.{cls.__qualname__}") is cls
+
+
 def roles(declared: Any) -> tuple[type, ...]:
     """Return the kinds of parts that a field is for; none where it is for numbers.
 
     Args:
         declared: Type of the field.
     """
-    return tuple(choice for choice in fields.choices(declared) if _is_component(choice))
+    return tuple(choice for choice in fields.choices(declared) if _is_component_class(choice))
 
 
 def wrong_role(owner: str, name: str, kinds: tuple[type, ...], value: Any) -> str:
@@ -245,7 +251,7 @@ def wrong_role(owner: str, name: str, kinds: tuple[type, ...], value: Any) -> st
     """
     if isinstance(value, Component):
         given = f"{_a(type(value))}, which is {_a(kind(type(value)))}"
-    elif _is_component(value):
+    elif _is_component_class(value):
         given = f"the class {value.__name__} itself: write `{value.__name__}(...)`"
     else:
         given = checks.shown(value)
@@ -253,7 +259,7 @@ def wrong_role(owner: str, name: str, kinds: tuple[type, ...], value: Any) -> st
     return f"Field `{name}` of {owner} must be {named} or a class derived from it, but is {given}."
 
 
-def _is_component(value: Any) -> bool:
+def _is_component_class(value: Any) -> bool:
     return isinstance(value, type) and issubclass(value, Component)
 
 
@@ -305,7 +311,7 @@ def _check_declarations(cls: type, declared: dict[str, Any]) -> None:
 def _check_role(owner: Any, field: dataclasses.Field, kinds: tuple[type, ...]) -> None:
     """Refuse a component of another kind. JAX rebuilds components with anything inside: only those are looked at."""
     value = getattr(owner, field.name)
-    if (isinstance(value, Component) and not isinstance(value, kinds)) or _is_component(value):
+    if (isinstance(value, Component) and not isinstance(value, kinds)) or _is_component_class(value):
         raise ValueError(wrong_role(type(owner).__name__, field.name, kinds, value))
 
 

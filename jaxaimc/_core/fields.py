@@ -123,10 +123,11 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any) -> Any:
         return value  # components are rebuilt often, most of them with numbers and flags that are right
     if is_tuple(declared) and isinstance(value, (list, np.ndarray)):
         value = _as_tuple(value)
-    bounded = low is not None or high is not None
+    optional = type(None) in choices(declared)
+    bounded = (low is not None or high is not None) and not (optional and value is None)
     if bounded and not (isinstance(value, tuple) and not value):
         for entry in value if isinstance(value, tuple) else (value,):
-            checks.check_integer(owner, field.name, entry, low=low, high=high)
+            checks.check_integer(owner, field.name, entry, low=low, high=high, optional=optional)
     if (bounded and value == ()) or not _fits(value, declared):
         raise ValueError(f"Field `{field.name}` of {owner} must be {allowed(declared)}, but is {checks.shown(value)}.")
     return value

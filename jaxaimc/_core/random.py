@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key, UInt32
 
-from jaxaimc._core.checks import check_key
+from jaxaimc._core.arguments import check_key
 
 # Sizes are integers, or symbols where `jax.export` leaves a batch open.
 Shape: TypeAlias = tuple[Any, ...]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import as_real
+from jaxaimc._core.arguments import as_real
 from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.adcs import ADC, FullRange, IdealADC, Range, Span, Symmetric
 from jaxaimc.config import AnalogConfig

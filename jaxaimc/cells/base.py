@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_less, check_number
+from jaxaimc._core.checks import Limits, check_less, check_limits
 from jaxaimc._core.component import Component
 
 
@@ -150,7 +150,7 @@ def off_conductance(g_max: float, on_off_ratio: float) -> float:
         `g_min` [S].
 
     Raises:
-        ValueError: If the ratio is not greater than one.
+        ValueError: If the ratio is not greater than one, or `g_max` is no conductance.
 
     Example:
         >>> from jaxaimc.cells import Differential
@@ -158,7 +158,8 @@ def off_conductance(g_max: float, on_off_ratio: float) -> float:
         >>> round(float(Differential(g_min=g_min, g_max=25e-6).g_min) * 1e6, 4)
         0.25
     """
-    check_number("off_conductance", "on_off_ratio", on_off_ratio, low=1.0, open_low=True, finite=False)
+    check_limits("off_conductance", "g_max", g_max, Limits("S", above=0.0))
+    check_limits("off_conductance", "on_off_ratio", on_off_ratio, Limits(above=1.0, infinite=True))
     return g_max / on_off_ratio
 
 

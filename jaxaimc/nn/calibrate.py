@@ -10,7 +10,8 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import ClippedInputWarning, check_key, check_number, warn_of_lost_inputs
+from jaxaimc._core.arguments import check_key
+from jaxaimc._core.checks import ClippedInputWarning, check_number, warn_of_lost_inputs
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.calibration import NothingToCalibrateWarning, Percentile, RangeRule, has_range
 from jaxaimc.config import AnalogConfig

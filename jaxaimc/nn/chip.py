@@ -13,7 +13,8 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
-from jaxaimc._core.checks import check_key, check_matrix, check_time, shown
+from jaxaimc._core.arguments import check_key, check_matrix, check_time
+from jaxaimc._core.checks import shown
 from jaxaimc._core.random import fold_in
 from jaxaimc.calibration import Compensation
 from jaxaimc.config import AnalogConfig

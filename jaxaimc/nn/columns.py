@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import check_key
+from jaxaimc._core.arguments import check_key
 from jaxaimc._core.xla import product
 from jaxaimc.calibration.columns import fitted_lines
 from jaxaimc.nn.chip import with_read_key

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from flax import nnx
 from jaxtyping import Array, Key
 
-from jaxaimc._core.checks import check_key
+from jaxaimc._core.arguments import check_key
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.chip import program
 from jaxaimc.nn.configs import stacked

@@ -33,7 +33,8 @@ class Screen:
         self._console = console
         self._metric = metric
         self._summary = summarise(list(scores))
-        self._study = next(iter(_TABLES))
+        # A study of one's own has no table: its rows are in the files.
+        self._study: str | None = None
         self._printed: set[str] = set()
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
@@ -64,15 +65,18 @@ class Screen:
         self._bar.update(self._row, description=progress.scenario, completed=progress.done, total=progress.total)
         if progress.row is None:
             return
-        self._study = progress.row["study"]
-        # Scenarios come study by study, so whatever an earlier run left out of those before is there now.
-        self._print(list(_TABLES)[: list(_TABLES).index(self._study)])
+        study = progress.row["study"]
+        self._study = study if study in _TABLES else None
+        if self._study is not None:
+            # Scenarios come study by study, so whatever an earlier run left out of those before is there now.
+            self._print(list(_TABLES)[: list(_TABLES).index(self._study)])
         self._summary.append(progress.row)
         if not self._console.is_terminal:
             self._console.print(_line(progress), highlight=False, markup=False, soft_wrap=True)
 
     def _render(self) -> Group:
-        return Group(_TABLES[self._study](self._metric, self._summary), self._bar)
+        tables = [] if self._study is None else [_TABLES[self._study](self._metric, self._summary)]
+        return Group(*tables, self._bar)
 
     def _print(self, studies: Sequence[str]) -> None:
         """Print the tables of some studies, each once."""

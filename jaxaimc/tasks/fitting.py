@@ -5,10 +5,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxaimc._core.component import CLASSES, Component, kind
+from jaxaimc._core.component import Component, is_component, kind
+from jaxaimc.config.names import classes, public_name
 from jaxaimc.tasks import leaves, structure
 from jaxaimc.tasks.leaves import NUMBERS, LeafError, Tensor
-from jaxaimc.tasks.paths import Absent, class_name, is_component, is_whole
+from jaxaimc.tasks.paths import Absent, is_whole
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -108,9 +109,9 @@ def _is_whole_entry(entry: Any) -> bool:
 
 
 def _same_kind(cls: type, name: str) -> bool:
-    if class_name(cls) == name:
+    if public_name(cls) == name:
         return True
-    other = CLASSES.get(name)
+    other = classes().get(name)
     return other is not None and issubclass(cls, Component) and issubclass(other, kind(cls))
 
 

@@ -7,21 +7,12 @@ from typing import Any
 import jax
 from flax import nnx
 
-from jaxaimc._core.component import CLASSES
+from jaxaimc._core.component import is_component
+from jaxaimc.config.names import public_name
 
 
 class Absent:
     """Stands in a tree that is filled from a file for whatever the file has at that place."""
-
-
-def class_name(cls: type) -> str:
-    """Return a class's name as files have it."""
-    return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def is_component(node: Any) -> bool:
-    """Return whether a node is an instance of a class made by `jaxaimc.component`."""
-    return CLASSES.get(class_name(type(node))) is type(node)
 
 
 def is_whole(node: Any) -> bool:
@@ -98,7 +89,7 @@ def variables(tree: Any) -> dict[str, str]:
     """Return the classes of a tree's Flax variables by path, without those that Flax itself defines."""
     found = jax.tree_util.tree_flatten_with_path(tree, is_leaf=lambda node: isinstance(node, nnx.Variable))[0]
     return {
-        join(path): class_name(type(node))
+        join(path): public_name(type(node))
         for path, node in found
         if isinstance(node, nnx.Variable) and not type(node).__module__.startswith("flax.")
     }

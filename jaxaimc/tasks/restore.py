@@ -8,8 +8,9 @@ import jax
 from flax import nnx
 
 from jaxaimc import nn
+from jaxaimc.config.names import public_name
 from jaxaimc.tasks import checkpoints
-from jaxaimc.tasks.paths import Absent, class_name
+from jaxaimc.tasks.paths import Absent
 from jaxaimc.tasks.task import Task
 
 
@@ -120,7 +121,7 @@ def _variable_types() -> dict[str, type[nnx.Variable]]:
     found, left = {}, [nnx.Variable]
     while left:
         cls = left.pop()
-        found[class_name(cls)] = cls
+        found[public_name(cls)] = cls
         left.extend(cls.__subclasses__())
     return found
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxaimc._core.component import CLASSES, Component
+from jaxaimc._core.component import Component, is_component
+from jaxaimc.config.names import classes, public_name
 from jaxaimc.tasks import leaves
 from jaxaimc.tasks.leaves import Tensor
-from jaxaimc.tasks.paths import class_name, is_component
 
 
 class StructureError(ValueError):
@@ -56,7 +56,7 @@ def _encode_component(node: Any, name: str, tensors: dict[str, Tensor]) -> dict[
             statics[field.name] = _encode_static(value, where)
         else:
             parts[field.name] = encode(value, where, tensors)
-    return {"type": class_name(type(node)), "static": statics, "fields": parts}
+    return {"type": public_name(type(node)), "static": statics, "fields": parts}
 
 
 def _encode_static(value: Any, name: str) -> Any:
@@ -127,10 +127,11 @@ def decode(structure: Any, name: str, read: Callable[[str], Tensor]) -> Any:
 
 
 def _component(name: str, where: str, fields: Mapping[str, Any]) -> Any:
-    if name not in CLASSES:
+    known = classes()
+    if name not in known:
         raise StructureError(f"{where!r} is a {name}, which is not known: import the module that defines it first")
     try:
-        found = CLASSES[name](**fields)
+        found = known[name](**fields)
         if isinstance(found, Component):
             found.validate()
     except (TypeError, ValueError, AttributeError) as error:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import as_real, check_key, check_trailing
+from jaxaimc._core.arguments import as_real, check_key, check_trailing
 from jaxaimc._core.random import fold_in
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
+from jaxaimc.tile.checks import check_prepared
 from jaxaimc.tile.conversion import at_converters
 from jaxaimc.tile.planes import charges_of_parts, driven_tiles
 from jaxaimc.tile.read import read_noise
@@ -30,10 +31,11 @@ def charges(
         Charges of every conversion, in fully driven cells.
 
     Raises:
-        ValueError: If `x` holds no real numbers or its last axis is not the matrix's rows, or a field of `config` is
-            out of range.
+        ValueError: If `x` holds no real numbers or its last axis is not the matrix's rows, `prepared` has the cells or
+            tiles of another configuration, or a field of `config` is out of range.
     """
     config.validate()
+    check_prepared(config, prepared)
     x = as_real("x", x)
     check_trailing("x", x, prepared.n_in, "n_in")
     if key is not None:

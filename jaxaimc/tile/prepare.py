@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.rounding import round_ste
 from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.state import Prepared, Programmed, over_tiles
 from jaxaimc.wires import Placement, Solved, check_residual
 
@@ -25,10 +26,12 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
         What `mvm` needs. Gradients are exact.
 
     Raises:
-        ValueError: If a field of `config` is out of range.
+        ValueError: If `programmed` has the cells or tiles of another configuration, `placement` does not fit, or a
+            field of `config` is out of range.
         ConvergenceError: Outside jit, if the wires miss their own check; under jit `residual` says so.
     """
     config.validate()
+    check_programmed(config, programmed)
     prepared = prepare_unchecked(config, programmed, placement)
     check_residual("the matrix", prepared.residual)
     return prepared

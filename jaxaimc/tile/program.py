@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import as_matrix, check_key, check_time
+from jaxaimc._core.arguments import as_matrix, check_key, check_time
 from jaxaimc._core.rounding import never_zero
 from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.conversion import even_share
 from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
 
@@ -113,9 +114,11 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
         The devices at time `t`.
 
     Raises:
-        ValueError: If `t` is not one number, zero or greater, or a field of `config` is out of range.
+        ValueError: If `t` is not one number, zero or greater, `programmed` has the cells or tiles of another
+            configuration, or a field of `config` is out of range.
     """
     config.validate()
+    check_programmed(config, programmed)
     check_time("t", t)
     return _drift(config, programmed, t)
 

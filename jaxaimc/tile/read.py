@@ -15,11 +15,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.checks import as_matrix, as_real, check_key, check_time, check_trailing, warn_of_lost_inputs
+from jaxaimc._core.arguments import as_matrix, as_real, check_key, check_time, check_trailing
+from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc._core.random import fold_in, normal
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
+from jaxaimc.tile.checks import check_prepared
 from jaxaimc.tile.conversion import at_converters, readout
 from jaxaimc.tile.planes import charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
 from jaxaimc.tile.prepare import prepare_unchecked
@@ -63,7 +65,8 @@ def mvm(
 
     Raises:
         ValueError: If `x` holds no real numbers, its last axis is not the matrix's rows, `key` is missing or has a
-            wrong shape, or a field of `config` is out of range.
+            wrong shape, `prepared` has the cells or tiles of another configuration, or a field of `config` is out of
+            range.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -74,6 +77,7 @@ def mvm(
         (5, 8)
     """
     config.validate()
+    check_prepared(config, prepared)
     x = as_real("x", x)
     check_trailing("x", x, prepared.n_in, "n_in")
     if key is not None:

@@ -28,6 +28,22 @@ class Placement(NamedTuple):
     row_start: int = 0
     col_start: int = 0
 
+    def rows_after(self, rows: int) -> int:
+        """Return how many rows of the tile lie between the block's last row and the sense amplifiers.
+
+        Args:
+            rows: Rows of the block.
+
+        Raises:
+            ValueError: If the block does not fit on the tile.
+        """
+        after = self.rows - self.row_start - rows
+        if self.row_start < 0 or after < 0:
+            raise ValueError(
+                f"A block of {rows} rows from row {self.row_start} on does not fit on a tile of {self.rows} rows."
+            )
+        return after
+
 
 class Circuit(Component):
     """A tile that has to be solved at every read, because its output is not linear in the inputs."""

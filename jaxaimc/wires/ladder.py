@@ -80,7 +80,7 @@ def _effective(
     _, rows, cols = g.shape
     load = signed_sum(g, (1.0,) * len(g))
     flipped = (np.arange(cols) + placement.col_start) % 2 == 1 if ladder.alternate else np.zeros(cols, bool)
-    lead = np.where(flipped, placement.row_start, placement.rows - placement.row_start - rows)
+    lead = np.where(flipped, placement.row_start, placement.rows_after(rows))
     r_end = ladder.r * (ladder.adc_segments + lead) + ladder.r_out
     # A double-precision leaf must not change the type of a single-precision scan.
     r, r_end = jnp.asarray(ladder.r, g.dtype), jnp.asarray(r_end, g.dtype)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_trailing
+from jaxaimc._core.arguments import check_trailing
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
@@ -235,7 +235,7 @@ def _effective(
 ) -> Linear:
     polarities, rows, cols = g.shape
     down, across = mesh.layout.pitch(polarities)
-    rows_after = (placement.rows - placement.row_start - rows) * down
+    rows_after = placement.rows_after(rows) * down
     cols_before = placement.col_start * across
 
     def one_array(devices: Array) -> tuple[Array, Array, Array]:

@@ -87,7 +87,7 @@ class NonlinearMesh(Wires):
         check_conductances("g", g)
         polarities, rows, _ = g.shape
         down, across = self.mesh.layout.pitch(polarities)
-        after, before = (placement.rows - placement.row_start - rows) * down, placement.col_start * across
+        after, before = placement.rows_after(rows) * down, placement.col_start * across
         crossbars = jax.vmap(lambda a: self.mesh.crossbar(a, after, before))(self.mesh.layout.arrange(g))
         circuit = CurvedArrays(crossbars=crossbars, wires=jax.tree.map(jnp.asarray, self), cols=g.shape[2])
         return Solved(linear=self.mesh.effective(g, signs, placement), circuit=circuit)

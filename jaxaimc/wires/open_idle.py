@@ -20,7 +20,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.checks import check_integer
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, in_one_precision, one_by_one, signed_sum
@@ -66,7 +65,7 @@ class IdleColumns(Circuit):
     r: Float[Array, ""]
     at_first: tuple[bool, ...] = static()
     alignment: Alignment = Left()
-    steps: int | None = static(default=None)
+    steps: int | None = static(default=None, low=1, high=65536)
 
     def charge(
         self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool, v_read: Float[Array, ""] | float
@@ -190,11 +189,7 @@ class OpenIdle(Wires):
     r_out: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e12)
     alternate: bool = static(default=True)
     alignment: Alignment = Left()
-    steps: int | None = static(default=None)
-
-    def __post_init__(self) -> None:
-        if self.steps is not None:
-            check_integer("OpenIdle", "steps", self.steps, low=1, high=65536)
+    steps: int | None = static(default=None, low=1, high=65536)
 
     def effective(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
@@ -215,7 +210,7 @@ class OpenIdle(Wires):
             r=total_r, adc_segments=self.adc_segments, r_out=self.r_out, v_adc=0.0, v_idle=0.0, alternate=self.alternate
         )
         rows = g.shape[1]
-        before, after = placement.row_start, placement.rows - placement.row_start - rows
+        before, after = placement.row_start, placement.rows_after(rows)
         load, drive = signed_sum(g, (1.0,) * len(signs)), signed_sum(g, signs)
         # Even columns of the tile are read at the last row's end, odd ones at the first's.
         ends = (placement.col_start % 2 == 1, placement.col_start % 2 == 0) if self.alternate else (False,)

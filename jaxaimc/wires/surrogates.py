@@ -69,7 +69,7 @@ def _alpha_beta(
     down, across = wires.layout.pitch(polarities)
     arrays = wires.layout.arrange(g)
     # Columns run to the sense end after the last row, rows to the driver before the first column.
-    alpha = _profile(arrays, wires.r_col, 1.0 + (placement.rows - placement.row_start - rows) * down)
+    alpha = _profile(arrays, wires.r_col, 1.0 + placement.rows_after(rows) * down)
     mirrored = _profile(arrays.swapaxes(-1, -2)[..., ::-1, :], wires.r_row, 1.0 + placement.col_start * across)
     share = wires.layout.restore(alpha * mirrored[..., ::-1, :].swapaxes(-1, -2), polarities)
     return Linear(matrix=signed_sum(g * share, signs), sensitivity=share, baseline=jnp.zeros((cols,), g.dtype))

@@ -171,6 +171,8 @@ def test_on_off_ratio():
     assert off_conductance(25e-6, np.inf) == 0.0
     with pytest.raises(ValueError, match=r"`on_off_ratio` of off_conductance must be in \(1, inf\]"):
         off_conductance(25e-6, 1.0)
+    with pytest.raises(ValueError, match="`g_max` of off_conductance"):
+        off_conductance(-25e-6, 10.0)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc._core import checks
+from jaxaimc._core import arguments, checks
 
 
 @pytest.mark.parametrize(
@@ -71,28 +71,28 @@ def test_bad_order_names_the_pair_that_fails():
 )
 def test_bad_matrices(value, message):
     with pytest.raises(ValueError, match=message):
-        checks.check_matrix("w", value)
+        arguments.check_matrix("w", value)
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (5, 4)])
 def test_bad_trailing_axis(shape):
     with pytest.raises(ValueError, match=r"Argument `x` must have shape \(\.\.\., rows=5\), but has shape"):
-        checks.check_trailing("x", np.ones(shape), 5)
+        arguments.check_trailing("x", np.ones(shape), 5)
 
 
 @pytest.mark.parametrize("t", [-1.0, np.nan, np.inf, jnp.asarray(-1.0), "1 day", None, 1j, 10**400])
 def test_bad_times(t):
     with pytest.raises(ValueError, match=r"Argument `t` must be a time in \[0, inf\) s, but is"):
-        checks.check_time("t", t)
+        arguments.check_time("t", t)
 
 
 @pytest.mark.parametrize("t", [np.ones(2), jnp.ones(4), jnp.zeros((1,))])
 def test_bad_times_an_array_does_not_broadcast_against_the_devices(t):
     message = r"Argument `t` must be one time, but has shape \(\d,\); map over times with `jax.vmap`"
     with pytest.raises(ValueError, match=message):
-        checks.check_time("t", t)
+        arguments.check_time("t", t)
     with pytest.raises(ValueError, match=message):
-        jax.jit(lambda t: checks.check_time("t", t))(t)
+        jax.jit(lambda t: arguments.check_time("t", t))(t)
 
 
 @pytest.mark.parametrize(
@@ -105,14 +105,14 @@ def test_bad_times_an_array_does_not_broadcast_against_the_devices(t):
 )
 def test_bad_keys(key, message):
     with pytest.raises(ValueError, match=message):
-        checks.check_key("key", key)
+        arguments.check_key("key", key)
 
 
 def test_bad_key_shape():
     keys = jax.random.split(jax.random.key(0), 3)
     with pytest.raises(ValueError, match=r"Argument `key` must be a single key, shape \(\), but has shape \(3,\)"):
-        checks.check_key("key", keys)
-    checks.check_key("key", keys, batched=True)
+        arguments.check_key("key", keys)
+    arguments.check_key("key", keys, batched=True)
 
 
 def test_traced_values_are_not_looked_at():
@@ -124,9 +124,9 @@ def test_traced_values_are_not_looked_at():
         checks.check_number("Owner", "f", (1.0, value), low=0.0)
         checks.check_limits("Owner", "f", (1.0, value), checks.Limits(low=0.0))
         checks.check_less("Owner", "a", value, "b", 0.0, "V")
-        checks.check_time("t", value)
-        checks.check_matrix("w", value[None, None])
-        checks.check_key("key", key)
+        arguments.check_time("t", value)
+        arguments.check_matrix("w", value[None, None])
+        arguments.check_key("key", key)
         return value
 
     assert inside(-1.0 * jnp.ones(()), jax.random.key(0)) == -1.0

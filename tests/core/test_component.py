@@ -97,6 +97,18 @@ def test_leaves_have_names_and_static_fields_are_structure():
     assert again.size == 3
 
 
+def test_bounds_of_an_optional_integer_let_none_pass():
+    @component
+    class Part(Component):
+        size: int | None = static(default=None, low=1, high=8)
+
+    assert Part().size is None
+    assert Part(size=8).size == 8
+    for wrong in (0, 9, True, 1.5):
+        with pytest.raises(ValueError, match=r"`size` of Part must be an integer in \[1, 8\] or None, but is"):
+            Part(size=wrong)
+
+
 @pytest.mark.parametrize("declared", [int, bool, str, bytes, int | None, tuple[int, ...], Literal[1, 2], Callable])
 def test_s2_structure_that_is_not_static_is_refused_with_what_to_write(declared):
     with pytest.raises(TypeError, match=r"Field `size` of Part is declared .*write `size: .* = static\(default=...\)`"):

@@ -75,6 +75,15 @@ def test_s5_a_rerun_prints_each_table_once_with_what_an_earlier_run_lost(whole, 
     assert "..." not in text
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_study_of_ones_own_is_shown_without_a_table(whole, terminal):
+    row = {**whole.summary()[0], "study": "temperature", "name": "85 degrees"}
+    out = io.StringIO()
+    with Screen(Console(file=out, width=80, force_terminal=terminal), "accuracy") as screen:
+        screen.update(EvaluationProgress(1, 1, row["name"], row))
+    assert "85 degrees" in out.getvalue()
+
+
 def test_summary_of_one_chip_has_no_spread():
     row = {"study": "effect", "name": "x", "t": None, "compensated": False, "r": None, "random": True, "examples": 3}
     (one,) = summarise([{**row, "chip": 0, "score": 0.5}])

@@ -40,3 +40,9 @@ def test_error_by_position(solved):
 def test_bad_columns_are_refused(solved):
     with pytest.raises(ValueError, match=r"Argument `columns` must be one to four integers in \[0, 4\]"):
         plots.column_profile(solved[3], (5,))
+
+
+def test_bad_currents_that_are_all_zero_are_refused(solved):
+    mesh, g, v, _ = solved
+    with pytest.raises(ValueError, match="must give a current somewhere, but the largest is 0 A"):
+        plots.error_by_position(mesh, g, 0 * v)

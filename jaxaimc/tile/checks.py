@@ -1,0 +1,59 @@
+"""Whether a chip belongs to the configuration that it is read with."""
+
+from typing import Any
+
+from jaxaimc._core.checks import shown
+from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.tile.conversion import even_share
+from jaxaimc.tile.state import Prepared, Programmed, tile_grid
+
+
+def check_programmed(config: AnalogConfig, programmed: Any) -> None:
+    """Check that devices are those of a configuration's cells and tiles.
+
+    Args:
+        config: The tile.
+        programmed: What was passed as programmed devices.
+
+    Raises:
+        ValueError: If it is something else, or programmed with other cells or tiles, whose conductances would be taken
+            for others.
+    """
+    _check_kind("programmed", programmed, Programmed, "jaxaimc.program(config, w, key)")
+    n_in, n_out = programmed.n_in, programmed.n_out
+    cells = (len(config.cell.significance), len(config.cell.signs))
+    block = (even_share(n_in, config.rows), even_share(n_out, config.cols))
+    _check_shape(config, "programmed", programmed.g.shape, (*tile_grid(config, n_in, n_out), *cells, *block))
+
+
+def check_prepared(config: AnalogConfig, prepared: Any) -> None:
+    """Check that a prepared matrix is one of a configuration's cells and tiles.
+
+    Args:
+        config: The tile.
+        prepared: What was passed as a prepared matrix.
+
+    Raises:
+        ValueError: If it is something else, such as devices that were not prepared, or of other cells or tiles, whose
+            outputs would be wrong.
+    """
+    _check_kind("prepared", prepared, Prepared, "jaxaimc.prepare(config, programmed)")
+    rows = even_share(prepared.n_in, config.rows)
+    tile_rows, _ = tile_grid(config, prepared.n_in, prepared.n_out)
+    wanted = (tile_rows, rows, len(config.cell.significance), prepared.n_out)
+    _check_shape(config, "prepared", prepared.matrix.shape, wanted)
+
+
+def _check_kind(name: str, value: Any, kind: type, source: str) -> None:
+    if not isinstance(value, kind):
+        given = f"a {type(value).__name__}" if isinstance(value, (Programmed, Prepared)) else shown(value)
+        raise ValueError(f"Argument `{name}` must be the result of `{source}`, but is {given}.")
+
+
+def _check_shape(config: AnalogConfig, name: str, shape: tuple[Any, ...], wanted: tuple[int, ...]) -> None:
+    if tuple(shape) != wanted:
+        raise ValueError(
+            f"Argument `{name}` has arrays of shape {tuple(shape)}, but those of `config` with cells "
+            f"{type(config.cell).__name__} on tiles of {config.rows} x {config.cols} have {wanted}: a chip is read "
+            "with the cells and tiles that it was programmed with; program it anew to change them."
+        )
