@@ -22,8 +22,8 @@ from jaxaimc._core.component import Component, component
 from jaxaimc.units import format_si
 
 
-class Part(Component):
-    """What programming, drift and read noise of a device have in common."""
+class _Measured:
+    """What programming, drift and read noise of a device have in common. No kind of parts of its own."""
 
     @property
     def window(self) -> float | None:
@@ -31,7 +31,7 @@ class Part(Component):
         return None
 
 
-class ProgrammingNoise(Part):
+class ProgrammingNoise(_Measured, Component):
     """Deviation of programmed conductances from targets. One of your own derives from this and writes `program`."""
 
     @abc.abstractmethod
@@ -44,7 +44,7 @@ class ProgrammingNoise(Part):
         return False
 
 
-class DriftLaw(Part):
+class DriftLaw(_Measured, Component):
     """Change of programmed conductances with time. One of your own derives from this and writes `drift`."""
 
     @abc.abstractmethod
@@ -63,7 +63,7 @@ class DriftLaw(Part):
         return False
 
 
-class ReadNoise(Part):
+class ReadNoise(_Measured, Component):
     """Gaussian noise of a read, independent between devices and reads. One of your own writes `variance`.
 
     Its variance is a sum of products, `sum_k weight_k(duration) variance_k(g)` [S^2]. This separation is what lets

@@ -50,8 +50,8 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 
         config, kernel = dot.config.get_value(), dot.host.kernel(layer)
         check_matrix("w", kernel.reshape(-1, kernel.shape[-1]), "n_in, n_out")
-        keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), kernel.shape[:-2])
-        programmed, prepared = over_stack(chip, kernel.ndim - 2)(config, kernel, keys)
+        keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), dot.stack)
+        programmed, prepared = over_stack(chip, len(dot.stack))(config, kernel, keys)
         check_residual(f"layer {dot.path!r}", prepared.residual)
         put_chip(layer, dot, programmed, prepared)
 

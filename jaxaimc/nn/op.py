@@ -1,6 +1,5 @@
-"""The analog matrix product of a layer, a drop-in for `jax.lax.dot_general`, and the hooks around it."""
+"""The analog product of a layer, a drop-in for its own, and the hooks around it."""
 
-import math
 import zlib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, cast, get_args
@@ -147,28 +146,24 @@ class AnalogDot(nnx.Module):
     def __call__(
         self, x: Float[Array, "..."], kernel: Float[Array, "..."], *arguments: Any, **named: Any
     ) -> Float[Array, "..."]:
-        """Contract `x` with the kernel, or with the chip that was programmed from it.
+        """Make the layer's product with the kernel, or with the chip that was programmed from it.
 
         Args:
             x: Inputs.
             kernel: The layer's kernel.
-            *arguments: Those of `jax.lax.dot_general`. Without `dimension_numbers` the last axis of `x` is contracted
-                with the first of the kernel, as `jnp.matmul` does.
-            **named: Those of `jax.lax.dot_general`; all are passed on to the layer's own product.
+            *arguments: Those of the layer's own product, such as `jax.lax.dot_general`; the host knows them.
+            **named: Those of the layer's own product.
 
         Returns:
             The product.
 
         Raises:
-            ValueError: If the contraction has batch dimensions, or the chip is not programmed or has no read key.
+            ValueError: If a tile cannot make the product, or the chip is not programmed or has no read key.
         """
         if self.analog_mode == "digital":
             return self._digital(x, kernel, *arguments, **named)
-        x_axes, contracted = self._contraction(x, *arguments, **named)
-        free = [axis for axis in range(x.ndim) if axis not in x_axes]
-        inputs = x.transpose(*free, *x_axes).reshape(*(x.shape[axis] for axis in free), _size(x, x_axes))
-        outputs = self.read(inputs, kernel.reshape(math.prod(kernel.shape[:contracted]), -1))
-        y = outputs.reshape(*inputs.shape[:-1], *kernel.shape[contracted:])
+        layout = self.host.layout(self.path, x, kernel, *arguments, **named)
+        y = layout.outputs(self.read(layout.vectors, layout.matrix))
         y = y.astype(named.get("preferred_element_type") or x.dtype)
         return self._compare(y, self._digital(x, kernel, *arguments, **named)) if self.analog_mode == "probe" else y
 
@@ -242,20 +237,6 @@ class AnalogDot(nnx.Module):
     def _digital(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
         return (self.replaced or jax.lax.dot_general)(x, kernel, *arguments, **named)
 
-    def _contraction(
-        self, x: Array, dimension_numbers: Any = None, *arguments: Any, **named: Any
-    ) -> tuple[tuple[int, ...], int]:
-        """Return the axes of the inputs that are summed over, and the number of leading axes of the kernel."""
-        if dimension_numbers is None:
-            return (x.ndim - 1,), 1
-        (x_axes, kernel_axes), batch_axes = dimension_numbers
-        if any(batch_axes) or tuple(kernel_axes) != tuple(range(len(kernel_axes))):
-            raise ValueError(
-                f"Layer {self.path!r} contracts kernel axes {tuple(kernel_axes)} with batch axes {batch_axes}; an "
-                "analog layer contracts the first kernel axes and has no batch axes."
-            )
-        return tuple(x_axes), len(kernel_axes)
-
     def _compare(self, y: Array, ideal: Array) -> Array:
         """Add up how far the chip is off and return the ideal output."""
         if self.error is None:
@@ -263,11 +244,6 @@ class AnalogDot(nnx.Module):
         squares = jnp.stack([jnp.sum(jnp.square(y - ideal)), jnp.sum(jnp.square(ideal))])
         self.error.set_value(self.error.get_value() + squares)
         return ideal
-
-
-def _size(x: Array, axes: tuple[int, ...]) -> int:
-    # Not -1, which an empty batch leaves open.
-    return math.prod(x.shape[axis] for axis in axes)
 
 
 def _one_key(keys: Key[Array, "*keys"]) -> Key[Array, ""]:

@@ -41,7 +41,10 @@ def test_all_wires_are_here():
     assert public(wires, Wires) == names_of(WIRES.values())
 
 
-@pytest.mark.parametrize("name", WIRES)
+SLOW = ("mesh by elimination", "curved")  # half a minute of compilation each
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in WIRES])
 def test_built_in_wires(name):
     check_wires(WIRES[name])
 

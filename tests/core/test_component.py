@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxaimc import adcs, component, leaf, static
-from jaxaimc._core.component import Component
+from jaxaimc import adcs, component, devices, leaf, static
+from jaxaimc._core.component import Component, kind
 
 
 class Filter(Component):
@@ -265,3 +265,9 @@ def test_with_reaches_through_wrappers():
     assert Around(inner=Mean(width=2.0)).with_(order=3) == Around(inner=Mean(width=2.0, order=3))
     assert Around().with_(gain=0.5) == Around(gain=0.5)
     assert Around().with_(volts=0.5) is None
+
+
+def test_programming_drift_and_read_noise_are_three_kinds():
+    assert kind(devices.PCMDrift) is devices.DriftLaw
+    assert kind(devices.PCMFlickerNoise) is devices.ReadNoise
+    assert kind(devices.PCMProgrammingNoise) is devices.ProgrammingNoise

@@ -8,9 +8,12 @@ import pytest
 
 import jaxaimc
 
-# A whole evaluation, over a minute with every annotation checked.
-SLOW = {"jaxaimc.studies.run"}
 MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
+# A whole evaluation, over a minute with every annotation checked; suites that `conformance` runs on the same parts.
+SLOW = {
+    "jaxaimc.studies.run",
+    *(name for name in MODULES if name.startswith("jaxaimc.testing.") and name != "jaxaimc.testing.rules"),
+}
 
 
 def _examples(module):

@@ -35,7 +35,15 @@ CONFIGS = {
     "stochastic rounding": replace(SMALL, adc=Uniform(bits=6, rounding=Stochastic())),
 }
 # Inputs of one tile where a solve per vector compiles slowly, else of two tiles.
-CASES = [("tile circuit", 6), *((name, 6 if name == "nonlinear mesh" else 11) for name in CONFIGS)]
+# CI reads one configuration of each kind of wires and converter.
+SLOW = ("standard", "SONOS", "PRIME", "ASIM, collapsed", "no wires", "open idle cells", "nonlinear mesh")
+CASES = [
+    ("tile circuit", 6),
+    *(
+        pytest.param(name, 6 if name == "nonlinear mesh" else 11, marks=pytest.mark.slow if name in SLOW else ())
+        for name in CONFIGS
+    ),
+]
 
 
 def read(name, n_in):

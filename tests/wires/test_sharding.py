@@ -10,7 +10,15 @@ import pytest
 PROGRAM = Path(__file__).with_name("sharded_reads.py")
 
 
-@pytest.mark.parametrize("name", ["mesh", "matrix", "ladder", "idle", "curved", "pulses"])
+# Those of the fault are mesh, idle and curved; a process of its own compiles each for eight devices.
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mesh",
+        "idle",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("matrix", "ladder", "curved", "pulses")),
+    ],
+)
 def test_n5_wires_in_shard_map(name):
     flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
     environment = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}

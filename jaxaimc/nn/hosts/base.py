@@ -1,10 +1,26 @@
 """What a kind of layer has to say of its product to have it made on analog tiles."""
 
 import abc
-from typing import Any, ClassVar
+import math
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple
 
 from flax import nnx
 from jaxtyping import Array, Float
+
+
+class Layout(NamedTuple):
+    """One call of a layer's product, as a matrix product.
+
+    Attributes:
+        vectors: Inputs of the matrix product.
+        matrix: Its weights, which are those of `Host.kernel`.
+        outputs: Gives the outputs of the matrix product the shape that the layer expects.
+    """
+
+    vectors: Float[Array, "*batch n_in"]
+    matrix: Float[Array, "n_in n_out"]
+    outputs: Callable[[Array], Array]
 
 
 class Host(abc.ABC):
@@ -94,12 +110,39 @@ class Host(abc.ABC):
         """
         return None
 
+    def layout(self, path: str, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Layout:
+        """Return one call of the layer's product as vectors that are multiplied with the matrix on the chip.
+
+        This one has the call of `jax.lax.dot_general`; hosts of layers with another product override it.
+
+        Args:
+            path: Path of the layer, for errors.
+            x: Inputs, as the layer passes them to its product.
+            kernel: Weights, as the layer passes them.
+            *arguments: What the layer passes besides. Without `dimension_numbers` the last axis of `x` is contracted
+                with the first of the kernel, as `jnp.matmul` does.
+            **named: What the layer passes by name.
+
+        Raises:
+            ValueError: If a tile cannot make the product.
+        """
+        x_axes, contracted = _contraction(path, x, *arguments, **named)
+        free = [axis for axis in range(x.ndim) if axis not in x_axes]
+        # Sizes are not left open by -1, which an empty batch would not tell.
+        n_in = math.prod(x.shape[axis] for axis in x_axes)
+        batch = tuple(x.shape[axis] for axis in free)
+        return Layout(
+            vectors=x.transpose(*free, *x_axes).reshape(*batch, n_in),
+            matrix=kernel.reshape(math.prod(kernel.shape[:contracted]), -1),
+            outputs=lambda y: y.reshape(*batch, *kernel.shape[contracted:]),
+        )
+
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the layer's own.
 
         Args:
             layer: A layer, which is changed.
-            op: Product with the call of `jax.lax.dot_general`.
+            op: Product with the call of the layer's own.
         """
         setattr(layer, self.slot, nnx.data(op))
 
@@ -126,3 +169,18 @@ class Host(abc.ABC):
 
     def __hash__(self) -> int:
         return hash(type(self))
+
+
+def _contraction(
+    path: str, x: Array, dimension_numbers: Any = None, *arguments: Any, **named: Any
+) -> tuple[tuple[int, ...], int]:
+    """Return the axes of the inputs that are summed over, and the number of leading axes of the kernel."""
+    if dimension_numbers is None:
+        return (x.ndim - 1,), 1
+    (x_axes, kernel_axes), batch_axes = dimension_numbers
+    if any(batch_axes) or tuple(kernel_axes) != tuple(range(len(kernel_axes))):
+        raise ValueError(
+            f"Layer {path!r} contracts kernel axes {tuple(kernel_axes)} with batch axes {batch_axes}; an analog layer "
+            "contracts the first kernel axes and has no batch axes."
+        )
+    return tuple(x_axes), len(kernel_axes)
