@@ -1,5 +1,6 @@
 """Fixtures and run-time annotation checks for all tests."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests compile hundreds of small programs and run each once: LLVM's first level halves the time of the suite.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 sys.path.insert(0, str(Path(__file__).parent))
+# Tracing makes very many small objects that live on: the collector's defaults cost a tenth of the suite.
+gc.set_threshold(50_000, 20, 50)
 
 import jaxtyping
 

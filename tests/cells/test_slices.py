@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from jaxaimc import AnalogConfig, tile
 from jaxaimc.adcs import IdealADC
@@ -107,6 +107,7 @@ def test_pairs_fill_up_from_the_least_significant(x64):
     data=st.data(),
     kind=st.sampled_from([DifferentialSlices, OffsetSlices]),
 )
+@settings(max_examples=12)
 def test_slices_of_any_widths_recombine_to_the_integer(bits, data, kind):
     total = bits - 1 if kind is DifferentialSlices else bits
     widths = []

@@ -48,7 +48,7 @@ def test_relaxation_comes_back():
         np.testing.assert_allclose(found[1], expected[1], rtol=0.15)
 
 
-@pytest.mark.parametrize("robust", [False, True])
+@pytest.mark.parametrize("robust", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_table_comes_back(robust):
     groups = fit.group(DATA, robust=robust)
     table = fit.table(groups)

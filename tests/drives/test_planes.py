@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from jaxaimc.drives import (
     AbsoluteMaximum,
@@ -33,6 +33,7 @@ def value(drive, x):
     widths=st.lists(st.integers(1, 4), min_size=1, max_size=4),
     signs=st.sampled_from([SignMagnitude(), TwoPasses(), TwosComplement(), Unsigned()]),
 )
+@settings(max_examples=12)
 def test_planes_recombine_to_the_integer(widths, signs):
     steps = 2 ** sum(widths) - 1
     low = 0 if isinstance(signs, Unsigned) else -steps

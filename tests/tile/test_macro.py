@@ -148,7 +148,7 @@ def test_mismatch_of_cells_and_of_converters_is_static(x64):
     rows=st.sampled_from([3, 7, 15, 31]),
     stride=st.integers(1, 2),
 )
-@settings(max_examples=8)
+@settings(max_examples=4)
 def test_convolutions_lose_no_input_however_rows_split_the_window(kernel, groups, channels, rows, stride):
     """Windows of any kernel, channel count and groups, cut wherever a tile ends, against the plain convolution."""
     with jax.enable_x64(True):

@@ -139,7 +139,7 @@ def test_quantisers_pass_the_gradient_of_what_they_round():
             model = nnx.merge(graph, parameters, others, copy=True)
             return objective(cross_entropy, circuit())(model, inputs, targets, KEY, STEP).mean()
 
-        return jnp.concatenate([g.ravel() for g in jax.tree.leaves(jax.grad(loss)(parameters))])
+        return jnp.concatenate([g.ravel() for g in jax.tree.leaves(jax.jit(jax.grad(loss))(parameters))])
 
     config = replace(presets.tile_circuit(), device=IdealDevice(), wires=Ladder(r=100.0), rows=16, cols=16)
     rounded, smooth = gradient(config), gradient(replace(config, drive=SmoothPulses(), adc=IdealADC()))
@@ -149,8 +149,8 @@ def test_quantisers_pass_the_gradient_of_what_they_round():
 def test_every_key_is_another_chip_and_the_same_key_the_same():
     inputs, _ = batch()
     model = nn.convert(network(), presets.tile_circuit())
-    forward = circuit()
-    first, again, other = (forward(model, inputs, jax.random.key(seed), STEP) for seed in (0, 0, 1))
+    forward = nnx.jit(lambda model, key: circuit()(model, inputs, key, STEP))
+    first, again, other = (forward(model, jax.random.key(seed)) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert float(jnp.abs(first - other).max()) > 1e-4
     assert all(dot.prepared is None for dot in analog_products(model))
@@ -167,9 +167,10 @@ def test_an_ideal_circuit_is_the_digital_network():
 def test_many_chips_share_the_batch():
     inputs, _ = batch()
     model = nn.convert(network(), presets.tile_circuit())
-    found = many_chips(circuit(), 3)(model, inputs, KEY, STEP)
+    found = nnx.jit(lambda model: many_chips(circuit(), 3)(model, inputs, KEY, STEP))(model)
     keys = jax.random.split(KEY, 3)
-    wanted = [circuit()(model, inputs[2 * i : 2 * i + 2], keys[i], STEP) for i in range(3)]
+    alone = nnx.jit(lambda model, inputs, key: circuit()(model, inputs, key, STEP))
+    wanted = [alone(model, inputs[2 * i : 2 * i + 2], keys[i]) for i in range(3)]
     np.testing.assert_allclose(found, jnp.concatenate(wanted), rtol=1e-3, atol=1e-4)
     with pytest.raises(ValueError, match="must divide the batch of 6, but is 4"):
         many_chips(circuit(), 4)(model, inputs, KEY, STEP)

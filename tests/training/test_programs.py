@@ -55,6 +55,7 @@ def numbers(model):
     return jax.tree.map(np.asarray, nnx.state(model, nnx.Any(nnx.Param, nn.DigitalParam)))
 
 
+@pytest.mark.slow
 def test_a_killed_training_through_the_circuit_ends_with_the_same_numbers(tmp_path):
     killed = run(
         f"def stop(progress):\n"
@@ -88,6 +89,7 @@ jaxaimc.cli.main(["evaluate", "tiny_task:task", "--examples", "20", "--chips", "
 """
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_ends_with_the_same_tables(tmp_path):
     checkpoint = fit(TASK, RECIPE, directory=tmp_path / "train").checkpoint
 

@@ -49,7 +49,13 @@ def test_c2_pulses_do_not_bend_with_the_curve_and_amplitudes_do():
         np.testing.assert_allclose(ratio(levels, x), 1 + 10 * (0.5 * x) ** 2, rtol=1e-5)
 
 
-@pytest.mark.parametrize("steps", [7, 3], ids=["fewer_rows_than_steps", "more_rows_than_steps"])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param(7, id="fewer_rows_than_steps", marks=pytest.mark.slow),
+        pytest.param(3, id="more_rows_than_steps"),
+    ],
+)
 def test_c2_timed_pulses_are_the_sum_over_time_of_what_is_on(x64, steps):
     wires = NonlinearMesh(mesh=Mesh(r_row=300.0, r_col=200.0), iv=PolynomialIV(c3=3.0), signs=(1.0,))
     circuit = wires.effective(jnp.asarray(CONDUCTANCES), (1.0,), PLACE).circuit
@@ -63,6 +69,7 @@ def test_c2_timed_pulses_are_the_sum_over_time_of_what_is_on(x64, steps):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9 * np.max(np.abs(expected)))
 
 
+@pytest.mark.slow
 def test_c2_gradients_of_timed_pulses_against_finite_differences(x64):
     wires = NonlinearMesh(mesh=Mesh(r_row=300.0, r_col=200.0), iv=PolynomialIV(c3=3.0), signs=(1.0,))
 
