@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 # Tracing makes very many small objects that live on: the collector's defaults cost a tenth of the suite.
 gc.set_threshold(50_000, 20, 50)
 
-import jaxtyping
+import jaxtyping  # noqa: E402
 
 # Before the first import of the library: only modules imported afterwards are checked.
 jaxtyping.install_import_hook("jaxaimc", "runtime_types.check")
