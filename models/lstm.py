@@ -1,9 +1,9 @@
 """Language modelling: an LSTM that predicts the next character of Shakespeare's plays, from a folder the user names.
 
 The text is "Tiny Shakespeare" (Karpathy 2015, https://github.com/karpathy/char-rnn; in the public domain): 1,115,394
-characters, 65 of them different. The first 90 % train, the rest test, cut into windows of 64 characters without overlap;
-the network starts every window with an empty memory. Long short-term memory: Hochreiter and Schmidhuber 1997, with the
-forget gate of Gers et al. 2000.
+characters, 65 of them different. The first 90 % train, the rest test, cut into windows of 64 characters without
+overlap; the network starts every window with an empty memory. Long short-term memory: Hochreiter and Schmidhuber 1997,
+with the forget gate of Gers et al. 2000.
 """
 
 import functools
@@ -46,9 +46,7 @@ class CharacterLSTM(nnx.Module):
         self.table = nnx.Embed(vocabulary, width, rngs=rngs)
         sizes = [width, *[hidden] * (layers - 1)]
         # No random numbers are kept: the memory is empty at the start of every window.
-        self.layers = nnx.List(
-            [nnx.RNN(nnx.OptimizedLSTMCell(size, hidden, rngs=rngs), rngs=False) for size in sizes]
-        )
+        self.layers = nnx.List([nnx.RNN(nnx.OptimizedLSTMCell(size, hidden, rngs=rngs), rngs=False) for size in sizes])
         self.head = nnx.Linear(hidden, vocabulary, rngs=rngs)
 
     def __call__(self, characters: Integer[Array, "batch length"]) -> Float[Array, "batch length vocabulary"]:
@@ -174,7 +172,9 @@ def _read(folder: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"Data file {str(path)!r} must be text in UTF-8, but is not from byte {error.start} on.") from error
+        raise ValueError(
+            f"Data file {str(path)!r} must be text in UTF-8, but is not from byte {error.start} on."
+        ) from error
     if len(text) < 10 * (_LENGTH + 1):
         raise ValueError(
             f"Data file {str(path)!r} must hold at least {10 * (_LENGTH + 1)} characters, a window for testing in its "

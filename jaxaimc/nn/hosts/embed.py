@@ -47,13 +47,14 @@ class EmbedHost(Host):
 
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the one in `attend`."""
-        layer.__class__ = _with_slot(type(layer))
+        # Not by `setattr`: Flax would note the class as one of the layer's attributes.
+        object.__setattr__(layer, "__class__", _with_slot(type(layer)))
         super().attach(layer, op)
 
     def detach(self, layer: Any, op: Any) -> None:
         """Give the layer its class back."""
-        layer.__class__ = layer.digital_kind
         delattr(layer, self.slot)
+        object.__setattr__(layer, "__class__", layer.digital_kind)
 
     def product(self, layer: Any) -> Any:
         """Return what makes the layer's product now."""
