@@ -4,11 +4,30 @@ from typing import Any
 
 from jaxaimc.nn.hosts.base import Host
 from jaxaimc.nn.hosts.conv import ConvHost, ConvTransposeHost
+from jaxaimc.nn.hosts.einsum import EinsumHost
+from jaxaimc.nn.hosts.embed import EmbedHost
 from jaxaimc.nn.hosts.linear import LinearGeneralHost, LinearHost
 
-__all__ = ["HOSTS", "ConvHost", "ConvTransposeHost", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
+__all__ = [
+    "HOSTS",
+    "ConvHost",
+    "ConvTransposeHost",
+    "EinsumHost",
+    "EmbedHost",
+    "Host",
+    "LinearGeneralHost",
+    "LinearHost",
+    "host_of",
+]
 
-HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost(), ConvHost(), ConvTransposeHost())
+HOSTS: tuple[Host, ...] = (
+    LinearHost(),
+    LinearGeneralHost(),
+    EinsumHost(),
+    ConvHost(),
+    ConvTransposeHost(),
+    EmbedHost(),
+)
 
 
 def host_of(layer: Any) -> Host | None:

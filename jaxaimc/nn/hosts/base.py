@@ -69,6 +69,16 @@ class Layout(NamedTuple):
     matrix: Float[Array, "*group n_in n_out"]
     outputs: Callable[[Array], Array]
 
+    @property
+    def every_vector(self) -> Float[Array, "*batch n_in"]:
+        """All inputs of the matrix product, at once."""
+        return self.vectors.whole() if isinstance(self.vectors, Parts) else self.vectors
+
+    @property
+    def dtype(self) -> jnp.dtype:
+        """Precision of the inputs; layers give their kernel the same before they multiply."""
+        return self.matrix.dtype if isinstance(self.vectors, Parts) else self.vectors.dtype
+
 
 class Host(abc.ABC):
     """A kind of layer that can be analog: where its weights are, and where its product.
@@ -116,8 +126,16 @@ class Host(abc.ABC):
             layer: A layer, or a stack of them.
         """
 
+    def bound(self, layer: Any) -> "Host":
+        """Return the host of one layer: this one, unless layers of the kind differ in more than their weights.
+
+        Args:
+            layer: A layer, or a stack of them.
+        """
+        return self
+
     def weights(self, layer: Any) -> Float[Array, "..."]:
-        """Return the layer's parameter as it is.
+        """Return the layer's parameter, its entries in the order of the matrix that `layout` makes of it.
 
         Args:
             layer: A layer, or a stack of them.
@@ -140,7 +158,7 @@ class Host(abc.ABC):
         Args:
             layer: A layer, or a stack of them.
         """
-        shape = self.weights(layer).shape
+        shape = getattr(layer, self.parameter).shape
         return tuple(shape[: len(shape) - self.axes(layer)])
 
     def axes(self, layer: Any) -> int:

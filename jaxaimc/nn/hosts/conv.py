@@ -6,7 +6,7 @@ its columns are the output channels. A convolution of groups has a matrix for ea
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +44,10 @@ class ConvHost(Host):
     def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
         """Return the kernel as a matrix, or one for each group."""
         return _matrix(layer.kernel[...], self.axes(layer), layer.feature_group_count)
+
+    def weights(self, layer: Any) -> Float[Array, "..."]:
+        """Return the kernel in the order of the matrix."""
+        return self.kernel(layer)
 
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer a kernel of its own."""
@@ -176,6 +180,7 @@ class ConvTransposeHost(ConvHost):
 class _ConvTranspose(nnx.ConvTranspose):
     """Flax's layer, with its product in an attribute."""
 
+    digital_kind: ClassVar[type[nnx.ConvTranspose]] = nnx.ConvTranspose
     conv_transpose: Any
 
     def __call__(self, inputs: Array) -> Array:
