@@ -131,7 +131,8 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
 
     Args:
         task: Task whose network is wanted.
-        checkpoint: File written by `fit` or `checkpoints.save`; None for the one that comes with the task.
+        checkpoint: File written by `fit` or `checkpoints.save`; None for the one that comes with the task, or for the
+            network as it is built where that is trained already.
 
     Returns:
         Network in evaluation mode.
@@ -142,6 +143,10 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
         CheckpointError: If the file does not fit the network or belongs to another version of the task's assets.
     """
     path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
+    if path is None and task.pretrained:
+        model = _built(task)
+        model.eval()
+        return model
     if path is None:
         raise FileNotFoundError(
             f"Task {task.name!r} comes without trained weights: train it first and name its checkpoint."
@@ -152,11 +157,16 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
             raise checkpoints.CheckpointError(
                 f"Checkpoint {str(path)!r} was trained with another {name} than the one task {task.name!r} has now."
             )
+    model = _built(task)
+    nnx.update(model, checkpoints.load(path, weights(model)))
+    model.eval()
+    return model
+
+
+def _built(task: Task) -> nnx.Module:
     model = task.build(jax.random.key(0))
     if not isinstance(model, nnx.Module):
         raise ValueError(
             f"Field `build` of task {task.name!r} must return a flax.nnx.Module, but returns a {type(model).__name__}."
         )
-    nnx.update(model, checkpoints.load(path, weights(model)))
-    model.eval()
     return model
