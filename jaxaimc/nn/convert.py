@@ -18,10 +18,12 @@ from jaxaimc.nn.walk import analog_layers, copied, modules
 def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
     """Attach analog tiles to the layers of a model.
 
-    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, subclasses of them, and what the host of a
-    rule is for): only their product is replaced, so parameter paths, checkpoints and shared layers are untouched, and
-    the kernels are those of the digital model. Nothing stays digital in silence: a product with weights that cannot be
-    analog is refused unless a rule keeps it digital by `None`. See `jaxaimc.nn.products`.
+    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Einsum`, the `attend` of `nnx.Embed`,
+    subclasses of them, and what the host of a rule is for): only their product is replaced, so parameter paths,
+    checkpoints and shared layers are untouched, and the kernels are those of the digital model. Attention and recurrent
+    cells are made of such layers. Nothing stays digital in silence: a product with weights that cannot be analog is
+    refused unless a rule keeps it digital by `None`; only the factors of an `nnx.LoRA` always do. See
+    `jaxaimc.nn.products`.
 
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
@@ -90,7 +92,10 @@ def _attach(candidate: Candidate, rule: Rule | None) -> None:
         return
     rule.config.validate()
     layer, host = candidate.layer, rule.host or candidate.host
+    if host is None and candidate.stays is not None:
+        return
     assert host is not None  # or it would have been refused
+    host = host.bound(layer)
     stack = host.stack(layer)
     config = stacked(rule.config, stack)
     op = AnalogDot(config, path=candidate.path, host=host, replaced=host.product(layer), stack=stack)

@@ -143,15 +143,12 @@ class AnalogDot(nnx.Module):
         """Return this layer's own key or keys: independent of the order in which layers are visited."""
         return fold_in(key, zlib.crc32(self.path.encode()))
 
-    def __call__(
-        self, x: Float[Array, "..."], kernel: Float[Array, "..."], *arguments: Any, **named: Any
-    ) -> Float[Array, "..."]:
+    def __call__(self, *arguments: Any, **named: Any) -> Float[Array, "..."]:
         """Make the layer's product with the kernel, or with the chip that was programmed from it.
 
         Args:
-            x: Inputs.
-            kernel: The layer's kernel.
-            *arguments: Those of the layer's own product, such as `jax.lax.dot_general`; the host knows them.
+            *arguments: Those of the layer's own product, such as `jax.lax.dot_general` or `jnp.einsum`: inputs, the
+                layer's kernel and what tells how they are multiplied; the host knows them.
             **named: Those of the layer's own product.
 
         Returns:
@@ -161,11 +158,20 @@ class AnalogDot(nnx.Module):
             ValueError: If a tile cannot make the product, or the chip is not programmed or has no read key.
         """
         if self.analog_mode == "digital":
-            return self._digital(x, kernel, *arguments, **named)
-        layout = self.host.layout(self.path, x, kernel, *arguments, **named)
+            return self.digital(*arguments, **named)
+        layout = self.host.layout(self.path, *arguments, **named)
         y = layout.outputs(self.read(layout.vectors, layout.matrix))
-        y = y.astype(named.get("preferred_element_type") or x.dtype)
-        return self._compare(y, self._digital(x, kernel, *arguments, **named)) if self.analog_mode == "probe" else y
+        y = y.astype(named.get("preferred_element_type") or layout.vectors.dtype)
+        return self._compare(y, self.digital(*arguments, **named)) if self.analog_mode == "probe" else y
+
+    def digital(self, *arguments: Any, **named: Any) -> Float[Array, "..."]:
+        """Make the product that the layer made before it was converted.
+
+        Args:
+            *arguments: Those of the layer's own product.
+            **named: Those of the layer's own product.
+        """
+        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
 
     def chip(self) -> Prepared:
         """Return the effective matrix of the layer's chip.
@@ -233,9 +239,6 @@ class AnalogDot(nnx.Module):
                 "`jaxaimc.nn.with_read_key(model, key)` inside."
             ) from error
         return key_of_each(fold_in(key, count), inputs, shared)
-
-    def _digital(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
-        return (self.replaced or jax.lax.dot_general)(x, kernel, *arguments, **named)
 
     def _compare(self, y: Array, ideal: Array) -> Array:
         """Add up how far the chip is off and return the ideal output."""

@@ -8,7 +8,7 @@ from flax import nnx
 
 from jaxaimc.nn.hosts import Host, host_of
 from jaxaimc.nn.op import AnalogDot, Hook
-from jaxaimc.nn.usage import names_attribute, usage_of
+from jaxaimc.nn.usage import names_attribute, receivers, usage_of
 from jaxaimc.nn.walk import analog_layers, below, modules, products_of
 
 
@@ -40,6 +40,7 @@ class Candidate:
         parameter: Name of the module's attribute that holds the weights.
         host: What can make it analog, or None.
         problem: Why it cannot be analog, as a clause that follows its name; None if it can.
+        stays: Why it is digital although no rule says so, where that is meant to be.
     """
 
     path: str
@@ -47,11 +48,12 @@ class Candidate:
     parameter: str
     host: Host | None
     problem: str | None
+    stays: str | None = None
 
     @property
     def type_name(self) -> str:
         """Name of the layer's type, with `nnx.` for Flax's own."""
-        cls = type(self.layer)
+        cls = getattr(self.layer, "digital_kind", type(self.layer))
         return f"nnx.{cls.__name__}" if cls.__module__.startswith("flax.nnx.") else cls.__name__
 
     @property
@@ -65,18 +67,21 @@ class Candidate:
 _WITHOUT_HOST: dict[type, str] = {
     nnx.Conv: "kernel",
     nnx.ConvTranspose: "kernel",
-    nnx.Einsum: "kernel",
-    nnx.LoRA: "lora_a",
 }
+_LOW_RANK = (
+    "is a factor of a low-rank branch, which stays digital so that it can be trained beside a programmed chip; add "
+    "`lora_a @ lora_b` to the kernel to have it on the tile"
+)
 _MADE_ANEW = (nnx.WeightNorm, nnx.SpectralNorm)
 
 
 def products(model: nnx.Module) -> list[Product]:
     """List every product of a model with weights, and whether it is analog.
 
-    An `nnx.Embed` is one where the model's code calls its `attend`; looking a vector up is no product. A parameter of
-    two or more axes that a module holds itself is one unless the module's code only adds it to activations, as
-    position embeddings are. Products of activations with each other, such as attention scores, have no weights.
+    An `nnx.Embed` is one where the model's code calls its `attend`; looking a vector up is no product. The two factors
+    of an `nnx.LoRA` are products that stay digital, whatever the rules. A parameter of two or more axes that a module
+    holds itself is one unless the module's code only adds it to activations, as position embeddings are. Products of
+    activations with each other, such as attention scores, have no weights.
 
     Args:
         model: Any model, converted or not.
@@ -97,7 +102,7 @@ def products(model: nnx.Module) -> list[Product]:
     found = []
     for candidate in candidates(model):
         analog = any(dot.path == candidate.path for dot in products_of(candidate.layer))
-        reason = "" if analog else candidate.problem or "no rule puts it on a tile"
+        reason = "" if analog else candidate.problem or candidate.stays or "no rule puts it on a tile"
         found.append(Product(candidate.path, candidate.type_name, candidate.shape, analog, reason))
     known = {product.path for product in found}
     for layer, dot in analog_layers(model):
@@ -114,11 +119,14 @@ def candidates(model: nnx.Module) -> list[Candidate]:
         model: Any model.
     """
     seen = [(path, module) for path, module in modules(model) if not isinstance(module, (AnalogDot, Hook))]
-    found = [candidate for path, module in seen for candidate in _of_module(path, module)]
-    attending = any(names_attribute(type(module), "attend") for _, module in seen)
-    tables = [(path, module) for path, module in seen if isinstance(module, nnx.Embed)]
-    if attending:
-        found += [Candidate(path, table, "embedding", None, "has no host for `attend`") for path, table in tables]
+    attended = _attended([module for _, module in seen])
+    found = [
+        candidate
+        for path, module in seen
+        for candidate in _of_module(
+            path, module, multiplies=not isinstance(module, nnx.Embed) or any(module is one for one in attended)
+        )
+    ]
     wrapped = [(path, module) for path, module in seen if isinstance(module, _MADE_ANEW)]
     return sorted((_with_wrapper(one, wrapped) for one in found), key=lambda one: one.path)
 
@@ -135,8 +143,8 @@ def other_paths(model: nnx.Module) -> list[str]:
     return paths
 
 
-def _of_module(path: str, module: Any) -> Iterator[Candidate]:
-    host = host_of(module)
+def _of_module(path: str, module: Any, *, multiplies: bool) -> Iterator[Candidate]:
+    host = host_of(module) if multiplies else None
     without = next((name for kind, name in _WITHOUT_HOST.items() if isinstance(module, kind)), None)
     if host is not None:
         attached = next((dot for dot in products_of(module) if dot.path == path), None)
@@ -144,7 +152,26 @@ def _of_module(path: str, module: Any) -> Iterator[Candidate]:
         yield Candidate(path, module, host.parameter, host, problem)
     elif without is not None:
         yield Candidate(path, module, without, None, "has no host")
+    elif isinstance(module, nnx.LoRA):
+        for name in ("lora_a", "lora_b"):
+            yield Candidate(below(path, name), module, name, None, None, _LOW_RANK)
     yield from _raw(path, module)
+
+
+def _attended(seen: list[Any]) -> list[nnx.Embed]:
+    """Return the embeddings on which the model's code calls `attend`; all of them where that is not clear."""
+    tables = [module for module in seen if isinstance(module, nnx.Embed)]
+    found = []
+    for module in seen:
+        for chain in receivers(type(module), "attend") if tables else ():
+            target = module if chain is not None else None
+            for name in chain or ():
+                target = getattr(target, name, None)
+            if isinstance(target, nnx.Embed):
+                found.append(target)
+            elif not isinstance(target, nnx.Module) or not hasattr(target, "attend"):
+                return tables
+    return found
 
 
 def _raw(path: str, module: Any) -> Iterator[Candidate]:

@@ -145,6 +145,16 @@ def check_each_acts(
                 f"Rule {rule.pattern!r} can never win: all that it matches ({_listed(matched)}) is decided by earlier "
                 f"rules ({earlier})."
             )
+        _check_not_staying(rule, [one for one in found if rule.matches(one)])
+
+
+def _check_not_staying(rule: Rule, matched: Sequence[Candidate]) -> None:
+    """Refuse a rule that would put on tiles only what stays digital."""
+    if rule.config is not None and rule.host is None and matched and all(one.stays for one in matched):
+        raise ValueError(
+            f"Rule {rule.pattern!r} puts nothing on a tile: {matched[0].path!r} ({matched[0].type_name}) "
+            f"{matched[0].stays}."
+        )
 
 
 def _no_match(rule: Rule, found: Sequence[Candidate]) -> str:
@@ -156,7 +166,7 @@ def _no_match(rule: Rule, found: Sequence[Candidate]) -> str:
 
 
 def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(map(repr, paths)) or "none (nnx.Linear and nnx.LinearGeneral can)"
+    return ", ".join(map(repr, paths)) or "none (nnx.Linear, nnx.LinearGeneral, nnx.Einsum and nnx.Embed.attend can)"
 
 
 def _described(rules: Any) -> str:

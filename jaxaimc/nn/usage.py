@@ -57,6 +57,36 @@ def names_attribute(cls: type, name: str, *, of_flax: bool = False) -> bool:
     return any(name in _names(code) for code in map(_code, functions) if code is not None)
 
 
+def receivers(cls: type, name: str) -> list[tuple[str, ...] | None]:
+    """Return on what the methods of a class, those of Flax aside, name an attribute.
+
+    Args:
+        cls: Any class.
+        name: Name of the attribute, such as `"attend"`.
+
+    Returns:
+        For each use the attributes that lead from `self` to the object, `("decoder", "table")` for
+        `self.decoder.table.attend`; None where the object is reached in another way.
+    """
+    if not names_attribute(cls, name):
+        return []
+    trees = [_tree(base) for base in cls.__mro__ if not _of_flax(base)]
+    found = [_chain(node) for tree in trees if tree is not None for node, _ in _loads(tree, name)]
+    # The methods name it, but where is not to be had.
+    return found or [None]
+
+
+def _chain(node: ast.AST) -> tuple[str, ...] | None:
+    names: list[str] = []
+    value = node.value if isinstance(node, ast.Attribute) else node
+    while isinstance(value, ast.Attribute):
+        names.append(value.attr)
+        value = value.value
+    if isinstance(value, ast.Call) and getattr(value.func, "id", "") == "super":
+        return ()
+    return tuple(reversed(names)) if isinstance(value, ast.Name) and value.id == "self" else None
+
+
 def _uses(cls: type, name: str) -> Iterator[Usage]:
     for base in cls.__mro__:
         tree = None if _of_flax(base) else _tree(base)

@@ -3,11 +3,13 @@
 from typing import Any
 
 from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.hosts.einsum import EinsumHost
+from jaxaimc.nn.hosts.embed import EmbedHost
 from jaxaimc.nn.hosts.linear import LinearGeneralHost, LinearHost
 
-__all__ = ["HOSTS", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
+__all__ = ["HOSTS", "EinsumHost", "EmbedHost", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
 
-HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost())
+HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost(), EinsumHost(), EmbedHost())
 
 
 def host_of(layer: Any) -> Host | None:

@@ -67,8 +67,16 @@ class Host(abc.ABC):
             layer: A layer, or a stack of them.
         """
 
+    def bound(self, layer: Any) -> "Host":
+        """Return the host of one layer: this one, unless layers of the kind differ in more than their weights.
+
+        Args:
+            layer: A layer, or a stack of them.
+        """
+        return self
+
     def weights(self, layer: Any) -> Float[Array, "..."]:
-        """Return the layer's parameter as it is.
+        """Return the layer's parameter, its entries in the order of the matrix that `layout` makes of it.
 
         Args:
             layer: A layer, or a stack of them.
@@ -91,7 +99,7 @@ class Host(abc.ABC):
         Args:
             layer: A layer, or a stack of them.
         """
-        shape = self.weights(layer).shape
+        shape = getattr(layer, self.parameter).shape
         return tuple(shape[: len(shape) - self.axes(layer)])
 
     def axes(self, layer: Any) -> int:

@@ -55,36 +55,38 @@ class LinearGeneralHost(Host):
         return call_problem(self, layer, _example_shape(layer))
 
 
-def call_problem(host: Host, layer: Any, shape: tuple[int, ...]) -> str | None:
+def call_problem(host: Host, layer: Any, shape: tuple[int, ...], method: str = "__call__") -> str | None:
     """Return why the call of a subclass does not pass on what its product returns, or None.
 
-    A subclass may compute its product otherwise than by `dot_general`, or change the kernel first. The layer is called
-    once on zeros to see that.
+    A subclass may compute its product otherwise than by the host's slot, or change the kernel first. The layer is
+    called once on zeros to see that.
 
     Args:
         host: Host of the kind.
         layer: Layer of the kind.
         shape: Shape of inputs that the kind takes.
+        method: The method that makes the product.
     """
-    if type(layer).__call__ is host.kind.__call__:
+    if getattr(type(layer), method) is getattr(host.kind, method):
         return None
     seen: list[Array] = []
-
-    def record(x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
-        seen.append(kernel)
-        return jax.lax.dot_general(x, kernel, *arguments, **named)
-
     graph, state = nnx.split(layer)
     stack = len(host.stack(layer))
     copy: Any = nnx.merge(graph, jax.tree.map(lambda leaf: leaf[(0,) * stack], state), copy=True)
-    own = copy.kernel[...]
-    copy.dot_general = record
+    own = host.kernel(copy)
+    replaced = host.product(copy) or jax.lax.dot_general
+
+    def record(*arguments: Any, **named: Any) -> Array:
+        seen.append(host.layout("", *arguments, **named).matrix)
+        return replaced(*arguments, **named)
+
+    host.attach(copy, record)
     try:
-        copy(jnp.zeros(shape, own.dtype))
+        getattr(copy, method)(jnp.zeros(shape, own.dtype))
     except Exception as error:  # whatever a stranger's layer raises
         return f"could not be called on inputs of shape {shape} to see how it makes its product ({error})"
     if not seen:
-        return "does not make its product by `self.dot_general`"
+        return f"does not make its product by `self.{host.slot}`"
     if any(not _same(kernel, own) for kernel in seen):
         return "changes its kernel before the product, while a tile holds the kernel as it is"
     return None

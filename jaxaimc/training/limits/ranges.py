@@ -85,12 +85,13 @@ class _MeanSquare(nnx.Module):
     """A digital product that keeps the mean square of its inputs."""
 
     def __init__(self, dot: AnalogDot):
-        self.path = dot.path
+        self.path, self.host, self.replaced = dot.path, dot.host, dot.replaced
         self.total = nnx.Variable(jnp.zeros(()))
 
-    def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
+    def __call__(self, *arguments: Any, **named: Any) -> Array:
+        x = self.host.layout(self.path, *arguments, **named).vectors
         self.total.set_value(self.total.get_value() + jnp.mean(jnp.square(x)))
-        return jax.lax.dot_general(x, kernel, *arguments, **named)
+        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
 
 
 def learn_input_ranges(
