@@ -8,6 +8,7 @@ floating-point numbers, each kind of tensor for all blocks together, matrices as
     cosines and sines of the rotary positions (not used: they follow from the sizes); the head, where it has its own.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def read(path: str | Path) -> tuple[Sizes, dict[str, np.ndarray]]:
     content = path.read_bytes()
     sizes = _sizes(path, content)
     shapes = sizes.shapes()
-    wanted = 28 + 4 * sum(int(np.prod(shape, dtype=np.int64)) for _, shape in shapes)
+    wanted = 28 + 4 * sum(math.prod(shape) for _, shape in shapes)
     if len(content) != wanted:
         raise ValueError(
             f"Weights file {str(path)!r} must hold {wanted} bytes by its header ({sizes}), but holds {len(content)}: "
@@ -102,7 +103,7 @@ def read(path: str | Path) -> tuple[Sizes, dict[str, np.ndarray]]:
         )
     tensors, place = {}, 28
     for name, shape in shapes:
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         stack = np.frombuffer(content, "<f4", count, place).reshape(shape)
         place += 4 * count
         if "*" in name:
