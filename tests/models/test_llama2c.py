@@ -239,5 +239,5 @@ def test_bad_tokens_are_refused(tokenizer):
         tokenizer.decode([1, 270])
     with pytest.raises(ValueError, match="one entry for each of the 270 pieces, but has 0"):
         llama2c_tokens.Tokenizer(tokenizer.pieces, ())
-    with pytest.raises(ValueError, match="at least 259 entries .* but has 1"):
+    with pytest.raises(ValueError, match=r"at least 259 entries .* but has 1"):
         llama2c_tokens.Tokenizer((b"a",), (0.0,))

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_decoder import llama
+from test_decoder import llama, logits_of
 from test_llama2c import MARKS, SCORES, llama2c_file, tokenizer_file
 
 from jaxaimc.tasks import check_contract, load_model
@@ -63,11 +63,11 @@ def test_the_task_measures_the_network_of_the_folder(folder):
     scores = stories.measure(model, split)
     assert scores.tokens == (split.targets >= 0).sum()
     assert scores.perplexity == pytest.approx(np.exp(scores.loss))
-    for batch in (1, 500):
-        assert mean_score(task, model, split, batch=batch) == pytest.approx(scores.accuracy)
-        loss = mean_score(stories.stories260k_loss(folder), model, split, batch=batch)
-        assert loss == pytest.approx(scores.loss, rel=1e-5)
-    gradient = jax.grad(lambda x: task.loss(x, jnp.array(split.targets)).sum())(model(jnp.array(split.inputs)))
+    assert mean_score(task, model, split, batch=1) == pytest.approx(scores.accuracy)
+    loss = mean_score(stories.stories260k_loss(folder), model, split, batch=2)
+    assert loss == pytest.approx(scores.loss, rel=1e-5)
+    outputs = logits_of(model, jnp.array(split.inputs))
+    gradient = jax.grad(lambda x: task.loss(x, jnp.array(split.targets)).sum())(outputs)
     assert float(jnp.abs(gradient[split.targets < 0]).max()) == 0
 
 
