@@ -79,6 +79,8 @@ class Task:
         chance: Metric of guessing.
         recipe: Default training recipe.
         default_checkpoint: Trained weights that come with the task, or None.
+        read_weights: Makes the network, trained, from a file that others have published; called with the path of a
+            checkpoint that this library has not written. None where no such files are read.
         assets: Further texts without which the weights mean nothing, by name, for example a tokenizer. Stored in every
             checkpoint and compared when one is loaded.
 
@@ -95,6 +97,7 @@ class Task:
     chance: float
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     default_checkpoint: Path | None = None
+    read_weights: Callable[[Path], Any] | None = None
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -107,6 +110,7 @@ class Task:
         _check(self, "recipe", isinstance(self.recipe, Recipe), "a Recipe")
         checkpoint, assets = self.default_checkpoint, self.assets
         _check(self, "default_checkpoint", checkpoint is None or isinstance(checkpoint, (str, os.PathLike)), "a path")
+        _check(self, "read_weights", self.read_weights is None or callable(self.read_weights), "a function or None")
         texts = isinstance(assets, Mapping) and all(isinstance(x, str) for pair in assets.items() for x in pair)
         _check(self, "assets", texts, "texts by name")
         object.__setattr__(self, "default_checkpoint", None if checkpoint is None else Path(checkpoint))
