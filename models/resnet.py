@@ -8,8 +8,8 @@ projections (option B). The bottleneck block has its stride in the 3 x 3 convolu
 images --stem--> [ conv norm relu conv norm  +  shortcut ] relu --> ... --> mean over the image --> head --> logits
 ```
 
-Layers are called `conv...` and `norm...`, those that follow each other by the same number, so that `norm1` can be folded
-into `conv1` before it. Images are `[batch, height, width, channel]`.
+Layers are called `conv...` and `norm...`, those that follow each other by the same number: `norm1` can be folded into
+`conv1` before it. Images are `[batch, height, width, channel]`.
 """
 
 from collections.abc import Callable, Sequence
@@ -298,9 +298,7 @@ def imagenet_resnet(depth: int, *, width: int = 64, classes: int = 1000, rngs: n
     if depth not in _IMAGENET:
         raise ValueError(f"Argument `depth` must be one of {_listed(tuple(_IMAGENET))}, but is {depth}.")
     block, blocks = _IMAGENET[depth]
-    return ResNet(
-        blocks=blocks, width=width, classes=classes, block=block, shortcut=Projection, large=True, rngs=rngs
-    )
+    return ResNet(blocks=blocks, width=width, classes=classes, block=block, shortcut=Projection, large=True, rngs=rngs)
 
 
 def _listed(depths: Sequence[int]) -> str:

@@ -70,7 +70,10 @@ def load(path: str | Path) -> ResNet:
     """
     tensors = read(path)
     try:
-        network = fill(ResNet(**architecture(tensors), rngs=nnx.Rngs(0)), tensors, NAMES, ignore=IGNORED)
+        described = architecture(tensors)
+        # All its numbers come from the file: none are drawn.
+        blank = nnx.eval_shape(lambda: ResNet(**described, rngs=nnx.Rngs(0)))
+        network = fill(blank, tensors, NAMES, ignore=IGNORED)
     except ValueError as error:
         raise ValueError(f"Weights file {str(path)!r} holds no residual network that is known. {error}") from error
     network.eval()

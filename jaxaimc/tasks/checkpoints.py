@@ -25,7 +25,17 @@ from jaxaimc.tasks import fitting, paths, structure
 from jaxaimc.tasks.leaves import Tensor
 from jaxaimc.tasks.paths import names
 
-__all__ = ["FORMAT_VERSION", "CheckpointError", "Header", "header", "is_checkpoint", "load", "metadata", "names", "save"]
+__all__ = [
+    "FORMAT_VERSION",
+    "CheckpointError",
+    "Header",
+    "header",
+    "is_checkpoint",
+    "load",
+    "metadata",
+    "names",
+    "save",
+]
 
 FORMAT_VERSION = 2
 _KEY = "jaxaimc"

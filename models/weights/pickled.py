@@ -9,6 +9,7 @@ storages), then the storages, each a 64-bit count and its numbers. The pickles a
 import io
 import math
 import os
+import struct
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -73,7 +74,11 @@ def _read_archive(file: IO[bytes]) -> dict[str, np.ndarray]:
                 return _record(archive, info, size, exact=True)
 
             return _arrays(root, numbers)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+    except PickleError:
+        raise
+    except (
+        zipfile.BadZipFile, ValueError, NotImplementedError, RuntimeError, EOFError, OSError, IndexError, struct.error,
+    ) as error:  # whatever zipfile makes of a damaged archive  # fmt: skip
         raise PickleError(f"is truncated or a damaged archive ({error})") from error
 
 
