@@ -33,36 +33,38 @@ def as_real(name: str, value: Any) -> jax.Array:
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
 
 
-def as_matrix(name: str, value: Any, axes: str) -> jax.Array:
+def as_matrix(name: str, value: Any, axes: str, *, groups: bool = False) -> jax.Array:
     """Return an argument as a non-empty, finite matrix of real numbers; see `as_real`.
 
     Args:
         name: Name of the argument.
         value: What was passed.
         axes: Names of its two axes, for the message.
+        groups: Whether a matrix for each of several groups may be given as well, along a first axis.
 
     Returns:
-        The matrix.
+        The matrix, or the matrices of all groups.
 
     Raises:
         ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
             NaN or infinite.
     """
     matrix = as_real(name, value)
-    check_matrix(name, matrix, axes)
+    check_matrix(name, matrix, axes, groups=groups)
     return matrix
 
 
-def check_matrix(name: str, value: Any, axes: str = "rows, cols") -> None:
-    """Check that an argument is a non-empty, finite matrix of real numbers.
+def check_matrix(name: str, value: Any, axes: str = "rows, cols", *, groups: bool = False) -> None:
+    """Check that an argument is a non-empty, finite matrix of real numbers, or one for each of several groups.
 
     Raises:
         ValueError: If it has another rank, an axis of size zero, entries that are not real numbers, or one that is
             NaN or infinite.
     """
     shape = jnp.shape(value)
-    if len(shape) != 2 or 0 in shape:
-        raise ValueError(f"Argument `{name}` must have shape ({axes}) with no empty axis, but has shape {shape}.")
+    if len(shape) not in ((2, 3) if groups else (2,)) or 0 in shape:
+        allowed = f"({axes}) or (groups, {axes})" if groups else f"({axes})"
+        raise ValueError(f"Argument `{name}` must have shape {allowed} with no empty axis, but has shape {shape}.")
     array = concrete(value)
     if array is None:
         return

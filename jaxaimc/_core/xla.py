@@ -30,6 +30,26 @@ def product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Flo
     return y.reshape(*x.shape[:-1], w.shape[-1])
 
 
+def grouped_product(
+    x: Float[Array, "*batch n_in"], w: Float[Array, "*group rows cols"]
+) -> Float[Array, "*batch n_out"]:
+    """Return the product with a matrix, or with one matrix for each group of inputs.
+
+    Args:
+        x: Vectors; the inputs of all groups side by side.
+        w: A matrix, or the matrices of all groups along a first axis: the blocks of a block-diagonal matrix.
+
+    Returns:
+        Vectors; the outputs of all groups side by side.
+    """
+    if w.ndim == 2:
+        return product(x, w)
+    groups, rows, cols = w.shape
+    batch = x.shape[:-1]
+    y = jnp.einsum("bgi,gio->bgo", x.reshape(-1, groups, rows), w, precision=jax.lax.Precision.HIGHEST)
+    return y.reshape(*batch, groups * cols)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(1,))
 def add_up(terms: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
     """Sum over an axis like `jnp.sum`.

@@ -105,8 +105,9 @@ def _column_response(prepared: Prepared) -> Float[Array, "tile_row n_out"]:
 
 def _tile_response(config: AnalogConfig, prepared: Prepared) -> Float[Array, "tile_row n_out"]:
     """Return the summed response of each column's tile."""
-    tile_of_column = jnp.arange(prepared.n_out) // even_share(prepared.n_out, config.cols)
-    tiles = tile_grid(config, 1, prepared.n_out)[1]
+    columns_of_group = prepared.n_out // prepared.groups
+    tile_of_column = jnp.arange(columns_of_group) // even_share(columns_of_group, config.cols)
+    tiles = tile_grid(config, 1, columns_of_group)[1]
     per_tile = jax.vmap(lambda columns: jax.ops.segment_sum(columns, tile_of_column, tiles))
     return per_tile(_column_response(prepared))[:, tile_of_column]
 

@@ -1,6 +1,8 @@
 """Input ranges: the input value that is driven at full scale."""
 
 from abc import abstractmethod
+from collections.abc import Callable
+from typing import cast
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,7 @@ from jaxaimc._core.rounding import clip, never_zero
 
 
 class InputRange(Component):
-    """Base of all input ranges. One of your own needs `bound`."""
+    """Base of all input ranges. One of your own needs `bound`, and `of_parts` if calls may be read in parts."""
 
     @abstractmethod
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
@@ -27,6 +29,17 @@ class InputRange(Component):
         changed = self.with_(limit=limit)
         return FixedRange(limit=limit) if changed is None else changed  # pyright: ignore[reportArgumentType]
 
+    def of_parts(self, bounds: Callable[[], Float[Array, "part *batch"]]) -> "InputRange | None":
+        """Return the range with which the vectors of a call are driven in parts as they are all at once.
+
+        Args:
+            bounds: Finds the bounds of the vectors of every part, if they matter.
+
+        Returns:
+            The range of every part. None, as here, says that there is none: the vectors are then driven at once.
+        """
+        return None
+
 
 @component
 class PerVector(InputRange):
@@ -35,6 +48,10 @@ class PerVector(InputRange):
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return `max_i |x_i|`, next to nothing where a vector is zero."""
         return _largest(x, axis=-1)
+
+    def of_parts(self, bounds: Callable[[], Float[Array, "part *batch"]]) -> InputRange:
+        """Return this range: vectors have nothing to do with each other."""
+        return self
 
 
 @component
@@ -48,6 +65,10 @@ class AbsoluteMaximum(InputRange):
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return the largest magnitude of the batch for every vector, next to nothing where all are zero."""
         return jnp.broadcast_to(_largest(jnp.where(jnp.isfinite(x), x, 0)), x.shape[:-1])
+
+    def of_parts(self, bounds: Callable[[], Float[Array, "part *batch"]]) -> InputRange:
+        """Return the largest magnitude of all parts as a fixed range."""
+        return FixedRange(limit=cast(float, jnp.max(bounds())))
 
 
 @component
@@ -63,6 +84,10 @@ class FixedRange(InputRange):
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return `limit` for every vector."""
         return jnp.broadcast_to(jnp.asarray(self.limit, x.dtype), x.shape[:-1])
+
+    def of_parts(self, bounds: Callable[[], Float[Array, "part *batch"]]) -> InputRange:
+        """Return this range."""
+        return self
 
 
 @component

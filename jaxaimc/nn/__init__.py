@@ -15,6 +15,7 @@ from jaxaimc.nn.chip import (
 from jaxaimc.nn.columns import ColumnCorrection, calibrate_columns, with_column_correction
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.convert import convert, to_digital
+from jaxaimc.nn.folding import FoldedNorm, fold_batch_norm
 from jaxaimc.nn.hooks import as_digital, attach, in_mode, replace_products
 from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.op import AnalogDot, Call, Hook
@@ -40,6 +41,7 @@ __all__ = [
     "DeviceParam",
     "DigitalParam",
     "EffectiveMatrix",
+    "FoldedNorm",
     "Hook",
     "Host",
     "LayerError",
@@ -54,6 +56,7 @@ __all__ = [
     "convert",
     "drift",
     "effective",
+    "fold_batch_norm",
     "for_reading",
     "in_mode",
     "layer_errors",

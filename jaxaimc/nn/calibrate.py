@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.arguments import check_key
 from jaxaimc._core.checks import ClippedInputWarning, check_number, warn_of_lost_inputs
-from jaxaimc._core.xla import add_up, product
+from jaxaimc._core.xla import add_up, grouped_product
 from jaxaimc.calibration import NothingToCalibrateWarning, Percentile, RangeRule, has_range
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
@@ -137,7 +137,7 @@ class _Watch(Hook):
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         self.seen.inputs.append(call.inputs.reshape(-1, call.inputs.shape[-1]))
         self.seen.prepared = call.prepared
-        return product(call.inputs, call.kernel)
+        return grouped_product(call.inputs, call.kernel)
 
 
 def _is_programmed(model: nnx.Module) -> bool:

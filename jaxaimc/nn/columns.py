@@ -10,7 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.arguments import check_key
-from jaxaimc._core.xla import product
+from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration.columns import fitted_lines
 from jaxaimc.nn.chip import with_read_key
 from jaxaimc.nn.hooks import attach
@@ -26,6 +26,8 @@ class ColumnCorrection(Hook):
         gain: Gain of every column [1].
         offset: Offset of every column, in the unit of the outputs.
     """
+
+    by_vector = True
 
     def __init__(self, gain: Float[Array, " n_out"], offset: Float[Array, " n_out"]):
         self.gain = DigitalParam(gain)
@@ -43,7 +45,7 @@ class _Moments(Hook):
         self.sums = nnx.Variable(jnp.zeros((5, n_out)))
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
-        ideal = product(call.inputs, call.kernel)
+        ideal = grouped_product(call.inputs, call.kernel)
         y, ideal = (a.reshape(-1, a.shape[-1]) for a in (outputs, ideal))
         parts = (jnp.ones_like(y), y, ideal, y * y, y * ideal)
         self.sums.set_value(self.sums.get_value() + jnp.stack([jnp.sum(part, axis=0) for part in parts]))

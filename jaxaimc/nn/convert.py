@@ -18,10 +18,11 @@ from jaxaimc.nn.walk import analog_layers, copied, modules
 def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
     """Attach analog tiles to the layers of a model.
 
-    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, subclasses of them, and what the host of a
-    rule is for): only their product is replaced, so parameter paths, checkpoints and shared layers are untouched, and
-    the kernels are those of the digital model. Nothing stays digital in silence: a product with weights that cannot be
-    analog is refused unless a rule keeps it digital by `None`. See `jaxaimc.nn.products`.
+    Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Conv`, subclasses of them,
+    `nnx.ConvTranspose`, and what the host of a rule is for): only their product is replaced, so parameter paths,
+    checkpoints and shared layers are untouched, and the kernels are those of the digital model. Nothing stays digital
+    in silence: a product with weights that cannot be analog is refused unless a rule keeps it digital by `None`. See
+    `jaxaimc.nn.products`.
 
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is

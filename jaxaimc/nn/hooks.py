@@ -43,7 +43,7 @@ def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module])
 
     Args:
         model: Result of `jaxaimc.nn.convert`. It is not changed.
-        make: Makes a module with the call of `jax.lax.dot_general`.
+        make: Makes a module with the call of the layer's own product, such as `jax.lax.dot_general`.
 
     Returns:
         The model with these products.

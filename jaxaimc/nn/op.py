@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 import flax.errors
@@ -13,8 +14,9 @@ from jaxtyping import Array, Float, Key
 from jaxaimc import tile
 from jaxaimc._core.random import fold_in
 from jaxaimc.config import AnalogConfig
+from jaxaimc.drives import InputRange
 from jaxaimc.nn.guard import check_weights, without_kernel_gradient
-from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.hosts.base import Host, Parts
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.variables import (
     Checksum,
@@ -35,14 +37,14 @@ class Call(NamedTuple):
     Attributes:
         config: The tile, as changed by the hooks.
         inputs: Input vectors, as changed by the hooks.
-        kernel: The layer's kernel as a matrix.
+        kernel: The layer's kernel as a matrix, or as one for each group of its inputs.
         prepared: The chip that answered.
         key: Read key of this product, or None where nothing needs one.
     """
 
     config: AnalogConfig
     inputs: Float[Array, "*batch n_in"]
-    kernel: Float[Array, "n_in n_out"]
+    kernel: Float[Array, "*group n_in n_out"]
     prepared: Prepared
     key: Key[Array, "*keys"] | None
 
@@ -57,10 +59,14 @@ class Hook(nnx.Module):
         needs_key: Whether `after` draws random numbers from the call's key.
         uses_kernel: Whether what `after` returns depends on the call's kernel, so that the kernel has a gradient
             although a programmed chip has answered.
+        by_vector: Whether the vectors of a call may pass in parts: the hook keeps nothing, the tile that it returns
+            does not depend on the inputs, and nothing else that it returns for a vector depends on other vectors. A
+            convolution's windows may be too many to be held at once, which they are if one of its hooks is not so.
     """
 
     needs_key: bool = False
     uses_kernel: bool = False
+    by_vector: bool = False
 
     def before(
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
@@ -162,8 +168,16 @@ class AnalogDot(nnx.Module):
         """
         if self.analog_mode == "digital":
             return self._digital(x, kernel, *arguments, **named)
+        if self.analog_mode != "train":
+            self.chip()
+            check_weights(self.path, kernel, self.checksum)
         layout = self.host.layout(self.path, x, kernel, *arguments, **named)
-        y = layout.outputs(self.read(layout.vectors, layout.matrix))
+        if isinstance(layout.vectors, Parts):
+            y = layout.outputs(self._read_parts(layout.vectors, layout.matrix))
+        else:
+            y = layout.outputs(self.read(layout.vectors, layout.matrix))
+        if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
+            y = without_kernel_gradient(y, kernel, self.chip(), self.path)
         y = y.astype(named.get("preferred_element_type") or x.dtype)
         return self._compare(y, self._digital(x, kernel, *arguments, **named)) if self.analog_mode == "probe" else y
 
@@ -180,31 +194,48 @@ class AnalogDot(nnx.Module):
         return self.prepared.get_value()
 
     def read(
-        self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "n_in n_out"]
+        self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "*group rows cols"], chip: Any = None
     ) -> Float[Array, "*batch n_out"]:
         """Multiply vectors with the matrix on the chip, hooks included.
 
         Args:
             inputs: Input vectors.
             kernel: The matrix that the chip was programmed from; programmed now in mode `"train"`.
+            chip: Tile, chip and read key, where they are those of other parts of the same call as well.
 
         Returns:
             Output vectors.
 
         Raises:
-            ValueError: If the chip is not programmed, or was programmed from another kernel, or has no read key.
+            ValueError: If the chip is not programmed or has no read key.
         """
-        config = self.config.get_value()
-        for hook in self.hooks:
-            config, inputs = hook.before(config, inputs)
-        prepared, key = self._chip(config, inputs, kernel)
+        config, inputs = self._before(inputs)
+        config, prepared, key = (config, *self._chip(config, inputs, kernel)) if chip is None else chip
         y = tile.mvm(config, prepared, inputs, key)
-        if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
-            y = without_kernel_gradient(y, kernel, prepared, self.path)
         call = Call(config, inputs, kernel, prepared, key)
         for hook in self.hooks:
             y = hook.after(call, y)
         return y
+
+    def _read_parts(self, parts: Parts, kernel: Array) -> Array:
+        """Multiply with the vectors of one part after the other, or of all at once if something has to see them all."""
+        config, inputs = self._before(parts.vectors(jnp.zeros((), jnp.int32)))
+        apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self._before(parts.vectors(index))[1])))
+        if apart is None or not all(hook.by_vector for hook in self.hooks):
+            return self.read(parts.whole(), kernel)
+        prepared, key = self._chip(config, inputs, kernel)
+
+        def read(index: Array) -> Array:
+            return self.read(parts.vectors(index), kernel, (apart, prepared, parts.key(key, index)))
+
+        return parts.together(parts.each(read))
+
+    def _before(self, inputs: Array) -> tuple[AnalogConfig, Array]:
+        """Return the tile and the inputs as the hooks change them."""
+        config = self.config.get_value()
+        for hook in self.hooks:
+            config, inputs = hook.before(config, inputs)
+        return config, inputs
 
     def _chip(self, config: AnalogConfig, inputs: Array, kernel: Array) -> tuple[Prepared, Key[Array, "*keys"] | None]:
         """Return the chip that answers and the key of this read, if anything is drawn in it."""
@@ -212,7 +243,6 @@ class AnalogDot(nnx.Module):
             chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
             return tile.prepare(config, tile.program(config, kernel, chip_key)), key
         prepared = self.chip()
-        check_weights(self.path, kernel, self.checksum)
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
         return prepared, self._next_key(inputs, (config, prepared)) if noisy else None
 
@@ -244,6 +274,20 @@ class AnalogDot(nnx.Module):
         squares = jnp.stack([jnp.sum(jnp.square(y - ideal)), jnp.sum(jnp.square(ideal))])
         self.error.set_value(self.error.get_value() + squares)
         return ideal
+
+
+def _in_parts(config: AnalogConfig, bounds: Callable[[Callable[[Array], Array]], Array]) -> AnalogConfig | None:
+    """Return the tile with which parts of a call are read as the whole is, or None if they cannot be.
+
+    Args:
+        config: The tile of the call.
+        bounds: Applies an input range's `bound` to the vectors of every part.
+    """
+    present = getattr(config.drive, "range", None)
+    if not isinstance(present, InputRange):
+        return config
+    chosen = present.of_parts(lambda: bounds(present.bound))
+    return None if chosen is None else replace(config, drive=config.drive.with_(range=chosen))
 
 
 def _one_key(keys: Key[Array, "*keys"]) -> Key[Array, ""]:

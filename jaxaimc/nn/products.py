@@ -51,7 +51,8 @@ class Candidate:
     @property
     def type_name(self) -> str:
         """Name of the layer's type, with `nnx.` for Flax's own."""
-        cls = type(self.layer)
+        # A layer may be of a subclass of the library's while it is on tiles.
+        cls = next(kind for kind in type(self.layer).__mro__ if not kind.__module__.startswith("jaxaimc."))
         return f"nnx.{cls.__name__}" if cls.__module__.startswith("flax.nnx.") else cls.__name__
 
     @property
@@ -63,8 +64,6 @@ class Candidate:
 # Flax's layers that multiply with weights and have no host, by the attribute that holds them. What else Flax itself
 # defines either holds such layers (attention, recurrent cells) or only scales and shifts (normalisation).
 _WITHOUT_HOST: dict[type, str] = {
-    nnx.Conv: "kernel",
-    nnx.ConvTranspose: "kernel",
     nnx.Einsum: "kernel",
     nnx.LoRA: "lora_a",
 }
@@ -91,7 +90,7 @@ def products(model: nnx.Module) -> list[Product]:
         >>> model = nnx.Sequential(nnx.Conv(1, 4, (3, 3), rngs=rngs), nnx.Linear(4, 2, rngs=rngs))
         >>> for product in nn.products(nn.convert(model, [nn.Rule("layers/0", None), nn.Rule(".*", AnalogConfig())])):
         ...     print(product.path, product.layer, product.shape, product.analog, product.reason)
-        layers/0 nnx.Conv (3, 3, 1, 4) False has no host
+        layers/0 nnx.Conv (3, 3, 1, 4) False no rule puts it on a tile
         layers/1 nnx.Linear (4, 2) True
     """
     found = []

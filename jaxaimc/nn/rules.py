@@ -156,7 +156,7 @@ def _no_match(rule: Rule, found: Sequence[Candidate]) -> str:
 
 
 def _listed(paths: Sequence[str]) -> str:
-    return ", ".join(map(repr, paths)) or "none (nnx.Linear and nnx.LinearGeneral can)"
+    return ", ".join(map(repr, paths)) or "none (nnx.Linear, nnx.LinearGeneral, nnx.Conv and nnx.ConvTranspose can)"
 
 
 def _described(rules: Any) -> str:

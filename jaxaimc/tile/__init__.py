@@ -5,6 +5,7 @@
 
 Axis names used throughout the library:
     batch: any leading axes of the inputs; n_in, n_out: rows and columns of a matrix; tile_row, tile_col: its tiles;
+    group: blocks along the diagonal of a matrix, none beside them;
     rows, cols: input lines and output columns of one tile; slice: columns of different significance per output;
     polarity: devices of a cell that drive a column with different sign; plane: input pulses that are read one after the
     other; conversion: planes, or one where their charges are added before it; term: factors of the read noise's

@@ -28,7 +28,8 @@ def charges(
         key: Read key, one or one per vector; without one there is no read noise.
 
     Returns:
-        Charges of every conversion, in fully driven cells.
+        Charges of every conversion, in fully driven cells. With groups, the tile rows of all groups stand one after
+        another, and `n_out` counts the columns of one.
 
     Raises:
         ValueError: If `x` holds no real numbers or its last axis is not the matrix's rows, `prepared` has the cells or

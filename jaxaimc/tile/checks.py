@@ -20,10 +20,11 @@ def check_programmed(config: AnalogConfig, programmed: Any) -> None:
             for others.
     """
     _check_kind("programmed", programmed, Programmed, "jaxaimc.program(config, w, key)")
-    n_in, n_out = programmed.n_in, programmed.n_out
+    n_in, n_out, groups = programmed.n_in, programmed.n_out, programmed.groups
     cells = (len(config.cell.significance), len(config.cell.signs))
-    block = (even_share(n_in, config.rows), even_share(n_out, config.cols))
-    _check_shape(config, "programmed", programmed.g.shape, (*tile_grid(config, n_in, n_out), *cells, *block))
+    block = (even_share(n_in // groups, config.rows), even_share(n_out // groups, config.cols))
+    wanted = (*tile_grid(config, n_in, n_out, groups), *cells, *block)
+    _check_shape(config, "programmed", programmed.g.shape, wanted)
 
 
 def check_prepared(config: AnalogConfig, prepared: Any) -> None:
@@ -38,9 +39,10 @@ def check_prepared(config: AnalogConfig, prepared: Any) -> None:
             outputs would be wrong.
     """
     _check_kind("prepared", prepared, Prepared, "jaxaimc.prepare(config, programmed)")
-    rows = even_share(prepared.n_in, config.rows)
-    tile_rows, _ = tile_grid(config, prepared.n_in, prepared.n_out)
-    wanted = (tile_rows, rows, len(config.cell.significance), prepared.n_out)
+    groups = prepared.groups
+    rows = even_share(prepared.n_in // groups, config.rows)
+    tile_rows, _ = tile_grid(config, prepared.n_in, prepared.n_out, groups)
+    wanted = (tile_rows, rows, len(config.cell.significance), prepared.n_out // groups)
     _check_shape(config, "prepared", prepared.matrix.shape, wanted)
 
 

@@ -30,7 +30,7 @@ def driven_tiles(
     prepared = _in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
     pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
     tile_rows, rows = prepared.matrix.shape[:2]
-    level, duration = (row_blocks(a, tile_rows, rows) for a in (pulses.level, pulses.duration))
+    level, duration = (row_blocks(a, tile_rows, rows, prepared.groups) for a in (pulses.level, pulses.duration))
     return pulses, (prepared, level, duration, jnp.arange(tile_rows))
 
 

@@ -46,7 +46,7 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: P
         placement = Placement(rows=config.rows, cols=config.cols, row_start=start)
     fold = over_tiles(partial(_prepare_tile, config, placement, programmed.t))
     matrix, baseline, variance, residual, circuit = fold(programmed.g, programmed.g_target)
-    merge = partial(_merge_tile_columns, n_out=programmed.n_out)
+    merge = partial(_merge_tile_columns, n_out=programmed.n_out // programmed.groups)
     exact = programmed.exact and config.wires.exact
     matrix = merge(matrix)
     return Prepared(
@@ -61,6 +61,7 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: P
         n_in=programmed.n_in,
         n_out=programmed.n_out,
         exact=exact,
+        groups=programmed.groups,
     )
 
 

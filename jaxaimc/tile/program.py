@@ -20,30 +20,36 @@ from jaxaimc.tile.state import Programmed, disconnected, over_tiles, tile_grid
 _CONVERTERS = 0x6D69736D
 
 
-def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Programmed:
-    """Program a matrix of any size.
+def program(config: AnalogConfig, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Programmed:
+    """Program a matrix of any size, or the blocks of a block-diagonal one.
 
     Args:
         config: The tile.
-        w: Weights, any scale.
+        w: Weights, any scale. With three axes, (groups, n_in, n_out), they are blocks along a diagonal, as those of a
+            grouped convolution: each takes tiles of its own, and the matrix is that of all groups, of
+            `groups * n_in` rows.
         key: Chip key: everything that this chip keeps, now and after any time, is drawn from it.
 
     Returns:
         The programmed devices, at time zero.
 
     Raises:
-        ValueError: If `w` is not a finite matrix of real numbers, `key` is not a single key, or a field of `config` is
-            out of range.
+        ValueError: If `w` is no finite matrix of real numbers and not several of one size, `key` is not a single key,
+            or a field of `config` is out of range.
 
     Example:
         >>> import jax, jax.numpy as jnp
         >>> from jaxaimc import AnalogConfig, program
         >>> program(AnalogConfig(), jnp.ones((700, 96)), jax.random.key(0)).g.shape
         (2, 1, 1, 2, 350, 96)
+        >>> depthwise = program(AnalogConfig(), jnp.ones((32, 9, 1)), jax.random.key(0))
+        >>> depthwise.g.shape, depthwise.n_in, depthwise.n_out
+        ((32, 1, 1, 2, 9, 1), 288, 32)
     """
     config.validate()
-    w = as_matrix("w", w, "n_in, n_out")
+    w = as_matrix("w", w, "n_in, n_out", groups=True)
     check_key("key", key)
+    groups, n_in, n_out = (1, *w.shape)[-3:]
     g, g_target, w_scale, converters = _program(config, w, key)
     return Programmed(
         key=key,
@@ -53,25 +59,28 @@ def program(config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array,
         w_scale=w_scale,
         t=jnp.zeros((), g.dtype),
         converters=converters,
-        n_in=w.shape[0],
-        n_out=w.shape[1],
+        n_in=groups * n_in,
+        n_out=groups * n_out,
         exact=config.cell.exact and config.device.exact,
+        groups=groups,
     )
 
 
 @jax.jit
 def _program(
-    config: AnalogConfig, w: Float[Array, "n_in n_out"], key: Key[Array, ""]
+    config: AnalogConfig, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]
 ) -> tuple[Array, Array, Array, Any]:
-    n_in, n_out = w.shape
-    grid = tile_grid(config, n_in, n_out)
+    groups, n_in, n_out = (1, *w.shape)[-3:]
+    size = groups * n_in, groups * n_out, groups
+    grid = tile_grid(config, *size)
     rows, cols = even_share(n_in, config.rows), even_share(n_out, config.cols)
-    blocks = jnp.pad(w, ((0, grid[0] * rows - n_in), (0, grid[1] * cols - n_out)))
+    filling = (0, grid[0] // groups * rows - n_in), (0, grid[1] * cols - n_out)
+    blocks = jnp.pad(w, ((0, 0), *filling)[-w.ndim :])
     blocks = blocks.reshape(grid[0], rows, grid[1], cols).swapaxes(1, 2)
     peak = jnp.max(jnp.abs(blocks), axis=-2) if config.column_scales else jnp.max(jnp.abs(w))
     w_scale = jnp.broadcast_to(_w_scale(peak), (*grid, cols))
     g, g_target, converters = over_tiles(partial(_program_tile, config))(blocks, w_scale, tile_keys(key, grid))
-    return disconnected(g, n_in, n_out), disconnected(g_target, n_in, n_out), w_scale, converters
+    return disconnected(g, *size), disconnected(g_target, *size), w_scale, converters
 
 
 def _program_tile(
@@ -132,7 +141,7 @@ def _drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | f
         programmed.g_programmed, programmed.g_target, keys
     )
     # A relaxation adds to a conductance, so that cells that are not there have to be taken out again.
-    g = disconnected(g, programmed.n_in, programmed.n_out)
+    g = disconnected(g, programmed.n_in, programmed.n_out, programmed.groups)
     return replace(programmed, g=g, t=t, exact=programmed.exact and config.device.exact)
 
 

@@ -10,6 +10,7 @@ deviation that the devices' noise has under these pulses. `_read_tile` is this e
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,13 +45,13 @@ def mvm(
 ) -> Float[Array, "*batch n_out"]:
     """Multiply input vectors with a prepared matrix: drive, wires, read noise, converters, digital scales.
 
-    The input range is that of the whole vector. Read noise is drawn once per input vector, plane, slice and tile row at
-    the output, with the variance that the tile's devices have under that vector's pulses; no matrix is drawn. That is
-    exact in distribution without wires. With wires the current through a device is taken to be its conductance times
-    the full read voltage, which drops the product of IR drop and noise. Measured against matrices sampled device by
-    device, 512 rows: the standard deviation is right within 1 % for weights and inputs of both signs (0.15 and 1 ohm),
-    and 23 % (39 %) too large in the worst case, all weights and inputs one, where the outputs themselves lose 24 %
-    (61 %).
+    The input range is that of the whole vector, which has the inputs of all groups side by side. Read noise is drawn
+    once per input vector, plane, slice and tile row at the output, with the variance that the tile's devices have under
+    that vector's pulses; no matrix is drawn. That is exact in distribution without wires. With wires the current
+    through a device is taken to be its conductance times the full read voltage, which drops the product of IR drop and
+    noise. Measured against matrices sampled device by device, 512 rows: the standard deviation is right within 1 % for
+    weights and inputs of both signs (0.15 and 1 ohm), and 23 % (39 %) too large in the worst case, all weights and
+    inputs one, where the outputs themselves lose 24 % (61 %).
 
     Args:
         config: The tile.
@@ -91,7 +92,8 @@ def _mvm(
     config: AnalogConfig, prepared: Prepared, x: Float[Array, "*batch n_in"], key: Key[Array, "*keys"] | None
 ) -> Float[Array, "*batch n_out"]:
     pulses, tiles = driven_tiles(config, prepared, x)
-    _, rows, *outs = tiles[0].matrix.shape
+    tile_rows, rows, *outs = tiles[0].matrix.shape
+    groups = prepared.groups
 
     def partial_sum(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
@@ -103,10 +105,26 @@ def _mvm(
         return partial_sum(*jax.tree.map(lambda a: a[0], tiles)) * pulses.x_scale[..., None]
     # The size of a symbolic batch is not known: it is read as if it were large.
     if isinstance(charges, int) and charges < _MANY_CHARGES:
-        return add_up(jax.vmap(partial_sum)(*tiles), 0) * pulses.x_scale[..., None]
-    zeros = jnp.zeros((*x.shape[:-1], prepared.n_out), tiles[0].matrix.dtype)
-    y, _ = jax.lax.scan(lambda y, tile: (y + partial_sum(*tile), None), zeros, tiles)
-    return y * pulses.x_scale[..., None]
+        partial_sums = jax.vmap(partial_sum)(*tiles)
+        if groups == 1:
+            return add_up(partial_sums, 0) * pulses.x_scale[..., None]
+        of_groups = add_up(partial_sums.reshape(groups, tile_rows // groups, *partial_sums.shape[1:]), 1)
+        return _side_by_side(of_groups) * pulses.x_scale[..., None]
+
+    def of_group(tiles: Any) -> Array:
+        zeros = jnp.zeros((*x.shape[:-1], prepared.n_out // groups), tiles[0].matrix.dtype)
+        return jax.lax.scan(lambda y, tile: (y + partial_sum(*tile), None), zeros, tiles)[0]
+
+    if groups == 1:
+        return of_group(tiles) * pulses.x_scale[..., None]
+    of_groups = jax.lax.map(of_group, jax.tree.map(lambda a: a.reshape(groups, -1, *a.shape[1:]), tiles))
+    return _side_by_side(of_groups) * pulses.x_scale[..., None]
+
+
+def _side_by_side(y: Float[Array, "group *batch cols"]) -> Float[Array, "*batch n_out"]:
+    """Put the outputs of all groups in one vector."""
+    y = jnp.moveaxis(y, 0, -2)
+    return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])
 
 
 def _read_tile(
@@ -160,7 +178,7 @@ def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:
 
 def analog_matmul(
     config: AnalogConfig,
-    w: Float[Array, "n_in n_out"],
+    w: Float[Array, "*group rows cols"],
     x: Float[Array, "*batch n_in"],
     key: Key[Array, ""],
     t: Float[Array, ""] | float | None = None,
@@ -169,7 +187,7 @@ def analog_matmul(
 
     Args:
         config: The tile.
-        w: Weights of any size.
+        w: Weights of any size; with three axes the blocks of a block-diagonal matrix, see `program`.
         x: Input vectors.
         key: Split into a chip key and a read key.
         t: Time of the read after programming [s]; without one the devices are as programmed.
@@ -182,8 +200,8 @@ def analog_matmul(
         ConvergenceError: As `prepare`.
     """
     config.validate()
-    w, x = as_matrix("w", w, "n_in, n_out"), as_real("x", x)
-    check_trailing("x", x, w.shape[0], "n_in")
+    w, x = as_matrix("w", w, "n_in, n_out", groups=True), as_real("x", x)
+    check_trailing("x", x, math.prod(w.shape[:-1]), "n_in")
     check_key("key", key)
     if t is not None:
         check_time("t", t)

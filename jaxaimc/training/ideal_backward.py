@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from jaxaimc._core.xla import add_up, product
+from jaxaimc._core.xla import add_up, grouped_product, product
 from jaxaimc.nn import Call, Hook
 from jaxaimc.nn.hooks import attach
 
@@ -19,6 +19,7 @@ class IdealBackward(Hook):
     """
 
     uses_kernel = True
+    by_vector = True
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Exchange the derivative of the outputs."""
@@ -47,8 +48,8 @@ def with_ideal_backward(model: nnx.Module) -> nnx.Module:
 
 @jax.custom_vjp
 def _with_gradient_of_product(
-    y: Float[Array, "*batch cols"], x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]
-) -> Float[Array, "*batch cols"]:
+    y: Float[Array, "*batch n_out"], x: Float[Array, "*batch n_in"], w: Float[Array, "*group rows cols"]
+) -> Float[Array, "*batch n_out"]:
     return y
 
 
@@ -58,6 +59,9 @@ def _forward(y: Array, x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array, Array]:
     x, w = saved
+    if w.ndim == 3:
+        by_x, by_w = jax.vjp(grouped_product, x, w)[1](cotangent)
+        return jnp.zeros_like(cotangent), by_x, by_w
     batch = tuple(range(x.ndim - 1))
     # Written out, because the transpose that JAX makes of a product with several batch axes copies its inputs.
     by_w = jax.lax.dot_general(x, cotangent, ((batch, batch), ((), ())), precision=jax.lax.Precision.HIGHEST)

@@ -3,11 +3,12 @@
 from typing import Any
 
 from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.hosts.conv import ConvHost, ConvTransposeHost
 from jaxaimc.nn.hosts.linear import LinearGeneralHost, LinearHost
 
-__all__ = ["HOSTS", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
+__all__ = ["HOSTS", "ConvHost", "ConvTransposeHost", "Host", "LinearGeneralHost", "LinearHost", "host_of"]
 
-HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost())
+HOSTS: tuple[Host, ...] = (LinearHost(), LinearGeneralHost(), ConvHost(), ConvTransposeHost())
 
 
 def host_of(layer: Any) -> Host | None:

@@ -5,21 +5,68 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+import jax
+import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int, Key
+
+from jaxaimc._core.random import fold_in
+
+
+class Parts(NamedTuple):
+    """The vectors of a call that are too many to be held at once: they are made and read one part after the other.
+
+    Attributes:
+        count: Number of parts, of equally many vectors.
+        of_example: Number of parts that an example is divided into, one where a part holds whole examples; the parts
+            of an example follow each other.
+        vectors: Makes the vectors of a part from its number.
+        together: Puts what was made of the vectors of all parts, along a first axis, in the order of the whole.
+    """
+
+    count: int
+    of_example: int
+    vectors: Callable[[Int[Array, ""]], Float[Array, "*part n_in"]]
+    together: Callable[[Float[Array, "part *part n"]], Float[Array, "*batch n"]]
+
+    def each(self, function: Callable[[Int[Array, ""]], Array]) -> Array:
+        """Return what a function makes of the number of every part, along a first axis.
+
+        Its intermediate results are not kept for a gradient, but computed anew.
+
+        Args:
+            function: What is called for one part at a time.
+        """
+        return jax.lax.map(jax.checkpoint(function), jnp.arange(self.count))
+
+    def whole(self) -> Float[Array, "*batch n_in"]:
+        """Return all vectors."""
+        return self.together(self.each(self.vectors))
+
+    def key(self, key: Key[Array, "*keys"] | None, index: Int[Array, ""]) -> Key[Array, "*keys"] | None:
+        """Return the read key of a part, so that each draws noise of its own.
+
+        Args:
+            key: One key for all, or one for each example, on which alone its noise then depends unless it is divided.
+            index: Number of the part.
+        """
+        if key is None or key.ndim == 0:
+            return key if key is None else fold_in(key, index)
+        own = key.reshape(self.count // self.of_example, -1, *key.shape[1:])[index // self.of_example]
+        return own if self.of_example == 1 else fold_in(own, index % self.of_example)
 
 
 class Layout(NamedTuple):
     """One call of a layer's product, as a matrix product.
 
     Attributes:
-        vectors: Inputs of the matrix product.
+        vectors: Inputs of the matrix product, or a way to make them in parts.
         matrix: Its weights, which are those of `Host.kernel`.
         outputs: Gives the outputs of the matrix product the shape that the layer expects.
     """
 
-    vectors: Float[Array, "*batch n_in"]
-    matrix: Float[Array, "n_in n_out"]
+    vectors: Float[Array, "*batch n_in"] | Parts
+    matrix: Float[Array, "*group n_in n_out"]
     outputs: Callable[[Array], Array]
 
 
@@ -62,6 +109,8 @@ class Host(abc.ABC):
     @abc.abstractmethod
     def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
         """Return the weights as the matrix that a tile is programmed from.
+
+        Weights that multiply a group of the inputs each have one axis more, (groups, n_in, n_out).
 
         Args:
             layer: A layer, or a stack of them.

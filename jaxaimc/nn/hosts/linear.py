@@ -58,8 +58,8 @@ class LinearGeneralHost(Host):
 def call_problem(host: Host, layer: Any, shape: tuple[int, ...]) -> str | None:
     """Return why the call of a subclass does not pass on what its product returns, or None.
 
-    A subclass may compute its product otherwise than by `dot_general`, or change the kernel first. The layer is called
-    once on zeros to see that.
+    A subclass may compute its product otherwise than by the attribute that holds it, or change the kernel first. The
+    layer is called once on zeros to see that.
 
     Args:
         host: Host of the kind.
@@ -69,22 +69,23 @@ def call_problem(host: Host, layer: Any, shape: tuple[int, ...]) -> str | None:
     if type(layer).__call__ is host.kind.__call__:
         return None
     seen: list[Array] = []
+    product = host.product(layer)
 
     def record(x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
         seen.append(kernel)
-        return jax.lax.dot_general(x, kernel, *arguments, **named)
+        return (product or jax.lax.dot_general)(x, kernel, *arguments, **named)
 
     graph, state = nnx.split(layer)
     stack = len(host.stack(layer))
     copy: Any = nnx.merge(graph, jax.tree.map(lambda leaf: leaf[(0,) * stack], state), copy=True)
-    own = copy.kernel[...]
-    copy.dot_general = record
+    own = host.weights(copy)
+    setattr(copy, host.slot, record)
     try:
         copy(jnp.zeros(shape, own.dtype))
     except Exception as error:  # whatever a stranger's layer raises
         return f"could not be called on inputs of shape {shape} to see how it makes its product ({error})"
     if not seen:
-        return "does not make its product by `self.dot_general`"
+        return f"does not make its product by `self.{host.slot}`"
     if any(not _same(kernel, own) for kernel in seen):
         return "changes its kernel before the product, while a tile holds the kernel as it is"
     return None

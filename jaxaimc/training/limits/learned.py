@@ -22,13 +22,16 @@ class WeightLimit(Hook):
     """The learned limit of a layer's weights; `with_clipped_weights` applies it.
 
     Args:
-        limit: First limit, in the unit of the weights: one number, or one per column.
+        limit: First limit, in the unit of the weights: one number, or one per column of the kernel, in groups
+            of shape (groups, 1, columns).
     """
 
-    def __init__(self, limit: Float[Array, "*n_out"]):
+    by_vector = True
+
+    def __init__(self, limit: Float[Array, "..."]):
         self.limit = DigitalParam(limit)
 
-    def clipped(self, kernel: Float[Array, "n_in n_out"]) -> Float[Array, "n_in n_out"]:
+    def clipped(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in n_out"]:
         """Return the kernel within the limit."""
         limit = jnp.maximum(self.limit[...], SMALLEST).astype(kernel.dtype)
         return clip(kernel, -limit, limit)
@@ -58,7 +61,9 @@ def learn_weight_limits(
         if dot.path in chosen:
             kernel = dot.host.kernel(layer).astype(jnp.float32)
             limit = deviations * jnp.std(kernel)
-            limit = jnp.broadcast_to(limit, kernel.shape[1:]) if per_column else limit
+            if per_column:
+                columns = kernel.shape[1:] if kernel.ndim == 2 else (kernel.shape[0], 1, kernel.shape[2])
+                limit = jnp.broadcast_to(limit, columns)
             dot.hooks = nnx.List([*dot.hooks, WeightLimit(limit)])
 
     return changed_layers(model, one)

@@ -69,6 +69,8 @@ class TrainedOutputRange(Hook):
         ValueError: If it is not greater than zero.
     """
 
+    by_vector = True
+
     def __init__(self, limit: float | Array):
         check_number("TrainedOutputRange", "limit", limit, low=0.0, open_low=True)
         self.limit = DigitalParam(jnp.asarray(limit, jnp.float32))
@@ -86,11 +88,12 @@ class _MeanSquare(nnx.Module):
 
     def __init__(self, dot: AnalogDot):
         self.path = dot.path
+        self.product = dot.replaced or jax.lax.dot_general
         self.total = nnx.Variable(jnp.zeros(()))
 
     def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
         self.total.set_value(self.total.get_value() + jnp.mean(jnp.square(x)))
-        return jax.lax.dot_general(x, kernel, *arguments, **named)
+        return self.product(x, kernel, *arguments, **named)
 
 
 def learn_input_ranges(

@@ -57,6 +57,7 @@ class MeanFieldReadNoise(Hook):
     """
 
     needs_key = True
+    by_vector = True
 
     def __init__(self, variance: Float[Array, "tile_row term slice n_out"], rows: int):
         self.variance = nnx.Variable(variance)
@@ -75,11 +76,13 @@ class MeanFieldReadNoise(Hook):
         """
         variance = self.variance[...]
         tile_rows, terms, slices, _ = variance.shape
+        groups = call.prepared.groups
         config = call.config
         pulses = config.drive.encode(jax.lax.stop_gradient(call.inputs))
         squares = jnp.square(pulses.level)
         # Products with ones, because XLA adds up the last axis one by one on CPUs.
-        in_tile = np.arange(squares.shape[-1])[:, None] // self.rows == np.arange(tile_rows)
+        group, row = np.divmod(np.arange(squares.shape[-1]), squares.shape[-1] // groups)
+        in_tile = (group * (tile_rows // groups) + row // self.rows)[:, None] == np.arange(tile_rows)
         of_tile = lambda x: product(x, jnp.asarray(in_tile, x.dtype))  # noqa: E731
         driven = of_tile(squares)
         duration = of_tile(squares * pulses.duration) / jnp.where(driven > 0, driven, 1.0)
@@ -89,8 +92,14 @@ class MeanFieldReadNoise(Hook):
         one_slice = jnp.broadcast_to(jnp.eye(slices)[:, :, None], (slices, slices, 1))
         share = config.cell.decode(one_slice, jnp.zeros(slices))[:, 0]
         factors = jnp.einsum("tksj,s,tj->ktj", variance, jnp.square(share), jnp.square(call.prepared.w_scale))
-        parts = [u[k, ..., t, None] * factors[k, t] for k in range(terms) for t in range(tile_rows)]
-        return jnp.sqrt(sum(parts) / self.rows) * pulses.x_scale[..., None]
+        if groups == 1:
+            parts = [u[k, ..., t, None] * factors[k, t] for k in range(terms) for t in range(tile_rows)]
+            return jnp.sqrt(sum(parts) / self.rows) * pulses.x_scale[..., None]
+        u = u.reshape(*u.shape[:-1], groups, tile_rows // groups)
+        factors = factors.reshape(terms, groups, tile_rows // groups, -1)
+        parts = jnp.einsum("k...gt,kgtj->...gj", u, factors, precision=jax.lax.Precision.HIGHEST)
+        parts = parts.reshape(*parts.shape[:-2], call.prepared.n_out)
+        return jnp.sqrt(parts / self.rows) * pulses.x_scale[..., None]
 
 
 def with_mean_field_noise(model: nnx.Module) -> nnx.Module:

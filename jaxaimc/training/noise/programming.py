@@ -30,7 +30,7 @@ _SMALL = 2**16
 
 class _Layer(NamedTuple):
     config: AnalogConfig
-    kernel: Float[Array, "n_in n_out"]
+    kernel: Float[Array, "*group n_in n_out"]
     key: Key[Array, ""]
 
 

@@ -27,11 +27,11 @@ class WeightNoise(Component):
     """A kind of weight noise. One of your own derives from this and writes `change`."""
 
     @abc.abstractmethod
-    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+    def change(self, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Float[Array, "*group n_in n_out"]:
         """Return what is added to the weights.
 
         Args:
-            w: Clean weights.
+            w: Clean weights; with three axes those of all groups of a grouped convolution.
             key: Key of this layer and kind of noise.
         """
 
@@ -48,7 +48,7 @@ class AdditiveNoise(WeightNoise):
     scale: float = leaf(low=0.0)
     per_column: bool = static(default=True)
 
-    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+    def change(self, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Float[Array, "*group n_in n_out"]:
         """Return the noise."""
         return self.scale * _peak(w, per_column=self.per_column) * rough_normal(key, w.shape, w.dtype)
 
@@ -63,7 +63,7 @@ class MultiplicativeNoise(WeightNoise):
 
     scale: float = leaf(low=0.0)
 
-    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+    def change(self, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Float[Array, "*group n_in n_out"]:
         """Return the noise."""
         return self.scale * w * rough_normal(key, w.shape, w.dtype)
 
@@ -85,7 +85,7 @@ class PolynomialNoise(WeightNoise):
     coefficients: tuple[float, ...] = leaf((0.0105392, 0.0768, -0.046925))
     per_column: bool = static(default=True)
 
-    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+    def change(self, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Float[Array, "*group n_in n_out"]:
         """Return the noise; a polynomial below zero counts as zero."""
         peak = _peak(w, per_column=self.per_column)
         r = jnp.abs(w) / jnp.where(peak > 0, peak, 1.0)
@@ -105,7 +105,7 @@ class DropConnect(WeightNoise):
 
     probability: float = leaf(low=0.0, high=1.0)
 
-    def change(self, w: Float[Array, "n_in n_out"], key: Key[Array, ""]) -> Float[Array, "n_in n_out"]:
+    def change(self, w: Float[Array, "*group n_in n_out"], key: Key[Array, ""]) -> Float[Array, "*group n_in n_out"]:
         """Return minus the dropped weights."""
         return jnp.where(jax.random.bernoulli(key, self.probability, w.shape), -w, 0.0)
 
@@ -142,5 +142,5 @@ def with_weight_noise(
     return changed_layers(model, one)
 
 
-def _peak(w: Float[Array, "n_in n_out"], *, per_column: bool) -> Float[Array, "..."]:
-    return jnp.max(jnp.abs(w), axis=0) if per_column else jnp.max(jnp.abs(w))
+def _peak(w: Float[Array, "*group n_in n_out"], *, per_column: bool) -> Float[Array, "..."]:
+    return jnp.max(jnp.abs(w), axis=-2, keepdims=True) if per_column else jnp.max(jnp.abs(w))
