@@ -12,6 +12,7 @@ Layers are called `conv...` and `norm...`, those that follow each other by the s
 `conv1` before it. Images are `[batch, height, width, channel]`.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -249,6 +250,23 @@ class ResNet(nnx.Module):
             for block in stage:
                 x = block(x)
         return self.head(x.mean(axis=(1, 2)))
+
+
+def normalised(network: ResNet) -> list[tuple[str, str]]:
+    """List the paths of all convolutions with those of the normalisations behind them.
+
+    Args:
+        network: Any residual network.
+
+    Returns:
+        What `jaxaimc.nn.fold_batch_norm` takes as `pairs`.
+
+    Example:
+        >>> normalised(ResNet(blocks=(1,), width=4, classes=3, rngs=nnx.Rngs(0)))
+        [('conv', 'norm'), ('stages/0/0/conv1', 'stages/0/0/norm1'), ('stages/0/0/conv2', 'stages/0/0/norm2')]
+    """
+    paths = ["/".join(map(str, path)) for path, module in nnx.iter_modules(network) if isinstance(module, nnx.Conv)]
+    return [(path, re.sub(r"conv(\d*)$", r"norm\1", path)) for path in sorted(paths)]
 
 
 def cifar_resnet(depth: int, *, width: int = 16, classes: int = 10, rngs: nnx.Rngs) -> ResNet:

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from jaxaimc import nn
 from jaxaimc.tasks import checkpoints, load_model, weights
 from jaxaimc.tasks.score import mean_score
 from models.cifar import cifar10, flip_and_crop
 from models.cifar_files import read_images
-from models.resnet import ResNet, cifar_resnet, imagenet_resnet
+from models.resnet import ResNet, cifar_resnet, imagenet_resnet, normalised
 from models.resnet_weights import load
 from models.weights import read
 
@@ -50,6 +51,14 @@ def test_networks_have_as_many_parameters_as_published(make, depth, parameters):
     blank = nnx.eval_shape(lambda: make(depth, rngs=nnx.Rngs(0)))
     count = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(blank, nnx.Param)))
     assert count == pytest.approx(parameters, abs=0.5 * 10 ** int(np.log10(parameters) - 1) if parameters < 5e6 else 0)
+
+
+def test_all_normalisations_can_be_folded():
+    network = load(FILES / "bottleneck.pt")
+    folded = nn.fold_batch_norm(network, normalised(network))
+    assert not any(isinstance(module, nnx.BatchNorm) for _, module in nnx.iter_modules(folded))
+    wanted = np.load(FILES / "bottleneck.npz")
+    np.testing.assert_allclose(called(folded, wanted["images"]), wanted["logits"], atol=5e-6)
 
 
 def test_training_moves_the_running_statistics():

@@ -39,6 +39,8 @@ class Adapter(Hook):
         gain: Factor of both [1].
     """
 
+    by_vector = True
+
     def __init__(self, a: Float[Array, "n_in rank"], b: Float[Array, "rank n_out"], gain: float = 1.0):
         self.a = AdapterParam(a)
         self.b = AdapterParam(b)

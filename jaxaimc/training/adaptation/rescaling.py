@@ -20,12 +20,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
-from jaxaimc.nn import AnalogDot, Host
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn import AnalogDot, Hook, Host
 from jaxaimc.nn.hooks import as_digital, refuse_stack, replace_products
-from jaxaimc.nn.hosts.base import Layout
+from jaxaimc.nn.hosts.base import Layout, Parts
 from jaxaimc.nn.walk import changed_layers, matching, modules
 
 # Of the largest output: what folding scales into a normalisation may change by rounding.
@@ -52,10 +54,6 @@ class RescaledHost(Host):
         """Return the weights that the tile holds."""
         return self._scaled(self.inner.kernel(layer))
 
-    def weights(self, layer: Any) -> Float[Array, "..."]:
-        """Return the weights that the tile holds: a chip of other scales is one of other weights."""
-        return self.kernel(layer)
-
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer the weights with which the tile holds these."""
         self.inner.with_kernel(layer, w / self._rows(w))
@@ -75,8 +73,13 @@ class RescaledHost(Host):
     def layout(self, path: str, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Layout:
         """Return one call of the layer's product, scaled."""
         layout = self.inner.layout(path, x, kernel, *arguments, **named)
-        scale = jnp.asarray(self.scale, layout.vectors.dtype)
-        return layout._replace(vectors=layout.vectors / scale, matrix=self._scaled(layout.matrix))
+        vectors = layout.vectors
+        if isinstance(vectors, Parts):
+            make = vectors.vectors
+            vectors = vectors._replace(vectors=lambda index: self._divided(make(index)))
+        else:
+            vectors = self._divided(vectors)
+        return layout._replace(vectors=vectors, matrix=self._scaled(layout.matrix))
 
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the layer's own."""
@@ -90,11 +93,46 @@ class RescaledHost(Host):
         """Return what makes the layer's product now."""
         return self.inner.product(layer)
 
+    def _divided(self, vectors: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_in"]:
+        return vectors / jnp.asarray(self.scale, vectors.dtype)
+
     def _scaled(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in n_out"]:
         return kernel * self._rows(kernel)
 
     def _rows(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in 1"]:
         return jnp.asarray(self.scale, kernel.dtype).reshape(*kernel.shape[:-1], 1)
+
+
+class ScaleCheck(Hook):
+    """Keeps a layer's scales where a stored model has them, so that a chip with others is not read with these.
+
+    Args:
+        path: Path of the layer.
+        scale: Scale of each input [1].
+    """
+
+    by_vector = True
+
+    def __init__(self, path: str, scale: tuple[float, ...]):
+        self.path = path
+        self.expected = scale
+        self.scale = nnx.Variable(jnp.asarray(scale, jnp.float32))
+
+    def before(
+        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
+    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Compare the scales, where they are known.
+
+        Raises:
+            ValueError: If they differ.
+        """
+        stored = self.scale.get_value()
+        if not isinstance(stored, Tracer) and not np.array_equal(stored, self.expected):
+            raise ValueError(
+                f"Layer {self.path!r} has the chip of a model that was rescaled otherwise; rescale with the same "
+                "inputs and `strength` before `restore_model`, or program the model anew."
+            )
+        return config, inputs
 
 
 def rescale(
@@ -166,6 +204,7 @@ def rescale(
                 dot.host.with_kernel(layer, host.kernel(layer))
             else:
                 dot.host = host
+                dot.hooks = nnx.List([ScaleCheck(dot.path, host.scale), *dot.hooks])
 
     rescaled = changed_layers(model, one)
     if groups:
@@ -194,7 +233,11 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def note(path: str, layout: Layout) -> None:
-        x = np.max(np.abs(np.asarray(layout.vectors, np.float64)).reshape(-1, layout.vectors.shape[-1]), axis=0)
+        vectors = layout.vectors
+        if isinstance(vectors, Parts):
+            parts = vectors
+            vectors = parts.each(lambda index: _peak(parts.vectors(index)))
+        x = np.asarray(_peak(vectors), np.float64)
         if not np.isfinite(x).all():
             raise ValueError(f"Argument `inputs` must give every layer finite inputs, but those of {path!r} are not.")
         w = np.max(np.abs(np.asarray(layout.matrix, np.float64)), axis=-1).ravel()
@@ -207,6 +250,10 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
         if path not in found:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {path!r} was not called.")
     return found
+
+
+def _peak(vectors: Float[Array, "*batch n_in"]) -> Float[Array, " n_in"]:
+    return jnp.max(jnp.abs(vectors.reshape(-1, vectors.shape[-1])), axis=0)
 
 
 class _Watch(nnx.Module):
