@@ -25,7 +25,17 @@ from jaxaimc.tasks import fitting, paths, structure
 from jaxaimc.tasks.leaves import Tensor
 from jaxaimc.tasks.paths import names
 
-__all__ = ["FORMAT_VERSION", "CheckpointError", "Header", "header", "load", "metadata", "names", "save"]
+__all__ = [
+    "FORMAT_VERSION",
+    "CheckpointError",
+    "Header",
+    "header",
+    "is_checkpoint",
+    "load",
+    "metadata",
+    "names",
+    "save",
+]
 
 FORMAT_VERSION = 2
 _KEY = "jaxaimc"
@@ -93,6 +103,22 @@ def save(path: str | Path, parameters: Any, metadata: Mapping[str, Any] | None =
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def is_checkpoint(path: str | Path) -> bool:
+    """Return whether a file is one that `save` wrote, as far as its header tells.
+
+    Args:
+        path: Any file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    try:
+        with _open(Path(path)) as file:
+            return _KEY in (file.metadata() or {})
+    except CheckpointError:
+        return False
 
 
 def metadata(path: str | Path) -> dict[str, Any]:

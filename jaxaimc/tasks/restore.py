@@ -131,15 +131,15 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
 
     Args:
         task: Task whose network is wanted.
-        checkpoint: File written by `fit` or `checkpoints.save`; None for the one that comes with the task, or for the
-            network as it is built where that is trained already.
+        checkpoint: File written by `fit` or `checkpoints.save`, or one of those that the task's `read_weights` reads;
+            None for the one that comes with the task, or for the network as it is built where that is trained already.
 
     Returns:
         Network in evaluation mode.
 
     Raises:
         FileNotFoundError: If there is no such file, or the task comes without one and none is named.
-        ValueError: If what the task builds is no Flax model.
+        ValueError: If what the task makes is no Flax model, or its `read_weights` refuses the file.
         CheckpointError: If the file does not fit the network or belongs to another version of the task's assets.
     """
     path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
@@ -151,6 +151,8 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
         raise FileNotFoundError(
             f"Task {task.name!r} comes without trained weights: train it first and name its checkpoint."
         )
+    if task.read_weights is not None and path.is_file() and not checkpoints.is_checkpoint(path):
+        return _evaluating(task, "read_weights", task.read_weights(path))
     recorded = checkpoints.metadata(path).get("assets", {})
     for name, content in task.assets.items():
         if name in recorded and recorded[name] != content:
@@ -159,14 +161,18 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
             )
     model = _built(task)
     nnx.update(model, checkpoints.load(path, weights(model)))
-    model.eval()
     return model
 
 
 def _built(task: Task) -> nnx.Module:
-    model = task.build(jax.random.key(0))
+    return _evaluating(task, "build", task.build(jax.random.key(0)))
+
+
+def _evaluating(task: Task, field: str, model: Any) -> nnx.Module:
     if not isinstance(model, nnx.Module):
         raise ValueError(
-            f"Field `build` of task {task.name!r} must return a flax.nnx.Module, but returns a {type(model).__name__}."
+            f"Field `{field}` of task {task.name!r} must return a flax.nnx.Module, but returns a "
+            f"{type(model).__name__}."
         )
+    model.eval()
     return model

@@ -82,6 +82,8 @@ class Task:
         recipe: Default training recipe.
         default_checkpoint: Trained weights that come with the task, or None.
         pretrained: Whether `build` returns a network that is trained already, so that no checkpoint is needed.
+        read_weights: Makes the network, trained, from a file that others have published; called with the path of a
+            checkpoint that this library has not written. None where no such files are read.
         assets: Further texts without which the weights mean nothing, by name, for example a tokenizer. Stored in every
             checkpoint and compared when one is loaded.
 
@@ -99,6 +101,7 @@ class Task:
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     default_checkpoint: Path | None = None
     pretrained: bool = False
+    read_weights: Callable[[Path], Any] | None = None
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -113,6 +116,7 @@ class Task:
         _check(self, "pretrained", isinstance(self.pretrained, bool), "True or False")
         checkpoint, assets = self.default_checkpoint, self.assets
         _check(self, "default_checkpoint", checkpoint is None or isinstance(checkpoint, (str, os.PathLike)), "a path")
+        _check(self, "read_weights", self.read_weights is None or callable(self.read_weights), "a function or None")
         texts = isinstance(assets, Mapping) and all(isinstance(x, str) for pair in assets.items() for x in pair)
         _check(self, "assets", texts, "texts by name")
         object.__setattr__(self, "default_checkpoint", None if checkpoint is None else Path(checkpoint))
