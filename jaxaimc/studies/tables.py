@@ -131,8 +131,8 @@ def sensitivity_table(found: Sensitivity) -> Table:
         values = [losses[layer, name] for name in names]
         style = "bold" if layer in found.exempt else None
         table.add_row(Text(layer), *(f"{value:.4f}" for value in (*values, left[layer])), style=style)
-    kept = f"{len(found.exempt)} digital layers" if found.exempt else "no digital layer"
-    table.caption = f"digital: {found.digital:.4f}; within {found.tolerance:g} of it with {kept}"
+    kept = f"{len(found.exempt)} layer{'' if len(found.exempt) == 1 else 's'} digital"
+    table.caption = f"digital: {found.digital:.4f}; within {found.tolerance:g} with {kept}"
     return table
 
 
