@@ -8,7 +8,8 @@ from abc import abstractmethod
 from typing import Any, NamedTuple
 
 import jax
-from jaxtyping import Array, Float, Key
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jaxaimc._core.component import Component, component, leaf
 from jaxaimc._core.random import Shape, normal
@@ -85,6 +86,34 @@ class ADC(Component):
         """Whether its range begins at zero whatever the columns are, so that negative charges would be lost."""
         return False
 
+    @property
+    def saturates(self) -> bool:
+        """Whether there are charges that its codes cannot express, however coarsely, since they lie beyond a range."""
+        return False
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges lie beyond the range: an end code stands for them, whatever they are.
+
+        A charge within the range is none of them, though its code may be the first or the last. Noise of the conversion
+        is left out.
+
+        Args:
+            q: Charge in units of one fully driven cell at full weight [1], shape (*batch, plane, slice, cols).
+            readout: What is known about the columns.
+        """
+        return jnp.zeros(q.shape, bool)
+
+    def uses(self, readout: Readout) -> Integer[Array, "..."]:
+        """Return how often each charge is converted: once, unless a converter says otherwise.
+
+        Args:
+            readout: What is known about the columns.
+
+        Returns:
+            Uses of the converter, broadcastable to the charges.
+        """
+        return jnp.ones(jnp.shape(readout.weight), int)
+
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Draw what is particular to each converter of a tile.
 
@@ -130,6 +159,19 @@ class Wrapped(ADC):
     def unipolar(self) -> bool:
         """As the converter."""
         return self.adc.unipolar
+
+    @property
+    def saturates(self) -> bool:
+        """As the converter."""
+        return self.adc.saturates
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges lie beyond the converter's range."""
+        return self.adc.saturated(q, readout)
+
+    def uses(self, readout: Readout) -> Integer[Array, "..."]:
+        """Return how often the converter converts each charge."""
+        return self.adc.uses(readout)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""

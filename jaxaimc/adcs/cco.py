@@ -2,8 +2,10 @@
 
 import math
 
-from jaxtyping import Array, Float, Key
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Key
 
+from jaxaimc._core.checks import concrete
 from jaxaimc._core.component import component, leaf
 from jaxaimc._core.rounding import clip, trunc_ste
 from jaxaimc.adcs.base import ADC, Readout
@@ -39,6 +41,16 @@ class CCO(ADC):
     def charge_per_count(self) -> float:
         """Charge of one count [C]."""
         return self.i_ref / self.f_adc
+
+    @property
+    def saturates(self) -> bool:
+        """Where the register has a largest count."""
+        largest = concrete(self.max_count)
+        return largest is None or not bool((largest == math.inf).all())
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges have more counts than the register holds."""
+        return jnp.trunc(jnp.abs(q * (readout.unit_charge / self.charge_per_count))) > self.max_count
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None

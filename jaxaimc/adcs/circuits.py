@@ -73,7 +73,7 @@ class Ramp(MismatchedCircuit):
                 code = jnp.where(reached, trial, code)
             return (code.reshape(v.shape) + 0.5) / 2**self.bits
 
-        return through(q, self.range.bounds(readout, 2.0**self.bits), decide)
+        return through(q, self.range.bounds(readout, self.steps(q.dtype)), decide)
 
 
 @component
@@ -138,7 +138,7 @@ class SAR(MismatchedCircuit):
                 code = 2 * code + keep
             return (code + 0.5) / 2**self.bits
 
-        return through(q, self.range.bounds(readout, 2.0**self.bits), decide)
+        return through(q, self.range.bounds(readout, self.steps(q.dtype)), decide)
 
     def check(self) -> None:
         """Check that a split divider has two halves.

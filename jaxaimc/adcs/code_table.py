@@ -44,6 +44,10 @@ class CodeTable(RangedADC):
         """Yes: the deviations are values, which may not be known when a function is compiled."""
         return True
 
+    def steps(self, dtype: jnp.dtype) -> float:
+        """Return the steps from the first to the last code of the table."""
+        return float(len(self.mean) - 1)
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
@@ -56,7 +60,7 @@ class CodeTable(RangedADC):
             drawn = mean[nominal] + std[nominal] * draw_normals(key, v.shape, v.dtype)
             return jnp.clip(jnp.round(drawn), 0, last) / last
 
-        return through(q, self.range.bounds(readout, float(last)), decide)
+        return through(q, self.range.bounds(readout, self.steps(q.dtype)), decide)
 
     def check(self) -> None:
         """Check the table.

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from jaxaimc._core.component import component, leaf, static
 from jaxaimc.adcs.base import ADC, Readout, Wrapped
@@ -46,9 +46,11 @@ class Mismatch(Wrapped):
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
         """Return what each converter makes of the charge, in the unit of `q`."""
-        chip = readout.converters
-        gain, offset = jnp.asarray(chip["gain"], q.dtype), jnp.asarray(chip["offset"], q.dtype)
-        return self.adc.convert(q * (1 + gain) + offset, readout._replace(converters=chip["adc"]), key)
+        return self.adc.convert(*_as_seen(q, readout), key)
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges lie beyond the range, gain and offset of each converter included."""
+        return self.adc.saturated(*_as_seen(q, readout))
 
 
 @component
@@ -81,3 +83,10 @@ class ColumnMux(Wrapped):
                 f"Field `adc` of ColumnMux must be one with mismatch, such as Mismatch, but {type(self.adc).__name__} "
                 "has none, so that `columns` could not act."
             )
+
+
+def _as_seen(q: Float[Array, "*out"], readout: Readout) -> tuple[Float[Array, "*out"], Readout]:
+    """Return `(1 + gain) q + offset` of each converter, and what it is otherwise known by."""
+    chip = readout.converters
+    gain, offset = jnp.asarray(chip["gain"], q.dtype), jnp.asarray(chip["offset"], q.dtype)
+    return q * (1 + gain) + offset, readout._replace(converters=chip["adc"])

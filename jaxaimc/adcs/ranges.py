@@ -1,13 +1,17 @@
 """Ranges of a converter: the charges at which it saturates, in units of one fully driven cell at full weight."""
 
 from abc import abstractmethod
+from typing import Any
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxaimc._core.checks import check_less
 from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.adcs.base import ADC, Readout
+
+# Part of a range by which a charge must lie beyond it: rounding in single precision is no saturation.
+_SLACK = 1e-5
 
 Bounds = tuple[Float[Array, "..."] | float, Float[Array, "..."] | float]
 
@@ -56,14 +60,33 @@ class Range(Component):
 
 
 class RangedADC(ADC):
-    """A converter that saturates at both ends of its field `range`."""
+    """A converter that saturates at both ends of its field `range`.
 
+    One of your own whose codes are not `2**bits` steps from end to end says so by `steps`.
+    """
+
+    bits: Any
     range: Range
 
     @property
     def unipolar(self) -> bool:
         """As the range."""
         return self.range.unipolar
+
+    @property
+    def saturates(self) -> bool:
+        """Yes."""
+        return True
+
+    def steps(self, dtype: jnp.dtype) -> Float[Array, ""] | float:
+        """Return how many steps there are from the low to the high end of the range."""
+        return 2.0**self.bits
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges lie beyond the range."""
+        low, high = self.range.bounds(readout, self.steps(q.dtype))
+        slack = _SLACK * (high - low)
+        return (q < low - slack) | (q > high + slack)
 
 
 @component

@@ -106,4 +106,4 @@ def _convert(adc: Pipeline | Cyclic, q: Float[Array, "*out"], readout: Readout) 
         sign = jnp.where(v >= chip["last"], 1.0, -1.0).astype(v.dtype)
         return (result + sign / 2**adc.bits + 1) / 2
 
-    return through(q, adc.range.bounds(readout, 2.0**adc.bits), decide)
+    return through(q, adc.range.bounds(readout, adc.steps(q.dtype)), decide)

@@ -50,11 +50,15 @@ class Uniform(RangedADC):
         """Where noise or rounding is."""
         return self.noise.noisy or self.rounding.noisy
 
+    def steps(self, dtype: jnp.dtype) -> Float[Array, ""]:
+        """Return the steps that the code convention has at this resolution."""
+        return self.codes.steps(_exp2(self.bits, dtype))
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:
         """Return the digitised charge in the unit of `q`."""
-        steps = self.codes.steps(_exp2(self.bits, q.dtype))
+        steps = self.steps(q.dtype)
         low, high = self.range.bounds(readout, steps)
         grid = self.codes.grid(low, high, steps)
         if self.noise.noisy:

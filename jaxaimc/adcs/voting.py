@@ -7,7 +7,7 @@ The conversions of a bit-serial macro are the products of an input plane `j` and
 from abc import abstractmethod
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Integer, Key
 
 from jaxaimc._core.component import Component, component, static
 from jaxaimc._core.random import fold_in
@@ -40,13 +40,25 @@ class Hybrid(Wrapped):
         Raises:
             ValueError: If `digital` is not less than the conversions of an output, which have no more diagonals.
         """
+        return jnp.where(self._digital(readout), q, self.adc.convert(q, readout, key))
+
+    def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
+        """Return which charges of the other diagonals lie beyond the range."""
+        return self.adc.saturated(q, readout) & ~self._digital(readout)
+
+    def uses(self, readout: Readout) -> Integer[Array, "..."]:
+        """Return the uses of the converter on the other diagonals, and none on the top ones."""
+        return jnp.where(self._digital(readout), 0, self.adc.uses(readout))
+
+    def _digital(self, readout: Readout) -> Bool[Array, "..."]:
+        """Return which conversions are digital; refuse to make all of them so."""
         if self.digital >= readout.conversions:
             raise ValueError(
                 f"Field `digital` of Hybrid must be less than the conversions of an output, so that some are left to "
                 f"its converter, but is {self.digital}; here an output has {readout.conversions} (planes of the drive, "
                 "one where they accumulate, times slices of the cell)."
             )
-        return jnp.where(_top(readout, self.digital), q, self.adc.convert(q, readout, key))
+        return _top(readout, self.digital)
 
 
 class Vote(Component):
@@ -110,6 +122,10 @@ class Voting(Wrapped):
         keys = [None if key is None else fold_in(key, index) for index in range(self.samples)]
         samples = jnp.stack([self.adc.convert(q, readout, k) for k in keys])
         return jnp.where(_top(readout, self.levels), self.vote.reduce(samples), samples[0])
+
+    def uses(self, readout: Readout) -> Integer[Array, "..."]:
+        """Return `samples` uses of the converter on the top diagonals, a single one elsewhere."""
+        return jnp.where(_top(readout, self.levels), self.samples, 1) * self.adc.uses(readout)
 
     def check(self) -> None:
         """Check that voting acts.

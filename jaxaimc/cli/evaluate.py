@@ -73,12 +73,22 @@ class Evaluate:
         facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint, model=model)
         network = {name: value for name, value in facts.items() if name not in ("config", "settings")}
         study = standard_study(task, config, model=model, settings=settings, network=network)
-        products = study.products()
-        analog = sum(product["analog"] for product in products)
-        notes = {"products": products, "analog_products": analog, "digital_products": len(products) - analog}
+        chip = study.summary
+        notes = {
+            "products": [row._asdict() for row in chip.rows],
+            "analog_products": chip.analog,
+            "digital_products": chip.digital,
+            "tiles": chip.tiles,
+            "utilisation": chip.utilisation,
+            "devices": chip.devices,
+            "conversions_per_example": chip.conversions_per_call,
+        }
         folder = ResultsFolder(self.output / folder_name(task, facts), facts, ["jaxaimc", *sys.argv[1:]], notes)
         console = Console()
-        _say(console, f"Task {task.name}, {analog} of {len(products)} products on tiles, results in {folder.path}")
+        on_tiles = f"{chip.analog} of {len(chip.rows)} products on tiles"
+        _say(console, f"Task {task.name}, {on_tiles}, results in {folder.path}")
+        for line in tables.summary_lines(chip):
+            _say(console, line)
         try:
             before = [row for rows in study.finished(folder).values() for row in rows.scores]
             with signals.gently(), Screen(console, task.metric, before) as screen:

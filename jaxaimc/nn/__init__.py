@@ -21,6 +21,8 @@ from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.op import AnalogDot, Call, Hook
 from jaxaimc.nn.products import Product, products
 from jaxaimc.nn.rules import Rule
+from jaxaimc.nn.saturation import Saturation, saturation
+from jaxaimc.nn.summary import ProductSummary, Summary, summary
 from jaxaimc.nn.variables import (
     Checksum,
     Conductance,
@@ -47,8 +49,11 @@ __all__ = [
     "LayerError",
     "Module",
     "Product",
+    "ProductSummary",
     "ReadKey",
     "Rule",
+    "Saturation",
+    "Summary",
     "as_digital",
     "attach",
     "calibrate",
@@ -64,6 +69,8 @@ __all__ = [
     "products",
     "program",
     "replace_products",
+    "saturation",
+    "summary",
     "to_digital",
     "with_column_correction",
     "with_effective",

@@ -21,7 +21,7 @@ from jaxaimc.nn.chip import program, with_read_key
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.hooks import refuse_stack, tell
 from jaxaimc.nn.op import AnalogDot, Call, Hook
-from jaxaimc.nn.walk import analog_products, changed_layers
+from jaxaimc.nn.walk import analog_products, changed_layers, is_programmed
 from jaxaimc.tile import Prepared
 
 _PERCENTILE = Percentile()
@@ -88,7 +88,7 @@ def calibrate(
         dot.analog_mode = "analog"
         dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, []).append)])
 
-    watched = changed_layers(model if _is_programmed(model) else program(model, chip_key), watch)
+    watched = changed_layers(model if is_programmed(model) else program(model, chip_key), watch)
     with warnings.catch_warnings():
         # Said below, layer by layer.
         warnings.simplefilter("ignore", ClippedInputWarning)
@@ -131,11 +131,6 @@ class _Watch(Hook):
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         tell(self.keep, call.inputs.reshape(-1, call.inputs.shape[-1]))
         return grouped_product(call.inputs, call.kernel)
-
-
-def _is_programmed(model: nnx.Module) -> bool:
-    dots = list(analog_products(model))
-    return bool(dots) and all(dot.prepared is not None for dot in dots)
 
 
 def _says_something(x: Float[Array, "vector n_in"], path: str) -> bool:

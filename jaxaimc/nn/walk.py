@@ -53,6 +53,16 @@ def analog_products(model: Any) -> Iterator[AnalogDot]:
             yield module
 
 
+def is_programmed(model: Any) -> bool:
+    """Return whether a model has analog products, and all of them a chip.
+
+    Args:
+        model: Any model.
+    """
+    dots = list(analog_products(model))
+    return bool(dots) and all(dot.prepared is not None for dot in dots)
+
+
 def products_of(layer: Any) -> list[AnalogDot]:
     """Return the analog products that a layer itself holds.
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from jaxaimc import nn
 from jaxaimc._core.checks import warn_of_lost_inputs
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config import AnalogConfig, dumps
 from jaxaimc.presets import tile_circuit
 from jaxaimc.studies import memory
 from jaxaimc.studies.results import Evaluation, EvaluationProgress, Memory, Row, Rows, Store, summarise
 from jaxaimc.studies.scenarios import Scenario, Settings, standard
 from jaxaimc.studies.store import fingerprint
 from jaxaimc.tasks import Split, Task, check_contract, load_model
-from jaxaimc.tasks.chips import as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
+from jaxaimc.tasks.chips import Chips, as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
 from jaxaimc.tasks.score import chip_scores, mean_score, total
 
 Progress = Callable[[EvaluationProgress], None]
@@ -52,6 +52,8 @@ class Study:
                 config.validate()
         check_contract(self.task, self.model, self.test, "test")
         if self.layers:
+            for scenario in self.scenarios:
+                self._check_digital(scenario)
             memory.check_rows(list(self.scenarios), self.settings, len(self.layers))
             _ = self._at_once  # refuses what cannot be programmed
 
@@ -63,14 +65,15 @@ class Study:
     @cached_property
     def layers(self) -> list[str]:
         """Paths of the network's analog layers."""
-        return [product["path"] for product in self.products() if product["analog"]]
-
-    def products(self) -> list[Row]:
-        """Return every product of the network: path, type, shape, whether it is analog, and why, as JSON values."""
         if self._whole is None:
             return []
-        converted = nn.convert(self.model, self._whole)
-        return [{**product._asdict(), "shape": list(product.shape)} for product in nn.products(converted)]
+        return [product.path for product in nn.products(nn.convert(self.model, self._whole)) if product.analog]
+
+    @cached_property
+    def summary(self) -> nn.Summary:
+        """What the network takes of a chip, a call being one example: products, tiles, conversions."""
+        model = self.model if self._whole is None else nn.convert(self.model, self._whole)
+        return nn.summary(model, self.test.first(1).inputs)
 
     @cached_property
     def keys(self) -> list[str]:
@@ -119,6 +122,7 @@ class Study:
             found[key] = self._measure(scenario, report)
             store.add(key, found[key])
             report.finish(*summarise(found[key].scores))
+        self._last.clear()
         ordered = [found[key] for key in dict.fromkeys(self.keys)]
         return Evaluation(
             task=self.task.name,
@@ -163,8 +167,8 @@ class Study:
         for group, repeated in self._groups(scenario):
             reported = range(repeated, len(group) if scenario.random else 1)
             chip, reads = chip_keys(self.settings.seed, group)
-            chips = program_chips(self.model, config, chip, scenario.t, compensated=scenario.compensated)
-            blank = as_read(self.model, config, chips)
+            chips = self._programmed(scenario, config, group, chip)
+            blank = as_read(self.model, config, chips, digital=scenario.digital)
             parts = []
             for part in chip_scores(
                 self.task, blank, chips, reads, split, batch=self.settings.batch, first_chip=group.start
@@ -176,7 +180,7 @@ class Study:
                 _row(scenario, examples=len(split), chip=group[i], score=float(found[i])) for i in reported
             )
             if scenario.layers:
-                probe = as_read(self.model, config, chips, mode="probe")
+                probe = as_read(self.model, config, chips, mode="probe", digital=scenario.digital)
                 errors = layer_errors(probe, chips, reads, self.test.first(self.settings.layer_examples).inputs)
                 rows.layers.extend(
                     {"name": scenario.name, "layer": path, "chip": group[i], "error": float(error[i])}
@@ -184,6 +188,29 @@ class Study:
                     for i in reported
                 )
         return rows
+
+    def _programmed(self, scenario: Scenario, config: AnalogConfig, group: range, keys: Any) -> Chips:
+        """Return programmed chips: those of the scenario before, where they would be the same ones."""
+        same = fingerprint({"config": dumps(config), "t": scenario.t, "compensated": scenario.compensated})
+        found = self._last.get((same, group))
+        if found is None:
+            self._last.clear()  # before the next ones are made: two would not fit
+            found = program_chips(self.model, config, keys, scenario.t, compensated=scenario.compensated)
+            self._last[same, group] = found
+        return found
+
+    @cached_property
+    def _last(self) -> dict[tuple[str, range], Chips]:
+        """The chips that were programmed last, by all that they follow from."""
+        return {}
+
+    def _check_digital(self, scenario: Scenario) -> None:
+        unknown = [path for path in scenario.digital if path not in self.layers]
+        if unknown:
+            raise ValueError(
+                f"Field `digital` of Scenario must hold paths among {', '.join(map(repr, self.layers))}, but holds "
+                f"{unknown[0]!r}."
+            )
 
     def _is_complete(self, scenario: Scenario, rows: Rows) -> bool:
         """Whether every chip is there once, with a finite score, and every layer on each of them."""

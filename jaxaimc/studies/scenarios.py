@@ -85,6 +85,7 @@ class Scenario:
         compensated: Whether drift is compensated.
         examples: Test examples, None for all that there are.
         layers: Whether the output error of each layer is measured too.
+        digital: Paths of layers that stay digital.
         r: Wire resistance that is set [ohm per segment], for tables and figures; None elsewhere.
 
     Raises:
@@ -101,6 +102,7 @@ class Scenario:
     compensated: bool = False
     examples: int | None = None
     layers: bool = False
+    digital: tuple[str, ...] = ()
     r: float | None = None
 
     def __post_init__(self) -> None:
@@ -141,6 +143,8 @@ class Scenario:
             "compensated": self.compensated,
             "examples": self.examples,
             "layers": self.layers,
+            # Left out where there are none, so that results of studies that know of none are found.
+            **({"digital": sorted(self.digital)} if self.digital else {}),
         }
 
 

@@ -7,7 +7,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from jaxaimc import nn
 from jaxaimc.studies.results import Evaluation, Row
+from jaxaimc.studies.sensitivity import Sensitivity
 from jaxaimc.units import format_duration
 
 
@@ -108,6 +110,52 @@ def layer_table(layers: Sequence[Row]) -> Table:
         table.add_row(Text(layer), *(f"{100 * errors[name]:.2f}" if name in errors else "" for name in names))
     table.caption = "root mean square error over root mean square output, mean over chips"
     return table
+
+
+def sensitivity_table(found: Sensitivity) -> Table:
+    """Make the table of what each layer costs under each effect.
+
+    Args:
+        found: Result of `jaxaimc.studies.sensitivity`.
+
+    Returns:
+        A row per layer, the most damaging first, a column per effect: loss of the metric. The last column is the loss
+        that is left when this layer and those above it are digital.
+    """
+    names = _distinct(row["effect"] for row in found.rows)
+    columns = [short_name(name).replace(" ", "\n") for name in names]
+    table = _table(f"Loss of {found.metric} by layer", "layer", *columns, "left when\ndigital")
+    losses = {(row["layer"], row["effect"]): row["loss"] for row in found.rows}
+    left = {row["layer"]: row["loss"] for row in found.exemptions}
+    for layer in (row["layer"] for row in found.exemptions[1:]):
+        values = [losses[layer, name] for name in names]
+        style = "bold" if layer in found.exempt else None
+        table.add_row(Text(layer), *(f"{value:.4f}" for value in (*values, left[layer])), style=style)
+    kept = f"{len(found.exempt)} layer{'' if len(found.exempt) == 1 else 's'} digital"
+    table.caption = f"digital: {found.digital:.4f}; within {found.tolerance:g} with {kept}"
+    return table
+
+
+def summary_lines(summary: nn.Summary) -> list[str]:
+    """Say in a line or two what a network takes of a chip.
+
+    Args:
+        summary: Made with one example as inputs.
+
+    Returns:
+        Tiles, share of their cells that is used, devices and conversions; then what is digital, if anything is.
+    """
+    lines = []
+    if summary.utilisation is not None:
+        tiles = f"{summary.tiles:,} tile{'' if summary.tiles == 1 else 's'}"
+        found = f"{tiles} with {100 * summary.utilisation:.3g} % of their cells used, {summary.devices:,} devices"
+        calls = summary.conversions_per_call
+        lines.append(found + ("" if calls is None else f", {calls:,} conversions per example"))
+    digital = [row.path for row in summary.rows if not row.analog]
+    if digital:
+        more = f" and {len(digital) - 5} more" if len(digital) > 5 else ""
+        lines.append(f"Digital: {', '.join(digital[:5])}{more}")
+    return lines
 
 
 def digital_score(rows: Sequence[Row]) -> float | None:

@@ -1,7 +1,7 @@
 """Many chips of one network: their keys, their programming, and how many of them fit into memory."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
 from jaxaimc._core.checks import ClippedInputWarning
+from jaxaimc._core.xla import product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hooks import tell
@@ -64,7 +65,14 @@ def program_chips(
     return chips
 
 
-def as_read(model: nn.Module, config: AnalogConfig, chips: Chips, *, mode: AnalogMode = "analog") -> nn.Blank:
+def as_read(
+    model: nn.Module,
+    config: AnalogConfig,
+    chips: Chips,
+    *,
+    mode: AnalogMode = "analog",
+    digital: Collection[str] = (),
+) -> nn.Blank:
     """Convert a network, keeping of the tile what acts in a read only.
 
     Configs that differ in what is folded into the matrices before share one compilation.
@@ -74,6 +82,8 @@ def as_read(model: nn.Module, config: AnalogConfig, chips: Chips, *, mode: Analo
         config: The tile of every layer.
         chips: Result of `program_chips`.
         mode: View in which it is called, see `jaxaimc.nn.AnalogDot`.
+        digital: Paths of layers that answer digitally although they are on the chips. Which they are is a value: all
+            choices but the one of none share one compilation, and the chips of the other layers do not depend on it.
 
     Returns:
         The converted network.
@@ -81,7 +91,10 @@ def as_read(model: nn.Module, config: AnalogConfig, chips: Chips, *, mode: Analo
     solved = any(prepared.circuit is not None for prepared in chips.values())
     wires = config.wires if solved else NoWires()
     read = replace(config, device=config.device.only("read_noise"), wires=wires)
-    return nn.Blank.of(nn.convert(model, read), mode=mode)
+    analog = nn.convert(model, read)
+    if digital:
+        analog = nn.attach(analog, lambda dot: _Digital(dot.path in digital))
+    return nn.Blank.of(analog, mode=mode)
 
 
 def layer_errors(
@@ -126,6 +139,20 @@ def lost_inputs(model: nn.Module, config: AnalogConfig, inputs: Any) -> dict[str
         nnx.view(watched, analog_mode="probe")(jnp.asarray(inputs))  # pyright: ignore[reportCallIssue]
         jax.effects_barrier()
     return found
+
+
+class _Digital(nn.Hook):
+    """Answers in the place of the chip where a layer is digital."""
+
+    uses_kernel = True
+
+    def __init__(self, digital: bool):
+        self.digital = nnx.Variable(jnp.asarray(digital))
+
+    def after(self, call: nn.Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
+        """Return the digital product, or the chip's answer."""
+        exact = product(call.inputs, call.kernel).astype(outputs.dtype)
+        return jnp.where(self.digital.get_value(), exact, outputs)
 
 
 class _Lost(nn.Hook):

@@ -144,9 +144,7 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
     """
     path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
     if path is None and task.pretrained:
-        model = _built(task)
-        model.eval()
-        return model
+        return _evaluating(task, "build", task.build(jax.random.key(0)))
     if path is None:
         raise FileNotFoundError(
             f"Task {task.name!r} comes without trained weights: train it first and name its checkpoint."
@@ -159,13 +157,9 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
             raise checkpoints.CheckpointError(
                 f"Checkpoint {str(path)!r} was trained with another {name} than the one task {task.name!r} has now."
             )
-    model = _built(task)
+    model = _evaluating(task, "build", task.build(jax.random.key(0)))
     nnx.update(model, checkpoints.load(path, weights(model)))
     return model
-
-
-def _built(task: Task) -> nnx.Module:
-    return _evaluating(task, "build", task.build(jax.random.key(0)))
 
 
 def _evaluating(task: Task, field: str, model: Any) -> nnx.Module:

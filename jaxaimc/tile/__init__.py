@@ -13,21 +13,26 @@ Axis names used throughout the library:
 """
 
 from jaxaimc.tile.charges import charges
+from jaxaimc.tile.footprint import Footprint, footprint
 from jaxaimc.tile.prepare import prepare
 from jaxaimc.tile.program import as_programmed, drift, program
 from jaxaimc.tile.read import analog_matmul, mvm, reads_are_random
+from jaxaimc.tile.saturation import saturation
 from jaxaimc.tile.state import Prepared, Programmed, tile_grid
 
 __all__ = [
+    "Footprint",
     "Prepared",
     "Programmed",
     "analog_matmul",
     "as_programmed",
     "charges",
     "drift",
+    "footprint",
     "mvm",
     "prepare",
     "program",
     "reads_are_random",
+    "saturation",
     "tile_grid",
 ]

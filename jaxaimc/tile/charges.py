@@ -50,14 +50,22 @@ def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array,
 
     def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
-        return _charges_of_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
+        return charges_of_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
     return jax.vmap(one)(*tiles)
 
 
-def _charges_of_tile(
+def charges_of_tile(
     config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
 ) -> Float[Array, "*batch conversion slice cols"]:
+    """Return what the converters of one row of tiles get to see.
+
+    Args:
+        config: The tile.
+        tile: One row of tiles.
+        pulses: Pulses of its rows.
+        key: Read key of this row of tiles; without one there is no read noise.
+    """
     _, slices, cols = tile.matrix.shape
     everything = slice(0, pulses.level.shape[-2])
     q = charges_of_parts(config, tile, pulses, [everything])[0] + tile.baseline.reshape(slices * cols)

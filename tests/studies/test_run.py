@@ -256,7 +256,7 @@ def test_s8_a_score_without_one_number_for_each_example_is_refused(task, model):
 
 
 def test_a1_products_are_counted(task, model):
-    products = small_study(task, model).products()
+    products = [row._asdict() for row in small_study(task, model).summary.rows]
     assert [(product["path"], product["analog"]) for product in products] == [("head", True), ("hidden", True)]
     json.dumps(products)
 

@@ -1,0 +1,97 @@
+"""How often a network uses its layers, from shapes alone: the network is traced, and its products are counted."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+from flax import nnx
+from jaxtyping import Array
+
+from jaxaimc.nn.hosts import Host
+from jaxaimc.nn.products import candidates
+from jaxaimc.nn.walk import analog_layers, copied
+
+# Name of the compiled function that a product is traced as, with the layer's number behind it.
+_MARK = "jaxaimc_product_"
+
+
+class _Marked(nnx.Module):
+    """A layer's product, traced as a function that can be found again."""
+
+    def __init__(self, path: str, host: Host, number: int):
+        self.path, self.host, self.number = path, host, number
+
+    def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
+        layout = self.host.layout(self.path, x, kernel, *arguments, **named)
+
+        def product(vectors: Array, matrix: Array) -> Array:
+            return vectors @ matrix
+
+        product.__name__ = f"{_MARK}{self.number}_{layout.matrix.shape[-1]}"
+        y = layout.outputs(jax.jit(product)(layout.vectors, layout.matrix))
+        return y.astype(named.get("preferred_element_type") or x.dtype)
+
+
+def vectors_per_call(model: nnx.Module, inputs: Any) -> dict[str, int]:
+    """Return how many vectors every layer multiplies with its weights in a call of the network.
+
+    The layers of a stack count together. A loop whose number of rounds depends on values counts as one round, a choice
+    between branches as the branch with more.
+
+    Args:
+        model: Any model. It is not changed.
+        inputs: Examples as the model takes them, or their shapes.
+
+    Returns:
+        Vectors by layer path, for layers that have a host.
+    """
+    copy = copied(model)
+    hosted = {dot.path: (layer, dot.host) for layer, dot in analog_layers(copy)}
+    for one in candidates(copy):
+        if one.host is not None and one.problem is None:
+            hosted.setdefault(one.path, (one.layer, one.host))
+    for number, (path, (layer, host)) in enumerate(hosted.items()):
+        host.attach(layer, _Marked(path, host, number))
+    graph, state = nnx.split(copy)
+
+    def call(state: Any, inputs: Any) -> list[Any]:
+        marked = nnx.merge(graph, state, copy=True)
+        marked.eval()
+        return [leaf for leaf in jax.tree.leaves(marked(inputs)) if isinstance(leaf, jax.Array)]
+
+    counts = _counts(jax.make_jaxpr(call)(state, inputs).jaxpr)
+    return {path: counts.get(number, 0) for number, path in enumerate(hosted)}
+
+
+def _counts(jaxpr: Any) -> dict[int, int]:
+    """Return the vectors of every marked product in a traced function."""
+    total: dict[int, int] = {}
+    for eqn in jaxpr.eqns:
+        name = str(eqn.params.get("name", ""))
+        if name.startswith(_MARK):
+            number, n_out = map(int, name.removeprefix(_MARK).split("_"))
+            # Under `jax.vmap` over vectors or layers, the outputs have an axis for each of them.
+            found = {number: eqn.outvars[0].aval.size // n_out}
+        else:
+            found = _inside(eqn)
+        for number, count in found.items():
+            total[number] = total.get(number, 0) + count
+    return total
+
+
+def _inside(eqn: Any) -> dict[int, int]:
+    """Return the vectors of the functions that an equation calls."""
+    found = [_counts(inner) for inner in _functions(eqn.params)]
+    numbers = {number for counts in found for number in counts}
+    if eqn.primitive.name == "cond":
+        return {number: max(counts.get(number, 0) for counts in found) for number in numbers}
+    rounds = eqn.params["length"] if eqn.primitive.name == "scan" else 1
+    return {number: rounds * sum(counts.get(number, 0) for counts in found) for number in numbers}
+
+
+def _functions(params: dict[str, Any]) -> Iterator[Any]:
+    for value in params.values():
+        for one in value if isinstance(value, (tuple, list)) else (value,):
+            inner = getattr(one, "jaxpr", one)
+            if hasattr(inner, "eqns"):
+                yield inner

@@ -1,0 +1,262 @@
+"""What a network takes of a chip: every product with weights, on tiles or not, with its tiles and conversions."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+
+from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.calls import vectors_per_call
+from jaxaimc.nn.op import AnalogDot
+from jaxaimc.nn.products import Product, products
+from jaxaimc.nn.walk import analog_layers
+from jaxaimc.tile import Footprint, footprint
+
+
+class ProductSummary(NamedTuple):
+    """A product of activations with weights, and what it takes of a chip.
+
+    Numbers of tiles, cells, devices and conversions are None for a digital product. Those of a stack of layers are of
+    all its layers together, except where one layer or tile is named.
+
+    Attributes:
+        path: Path of the layer, or of the parameter in a layer that holds its weights itself.
+        layer: Type of the layer.
+        shape: Shape of the weights.
+        analog: Whether it is made on tiles.
+        reason: Why it is digital; empty for an analog one.
+        layers: Layers in a stack; one for a layer of its own.
+        tile_rows: Tiles of a layer that share an output, one below the other.
+        tile_cols: Tiles of a layer side by side.
+        tiles: Tiles.
+        rows: Rows that a tile uses.
+        cols: Output columns that a tile uses.
+        cells: Cells of the tiles, used or not.
+        utilisation: Share of them that hold a weight [1].
+        devices_per_weight: Devices that hold one weight: slices times polarities.
+        devices: Devices in use.
+        conversions: Conversions of a layer for one input vector.
+        vectors: Input vectors in a call of the network; None without example inputs, or for a layer without a host.
+        conversions_per_call: Conversions in a call of the network.
+    """
+
+    path: str
+    layer: str
+    shape: tuple[int, ...]
+    analog: bool
+    reason: str
+    layers: int = 1
+    tile_rows: int | None = None
+    tile_cols: int | None = None
+    tiles: int | None = None
+    rows: int | None = None
+    cols: int | None = None
+    cells: int | None = None
+    utilisation: float | None = None
+    devices_per_weight: int | None = None
+    devices: int | None = None
+    conversions: int | None = None
+    vectors: int | None = None
+    conversions_per_call: int | None = None
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The products of a network with weights, and totals; as text, a table.
+
+    Args:
+        rows: One for each product, in the order of their paths: a data frame is made of them as they are, by
+            `polars.DataFrame(summary.rows)` or `pandas.DataFrame(summary.rows)`.
+    """
+
+    rows: tuple[ProductSummary, ...]
+
+    @property
+    def analog(self) -> int:
+        """Products on tiles."""
+        return sum(row.analog for row in self.rows)
+
+    @property
+    def digital(self) -> int:
+        """Products that are digital."""
+        return len(self.rows) - self.analog
+
+    @property
+    def weights(self) -> int:
+        """Weights of all products."""
+        return sum(row.weights for row in self.rows)
+
+    @property
+    def analog_weights(self) -> int:
+        """Weights on tiles."""
+        return sum(row.weights for row in self.rows if row.analog)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all layers; a tile holds weights of one layer only."""
+        return sum(row.tiles or 0 for row in self.rows)
+
+    @property
+    def devices(self) -> int:
+        """Devices in use."""
+        return sum(row.devices or 0 for row in self.rows)
+
+    @property
+    def utilisation(self) -> float | None:
+        """Share of the cells of all tiles that hold a weight [1]; None without tiles."""
+        cells = sum(row.cells or 0 for row in self.rows)
+        return self.analog_weights / cells if cells else None
+
+    @property
+    def conversions_per_call(self) -> int | None:
+        """Conversions in a call of the network; None without example inputs."""
+        if any(row.analog and row.conversions_per_call is None for row in self.rows):
+            return None
+        return sum(row.conversions_per_call or 0 for row in self.rows)
+
+    def __str__(self) -> str:
+        """Return a table with a line for each product (conversions are those for one vector), and totals below it."""
+        return "\n".join([*_table([_texts(row) for row in self.rows]), *self._totals()])
+
+    def _totals(self) -> list[str]:
+        share = self.analog_weights / self.weights if self.weights else 0.0
+        on_tiles = f"{self.analog} of {len(self.rows)} products on tiles"
+        lines = [f"{on_tiles}, with {_percent(share)} of {self.weights:,} weights"]
+        if self.utilisation is not None:
+            lines.append(f"{_counted(self.tiles, 'tile')}, {_percent(self.utilisation)} of their cells used")
+        if self.conversions_per_call:
+            lines.append(f"{_counted(self.conversions_per_call, 'conversion')} per call")
+        return lines
+
+
+def summary(model: nnx.Module, inputs: Any = None) -> Summary:
+    """Summarise what a network takes of a chip.
+
+    Everything follows from shapes and configs: no chip is needed, and none is programmed.
+
+    Args:
+        model: Any model, converted or not; without analog layers every product is digital.
+        inputs: Examples as the model takes them, or their shapes (`jax.ShapeDtypeStruct`). They say how many vectors
+            every layer multiplies in a call of the network, which is traced for that in evaluation mode. A loop whose
+            number of rounds depends on values counts as one round, and a choice between branches as the one with more.
+
+    Returns:
+        A row for each product, and totals.
+
+    Raises:
+        ValueError: If a config is out of range, or does not fit its layer.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxaimc import nn, presets
+        >>> rngs = nnx.Rngs(0)
+        >>> model = nnx.Sequential(nnx.Linear(784, 64, rngs=rngs), nnx.Linear(64, 10, rngs=rngs))
+        >>> rules = [nn.Rule("layers/0", presets.tile_circuit())]
+        >>> analog = nn.convert(model, rules)
+        >>> print(nn.summary(analog))  # doctest: +ELLIPSIS
+        layer     type        weights   tiles  used of each  utilisation  devices  conversions  why digital
+        layers/0  nnx.Linear  784 x 64  2 x 1  392 x 64           9.57 %        2          128
+        layers/1  nnx.Linear  64 x 10                                                           no rule puts it ...
+        1 of 2 products on tiles, with 98.7 % of 50,816 weights
+        2 tiles, 9.57 % of their cells used
+        >>> nn.summary(analog, jnp.ones((32, 784))).conversions_per_call
+        4096
+    """
+    analog = {dot.path: (layer, dot) for layer, dot in analog_layers(model)}
+    vectors = {} if inputs is None else vectors_per_call(model, inputs)
+    rows = []
+    for product in products(model):
+        layer, dot = analog.get(product.path, (None, None))
+        rows.append(_row(product, layer, dot, vectors.get(product.path)))
+    return Summary(tuple(rows))
+
+
+def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | None) -> ProductSummary:
+    if dot is None:
+        return ProductSummary(*product, vectors=vectors)
+    found = _footprint(layer, dot)
+    layers = math.prod(dot.stack)
+    return ProductSummary(
+        *product,
+        layers=layers,
+        tile_rows=found.tile_rows,
+        tile_cols=found.tile_cols,
+        tiles=layers * found.tile_rows * found.tile_cols,
+        rows=found.rows,
+        cols=found.cols,
+        cells=layers * found.cells,
+        utilisation=found.utilisation,
+        devices_per_weight=found.devices_per_weight,
+        devices=layers * found.devices,
+        conversions=found.conversions,
+        vectors=vectors,
+        conversions_per_call=None if vectors is None else vectors * found.conversions,
+    )
+
+
+def _footprint(layer: Any, dot: AnalogDot) -> Footprint:
+    """Return what one layer takes; the layers of a stack have configs and kernels of one structure and size."""
+    first = (0,) * len(dot.stack)
+    config: AnalogConfig = dot.config.get_value()
+    config = jax.tree.map(lambda leaf: leaf[first], config) if dot.stack else config
+    n_in, n_out = jax.eval_shape(lambda: dot.host.kernel(layer)).shape[-2:]
+    return footprint(config, n_in, n_out)
+
+
+# Headings of the table's columns, and whether their texts are aligned on the left.
+_COLUMNS = {
+    "layer": True,
+    "type": True,
+    "weights": True,
+    "tiles": True,
+    "used of each": True,
+    "utilisation": False,
+    "devices": False,
+    "conversions": False,
+    "vectors": False,
+    "per call": False,
+    "why digital": True,
+}
+
+
+def _texts(row: ProductSummary) -> tuple[str, ...]:
+    """Return a row of the table."""
+    tiles = used = share = ""
+    if row.utilisation is not None:
+        tiles, used = f"{row.tile_rows} x {row.tile_cols}", f"{row.rows} x {row.cols}"
+        tiles = tiles if row.layers == 1 else f"{row.layers} x ({tiles})"
+        share = _percent(row.utilisation)
+    numbers = (row.devices_per_weight, row.conversions, row.vectors, row.conversions_per_call)
+    shape = " x ".join(map(str, row.shape))
+    return row.path, row.layer, shape, tiles, used, share, *map(_number, numbers), row.reason
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    """Return the lines of a table of texts, without columns that are empty in all rows."""
+    columns = [(title, left, [row[i] for row in rows]) for i, (title, left) in enumerate(_COLUMNS.items())]
+    aligned = []
+    for title, left, texts in columns:
+        if any(texts):
+            width = max(map(len, (title, *texts)))
+            aligned.append([text.ljust(width) if left else text.rjust(width) for text in (title, *texts)])
+    return ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
