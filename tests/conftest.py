@@ -7,8 +7,8 @@ from pathlib import Path
 
 # LAPACK calls from jaxlib and SciPy fight over threads on small matrices; one thread is faster and steadier.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-# Tests compile hundreds of small programs and run each once: LLVM's first level halves the time of the suite.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
+# Tests compile thousands of small programs and run each once. `.ci/run` has its second pair of versions optimise.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 sys.path.insert(0, str(Path(__file__).parent))
 # Tracing makes very many small objects that live on: the collector's defaults cost a tenth of the suite.
 gc.set_threshold(50_000, 20, 50)

@@ -68,6 +68,7 @@ def test_an_empty_sentence_has_a_finite_answer():
     np.testing.assert_allclose(model(jnp.zeros((1, 7), jnp.int32))[0], model.head.bias[...])
 
 
+@pytest.mark.slow
 def test_one_call_serves_batches_jit_and_vmap():
     model = image_network()
     images = jax.random.randint(jax.random.key(1), (6, 8, 8), 0, 256).astype(jnp.uint8)

@@ -129,6 +129,7 @@ def test_loss_gradient_of_the_whole_network_equals_finite_differences(make, wire
         np.testing.assert_allclose(exact, (ahead - behind) / (2 * h), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_quantisers_pass_the_gradient_of_what_they_round():
     inputs, targets = batch()
 

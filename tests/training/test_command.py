@@ -26,6 +26,7 @@ def train(output, *arguments):
     parser.run(["train", "tiny_task:task", "--output", str(output), "--epochs", "1", "--batch", "16", *arguments])
 
 
+@pytest.mark.slow
 def test_training_through_the_circuit_from_a_checkpoint(tmp_path, capsys):
     train(tmp_path / "digital", "--learning-rate", "0.02")
     assert "fresh chips" not in capsys.readouterr().out

@@ -53,6 +53,7 @@ def test_chip_of_a_step_is_the_chip_of_its_hashed_key(monkeypatch, small):
     assert not np.allclose(found["first"].matrix, found["second"].matrix, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_programmed_together_or_alone_the_gradients_are_the_same(monkeypatch):
     graph, state = nnx.split(converted())
     x = jax.random.normal(KEY, (5, 6))

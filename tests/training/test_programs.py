@@ -111,6 +111,7 @@ def test_a_killed_evaluation_ends_with_the_same_tables(tmp_path):
     assert layers[0].sort(layers[0].columns).equals(layers[1].sort(layers[1].columns))
 
 
+@pytest.mark.slow
 def test_one_device_and_eight_give_the_same_losses():
     program = (
         "mesh = jax.make_mesh((jax.device_count(),), ('data',))\n"

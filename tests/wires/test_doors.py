@@ -58,6 +58,7 @@ def test_n2_empty_batches_give_empty_results(batch):
         assert reading.outcome.residual.shape == batch
 
 
+@pytest.mark.slow
 def test_n6_eager_calls_compile_once():
     v, level = jnp.ones((2, 3)), jnp.ones((2, 3))
 

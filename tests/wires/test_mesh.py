@@ -248,7 +248,9 @@ def loss(mesh, g, v, folded):
     return jnp.sum(jnp.sin(3e3 * current + jnp.arange(current.size).reshape(current.shape)))
 
 
-@pytest.mark.parametrize("folded", [False, True], ids=["solve", "matrix"])
+@pytest.mark.parametrize(
+    "folded", [pytest.param(False, id="solve"), pytest.param(True, id="matrix", marks=pytest.mark.slow)]
+)
 def test_gradients_against_finite_differences(x64, folded):
     rng = np.random.default_rng(6)
     g = jnp.asarray(rng.uniform(0, 1e-3, (4, 3)) * (rng.random((4, 3)) < 0.8))

@@ -83,6 +83,7 @@ def test_gradients_against_finite_differences(x64):
     check_grads(f, arguments, 1, ["fwd", "rev"], atol=1e-6, rtol=1e-6, eps=1e-5)
 
 
+@pytest.mark.slow
 def test_charge_of_a_tile_and_an_unfinished_solve(x64):
     g, v = example()
     pair = jnp.stack([jnp.asarray(g), jnp.asarray(g[::-1])])
