@@ -1,6 +1,7 @@
 """Convolutions on tiles, against `jax.lax` and the digital layers."""
 
 import copy
+import functools
 import math
 import pickle
 from dataclasses import replace
@@ -248,18 +249,20 @@ def test_noise_differs_between_parts_and_belongs_to_examples_with_keys_of_their_
     layer = nnx.Conv(1, 1, (1, 1), rngs=nnx.Rngs(0))
     x = jnp.ones((6, 2, 3, 1))
     noisy = replace(DEVICES, drive=PWM(range=FixedRange(limit=1.0)))
-    rules = [nn.Rule("0", noisy, host=ConvHost(most_elements=12))]
-    chip = nn.convert(nnx.List([layer]), rules, CHIP)
-    y = nn.with_read_key(chip, READ)[0](x)
-    assert len(np.unique(np.asarray(y))) == y.size
-    keys = jax.random.split(READ, 6)
-    of_each = nn.with_read_key(chip, keys)[0](x)
-    np.testing.assert_allclose(nn.with_read_key(chip, keys[::-1])[0](x), of_each[::-1], rtol=1e-6)
     whole = nn.convert(nnx.List([layer]), noisy, CHIP)
-    np.testing.assert_allclose(nn.with_read_key(whole, keys)[0](x), of_each, rtol=1e-6)
-    lines = nn.convert(nnx.List([layer]), [nn.Rule("0", noisy, host=ConvHost(most_elements=3))], CHIP)
-    y = nn.with_read_key(lines, keys)[0](x)
-    assert len(np.unique(np.asarray(y))) == y.size
+    keys = jax.random.split(READ, 6)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def answers(most, keys):
+        rules = [nn.Rule("0", noisy, host=ConvHost(most_elements=most))]
+        chip = nn.with_effective(nn.convert(nnx.List([layer]), rules), nn.effective(whole))
+        return nn.with_read_key(chip, keys)[0](x)
+
+    with_one_key, of_each, of_lines = answers(12, READ), answers(12, keys), answers(3, keys)
+    for y in (with_one_key, of_each, of_lines):
+        assert len(np.unique(np.asarray(y))) == y.size
+    np.testing.assert_allclose(answers(12, keys[::-1]), of_each[::-1], rtol=1e-6)
+    np.testing.assert_allclose(answers(10**6, keys), of_each, rtol=1e-6)
 
 
 def test_what_needs_all_windows_sees_them_all(monkeypatch):
@@ -357,9 +360,9 @@ def test_a_changed_kernel_is_noticed():
 
 def test_stacks_and_empty_batches():
     make = nnx.vmap(lambda rngs: nnx.Conv(2, 4, 3, feature_group_count=2, rngs=rngs))
-    stack = make(nnx.Rngs(0).fork(split=3))
+    stack = make(nnx.Rngs(0).split(3))
     x = data(3, 2, 5, 2)
     call = nnx.vmap(lambda layer, x: layer(x))
     analog = nn.with_read_key(nn.convert(nnx.List([stack]), IDEAL, CHIP), READ)[0]
-    np.testing.assert_allclose(call(analog, x), call(stack, x), atol=2e-5)
+    np.testing.assert_allclose(nnx.jit(call)(analog, x), call(stack, x), atol=2e-5)
     assert converted(nnx.Conv(2, 4, 3, rngs=nnx.Rngs(0)))(jnp.zeros((0, 5, 2))).shape == (0, 5, 4)
