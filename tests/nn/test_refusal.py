@@ -74,9 +74,11 @@ def test_a1_layers_without_a_host_are_refused_by_path_and_type():
         r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has a `mask`.*; 'mix' \(nnx.Einsum, shape \(2, 2\)\) has no host; "
         r"'up' \(nnx.ConvTranspose, .*Rule\(path, None\)"
     )
-    for rules in (DEVICES, [nn.Rule(".*", DEVICES)], [nn.Rule("head", DEVICES)]):
+    for rules in (DEVICES, [nn.Rule(".*", DEVICES)]):
         with pytest.raises(ValueError, match=expected):
             nn.convert(model, rules)
+    with pytest.raises(ValueError, match="on tiles: 'mix'"):
+        nn.convert(model, [nn.Rule("head", DEVICES)])
     with pytest.raises(ValueError, match="'mix'") as caught:
         nn.convert(model, [nn.Rule("conv|up", None), nn.Rule(".*", DEVICES)])
     assert "'conv'" not in str(caught.value)
