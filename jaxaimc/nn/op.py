@@ -225,9 +225,11 @@ class AnalogDot(nnx.Module):
 
     def _read_parts(self, parts: Parts, kernel: Array) -> Array:
         """Multiply with the vectors of one part after the other, or of all at once if something has to see them all."""
+        if not all(hook.by_vector for hook in self.hooks):
+            return self.read(parts.whole(), kernel)
         config, inputs = self._before(parts.vectors(jnp.zeros((), jnp.int32)))
         apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self._before(parts.vectors(index))[1])))
-        if apart is None or not all(hook.by_vector for hook in self.hooks):
+        if apart is None:
             return self.read(parts.whole(), kernel)
         prepared, key = self._chip(config, inputs, kernel)
 

@@ -16,8 +16,8 @@ RNGS = nnx.Rngs(0)
 
 class Convolutional(nnx.Module):
     def __init__(self, rngs):
-        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
-        self.up = nnx.ConvTranspose(4, 2, (2, 2), rngs=rngs)
+        self.conv = nnx.Conv(1, 4, (3, 3), mask=jnp.ones((3, 3, 1, 4)), rngs=rngs)
+        self.up = nnx.ConvTranspose(4, 2, (2, 2), padding="CIRCULAR", rngs=rngs)
         self.mix = nnx.Einsum("bhwa,hab->bhwb", (2, 2, 2), rngs=rngs)
         self.head = nnx.Linear(2, 3, rngs=rngs)
 
@@ -71,14 +71,16 @@ class Raw(nnx.Module):
 def test_a1_layers_without_a_host_are_refused_by_path_and_type():
     model = Convolutional(RNGS)
     expected = (
-        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has no host; 'mix' \(nnx.Einsum, shape \(2, 2, 2\)\) computes .*; "
+        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has a `mask`.*; 'mix' \(nnx.Einsum, shape \(2, 2, 2\)\) computes .*; "
         r"'up' \(nnx.ConvTranspose, .*Rule\(path, None\)"
     )
     for rules in (DEVICES, [nn.Rule(".*", DEVICES)]):
         with pytest.raises(ValueError, match=expected):
             nn.convert(model, rules)
-    with pytest.raises(ValueError, match=r"'conv' \(nnx.Conv, .*'up' \(nnx.ConvTranspose"):
-        nn.convert(model, [nn.Rule("head", DEVICES)])
+    # Whatever no rule matches stays digital, and says why it could not be otherwise.
+    found = {product.path: product for product in nn.products(nn.convert(model, [nn.Rule("head", DEVICES)]))}
+    assert [path for path, product in found.items() if product.analog] == ["head"]
+    assert "mask" in found["conv"].reason
     with pytest.raises(ValueError, match="'mix'") as caught:
         nn.convert(model, [nn.Rule("conv|up", None), nn.Rule(".*", DEVICES)])
     assert "'conv'" not in str(caught.value)
@@ -92,7 +94,10 @@ def test_a1_a_list_of_products_says_what_is_analog_and_why_not():
     assert [product.path for product in digital] == ["conv", "head", "mix", "up"]
     assert not any(product.analog for product in digital)
     found = nn.products(nn.convert(model, [nn.Rule("conv|up|mix", None), nn.Rule("head", DEVICES)]))
-    assert found[0] == nn.Product("conv", "nnx.Conv", (3, 3, 1, 4), False, "has no host")
+    assert found[0][:4] == ("conv", "nnx.Conv", (3, 3, 1, 4), False)
+    assert found[0].reason.startswith("has a `mask`")
+    assert found[2][:4] == ("mix", "nnx.Einsum", (2, 2, 2), False)
+    assert "a matrix for each entry of 'h'" in found[2].reason
     assert found[1] == nn.Product("head", "nnx.Linear", (2, 3), True, "")
     kept = nn.products(nn.convert(Pair(RNGS), [nn.Rule("first", DEVICES)]))
     assert kept[1] == nn.Product("head", "nnx.Linear", (8, 4), False, "no rule puts it on a tile")
@@ -223,11 +228,11 @@ def test_a4_a_rule_that_decides_on_nothing_is_refused():
     with pytest.raises(ValueError, match=r"`pattern` of Rule .* '\(' is none: missing \)"):
         nn.Rule("(", DEVICES)
     with pytest.raises(ValueError, match=r"Rule 'heads' matches no layer.*none.*Not convertible: 'conv' \(nnx.Conv\)"):
-        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), [nn.Rule("heads", DEVICES)])
-    with pytest.raises(ValueError, match=r"matches no layer.*none \(nnx.Linear, .*nnx.Embed.attend can\)"):
+        nn.convert(nnx.Dict(conv=Convolutional(RNGS).conv), [nn.Rule("heads", DEVICES)])
+    with pytest.raises(ValueError, match=r"matches no layer.*none \(nnx.Linear, .*nnx.Conv, .*nnx.Embed can\)"):
         nn.convert(nnx.LayerNorm(3, rngs=RNGS), DEVICES)
     with pytest.raises(ValueError, match=r"cannot be put on tiles: 'conv' \(nnx.Conv"):
-        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), DEVICES)
+        nn.convert(nnx.Dict(conv=Convolutional(RNGS).conv), DEVICES)
 
 
 @pytest.mark.parametrize(
