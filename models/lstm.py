@@ -10,6 +10,7 @@ import functools
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +44,7 @@ class CharacterLSTM(nnx.Module):
     """
 
     def __init__(self, *, vocabulary: int, width: int, hidden: int, layers: int, rngs: nnx.Rngs):
+        self.hidden = hidden
         self.table = nnx.Embed(vocabulary, width, rngs=rngs)
         sizes = [width, *[hidden] * (layers - 1)]
         # No random numbers are kept: the memory is empty at the start of every window.
@@ -55,9 +57,9 @@ class CharacterLSTM(nnx.Module):
         Args:
             characters: Numbers of characters, 0 to vocabulary - 1.
         """
-        x = self.table(characters)
+        x: Any = self.table(characters)
         for layer in self.layers:
-            empty = jnp.zeros((len(characters), layer.cell.hidden_features), x.dtype)
+            empty = jnp.zeros((len(characters), self.hidden), x.dtype)
             x = layer(x, initial_carry=(empty, empty))
         return self.head(x)
 

@@ -8,6 +8,7 @@ from analog_networks import CHIP, DEVICES, NEARLY_DIGITAL, READ, analog_paths
 from flax import nnx
 
 from jaxaimc import nn
+from jaxaimc.training.objectives import circuit
 
 X = jax.random.normal(jax.random.key(3), (2, 5, 3))
 GATES = {
@@ -123,6 +124,18 @@ def test_gradients_through_a_chip_that_is_programmed_once_for_all_steps():
     for name in ("dense_i", "dense_h"):
         one, other = (g["cell"][name]["kernel"][...] for g in (found, expected))
         np.testing.assert_allclose(one, other, rtol=0.03, atol=0.03)
+
+
+def test_training_programs_one_chip_for_all_steps():
+    analog = nn.convert(rnn(Echo), DEVICES)
+    same = jnp.ones((1, 4, 3))
+    forward = circuit()
+    loss = lambda model: jnp.sum(forward(model, same, READ, jnp.zeros((), int)))  # noqa: E731
+    gradient = nnx.jit(nnx.grad(loss, argnums=nnx.DiffState(0, nnx.PathContains("kernel"))))(analog)
+    # Four equal steps on one chip: their gradients are in proportion to the inputs, whichever step they come from.
+    by_i = gradient["cell"]["dense_i"]["kernel"][...]
+    expected = nnx.grad(lambda model: jnp.sum(model(same)))(rnn(Echo))["cell"]["dense_i"]["kernel"][...]
+    np.testing.assert_allclose(by_i, expected, rtol=0.3, atol=0.1)
 
 
 def test_both_directions_and_lengths(chip):

@@ -101,4 +101,4 @@ def _with_slot(kind: type[nnx.Embed]) -> type[nnx.Embed]:
 
 def _empty(kind: type[nnx.Embed]) -> Any:
     cls = _with_slot(kind)
-    return cls.__new__(cls)
+    return object.__new__(cls)  # pyright: ignore[reportCallIssue]
