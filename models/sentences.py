@@ -122,7 +122,12 @@ def logistic_head(
         head, state, _, count = carry
         value, grad = value_and_grad(head, state=state)
         updates, state = solver.update(grad, state, head, value=value, grad=grad, value_fn=loss)
-        return optax.apply_updates(head, updates), state, jnp.sqrt(sum(jnp.vdot(g, g) for g in grad)), count + 1
+        return (
+            optax.apply_updates(head, updates),
+            state,
+            jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grad))),
+            count + 1,
+        )
 
     def goes_on(carry: tuple) -> Array:
         return (carry[2] > 1e-5) & (carry[3] < 1000)
