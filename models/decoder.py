@@ -241,7 +241,7 @@ def _generate(
     read_key, draw_key = jax.random.split(key)
 
     def step(number: Any, tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        model = blank.model()
+        model: Any = blank.model()
         if analog:
             model = nn.with_read_key(model, jax.random.fold_in(read_key, number))
         logits, cache = model.extend(tokens, cache)

@@ -1,7 +1,9 @@
 """Decoders against equations written anew in NumPy, the cache against the whole text, analog views against digital."""
 
 import dataclasses
+import doctest
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -311,3 +313,10 @@ def test_bad_requests_for_text_are_refused(arguments, message):
         generate(
             llama(), jnp.array(given["prompt"]), given["length"], jax.random.key(0), temperature=given["temperature"]
         )
+
+
+@pytest.mark.parametrize("name", ["decoder", "llama", "gpt", "stories"])
+def test_examples_in_docstrings(name):
+    results = doctest.testmod(importlib.import_module(f"models.{name}"))
+    assert results.attempted
+    assert not results.failed
