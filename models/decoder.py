@@ -64,6 +64,9 @@ class Decoder(nnx.Module):
         norm: The last normalisation.
         tied: Whether the head uses the embedding's vectors instead of weights of its own.
         rngs: Source of the initial weights.
+
+    Raises:
+        ValueError: If there is no block.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class Decoder(nnx.Module):
         tied: bool,
         rngs: nnx.Rngs,
     ):
+        if not blocks:
+            raise ValueError("Argument `layers` must be at least 1, but is 0.")
         self.vocabulary, self.length = vocabulary, length
         self.embedding = nnx.Embed(vocabulary, width, rngs=rngs)
         self.blocks = nnx.List(blocks)
@@ -101,10 +106,11 @@ class Decoder(nnx.Module):
             Logits.
 
         Raises:
-            ValueError: If the shape is another, the text is longer than `length`, or a token that is known (not traced)
-                is not in the vocabulary: a negative one would count from the end.
+            ValueError: If the tokens have another shape or are no whole numbers, the text is longer than `length`, or a
+                token that is known (not traced) is not in the vocabulary: a negative one would count from the end.
         """
-        return self._run(inputs, jnp.arange(inputs.shape[-1]), None)[0]
+        self._check(inputs)
+        return self._run(inputs, jnp.arange(inputs.shape[1]), None)[0]
 
     def extend(
         self, tokens: Integer[Array, "batch length"], cache: Cache
@@ -122,13 +128,14 @@ class Decoder(nnx.Module):
         Raises:
             ValueError: If the cache has no room for the tokens, and as in `__call__`.
         """
+        self._check(tokens)
         room = cache.layers[0][0].shape[1]
         filled = 0 if isinstance(cache.filled, jax.core.Tracer) else int(cache.filled)
-        if tokens.ndim == 2 and filled + tokens.shape[1] > room:
+        if filled + tokens.shape[1] > room:
             raise ValueError(
                 f"Argument `cache` must have room for {tokens.shape[1]} further tokens, but holds {filled} of {room}."
             )
-        logits, layers = self._run(tokens, cache.filled + jnp.arange(tokens.shape[-1]), cache.layers)
+        logits, layers = self._run(tokens, cache.filled + jnp.arange(tokens.shape[1]), cache.layers)
         return logits, Cache(layers, cache.filled + tokens.shape[1])
 
     def empty_cache(self, batch: int, capacity: int) -> Cache:
@@ -156,7 +163,6 @@ class Decoder(nnx.Module):
     def _run(
         self, tokens: Array, positions: Array, layers: tuple[LayerCache, ...] | None
     ) -> tuple[Array, tuple[LayerCache, ...]]:
-        self._check(tokens)
         x, kept = self.embed(tokens, positions), []
         for i, block in enumerate(self.blocks):
             x, layer = block(x, positions, None if layers is None else layers[i])
@@ -170,6 +176,8 @@ class Decoder(nnx.Module):
             raise ValueError(
                 f"The tokens must have shape (batch, 1 to {self.length} tokens), but have shape {tokens.shape}."
             )
+        if not jnp.issubdtype(tokens.dtype, jnp.integer):
+            raise ValueError(f"The tokens must be whole numbers, but have dtype {tokens.dtype}.")
         if not isinstance(tokens, jax.core.Tracer) and not ((tokens >= 0) & (tokens < self.vocabulary)).all():
             raise ValueError(
                 f"The tokens must be 0 to {self.vocabulary - 1}, but are {tokens.min()} to {tokens.max()}."
@@ -241,7 +249,7 @@ def _generate(
     read_key, draw_key = jax.random.split(key)
 
     def step(number: Any, tokens: Array, cache: Cache) -> tuple[Array, Cache]:
-        model = blank.model()
+        model: Any = blank.model()
         if analog:
             model = nn.with_read_key(model, jax.random.fold_in(read_key, number))
         logits, cache = model.extend(tokens, cache)

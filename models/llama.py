@@ -34,8 +34,8 @@ def rotate(
     Example:
         >>> import jax.numpy as jnp
         >>> x = jnp.ones((1, 1, 1, 4))
-        >>> print(rotate(x, jnp.array([1]))[0, 0, 0].round(3))
-        [-0.301  1.382  0.99   1.01 ]
+        >>> [round(value, 3) for value in rotate(x, jnp.array([1]))[0, 0, 0].tolist()]
+        [-0.301, 1.382, 0.99, 1.01]
     """
     features = x.shape[-1]
     angles = positions[:, None] * base ** (-jnp.arange(0, features, 2) / features)

@@ -13,7 +13,7 @@ import functools
 import math
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -137,15 +137,15 @@ def measure(model: nnx.Module, split: Split) -> Scores:
     Returns:
         Loss and accuracy over all tokens.
     """
-
-    @nnx.jit
-    def call(model: nnx.Module, inputs: Array) -> Array:
-        return model(inputs)  # pyright: ignore[reportCallIssue]
-
-    outputs = np.asarray(call(model, jnp.asarray(split.inputs)))
+    outputs = np.asarray(_call(model, jnp.asarray(split.inputs)))
     return Scores(
         mean_loss(outputs, split.targets), next_token_accuracy(outputs, split.targets), int((split.targets >= 0).sum())
     )
+
+
+@nnx.jit
+def _call(model: Any, inputs: Array) -> Array:
+    return model(inputs)
 
 
 def read_stories(path: Path) -> list[str]:
@@ -213,7 +213,7 @@ def stories260k(data: Path | None = None) -> Task:
         FileNotFoundError: If no folder is named or a file is missing.
         ValueError: If a file is truncated or of another format.
     """
-    folder = data or _folder_from_environment()
+    folder = data_folder(data)
     sizes, _ = llama2c.read(folder / WEIGHTS)
     tokenizer = llama2c_tokens.read(folder / TOKENIZER, sizes.vocabulary)
     return Task(
@@ -267,7 +267,17 @@ def build(weights: Path, key: Key[Array, ""]) -> Llama:
     return llama2c.load(weights)
 
 
-def _folder_from_environment() -> Path:
+def data_folder(data: Path | None) -> Path:
+    """Return the folder that is named, or the one that the environment names.
+
+    Args:
+        data: The folder, or None.
+
+    Raises:
+        FileNotFoundError: If no folder is named.
+    """
+    if data is not None:
+        return data
     named = os.environ.get("JAXAIMC_DATA")
     if not named:
         raise FileNotFoundError(

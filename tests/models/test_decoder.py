@@ -1,7 +1,9 @@
 """Decoders against equations written anew in NumPy, the cache against the whole text, analog views against digital."""
 
 import dataclasses
+import doctest
 import functools
+import importlib
 
 import jax
 import jax.numpy as jnp
@@ -269,6 +271,7 @@ def test_every_token_draws_its_own_read_noise():
     [
         ({"heads": 3}, "`heads` must divide the width 16, but is 3"),
         ({"heads": 16}, "`heads` must leave each head an even number of features .* but 16 heads .* have 1"),
+        ({"layers": 0}, "`layers` must be at least 1, but is 0"),
         ({"kv_heads": 3}, "`kv_heads` must divide the 4 query heads, but is 3"),
     ],
 )
@@ -284,6 +287,8 @@ def test_bad_texts_are_refused():
         ([[1, 13]], "must be 0 to 12, but are 1 to 13"),
         ([[1, -1]], "must be 0 to 12, but are -1 to 1"),
         ([1, 2], r"must have shape \(batch, 1 to 16 tokens\), but have shape \(2,\)"),
+        (7, r"but have shape \(\)"),
+        ([[1.0, 2.0]], "must be whole numbers, but have dtype float32"),
         ([[0] * 17], r"but have shape \(1, 17\)"),
     ]:
         with pytest.raises(ValueError, match=message):
@@ -311,3 +316,10 @@ def test_bad_requests_for_text_are_refused(arguments, message):
         generate(
             llama(), jnp.array(given["prompt"]), given["length"], jax.random.key(0), temperature=given["temperature"]
         )
+
+
+@pytest.mark.parametrize("name", ["decoder", "llama", "gpt", "stories"])
+def test_examples_in_docstrings(name):
+    results = doctest.testmod(importlib.import_module(f"models.{name}"))
+    assert results.attempted
+    assert not results.failed

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import struct
+from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
@@ -94,6 +95,23 @@ def hugging_face(model):
     found["model.norm.weight"] = w["norm/scale"]
     found["lm_head.weight"] = w["head/kernel"].T if "head/kernel" in w else w["embedding/embedding"]
     return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
+
+
+# Logits of LlamaForCausalLM and GPT2LMHeadModel with random weights (drawn with seed 0) by transformers 5.24.0 on torch
+# 2.14.1; `config` holds the entries of config.json as bytes.
+REFERENCE = Path(__file__).parent / "references" / "decoders.npz"
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_logits_equal_those_of_transformers(kind, tmp_path):
+    with np.load(REFERENCE) as archive:
+        (tmp_path / "config.json").write_bytes(bytes(archive[f"{kind}/config"]))
+        start = f"{kind}/weights/"
+        tensors = {name.removeprefix(start): archive[name] for name in archive.files if name.startswith(start)}
+        tokens, logits = archive["tokens"], archive[f"{kind}/logits"]
+    safetensors.numpy.save_file(tensors, tmp_path / "model.safetensors")
+    found = logits_of(decoders.load(tmp_path), jnp.array(tokens))
+    np.testing.assert_allclose(found, logits, rtol=1e-5, atol=2e-5)
 
 
 LLAMA_CONFIG = {

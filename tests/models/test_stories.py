@@ -1,19 +1,25 @@
 """The task on stories: windows, measures, and the published network on the text at hand."""
 
 import os
+import re
 import struct
+import sys
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from test_decoder import llama, logits_of
 from test_llama2c import MARKS, SCORES, llama2c_file, tokenizer_file
 
 from jaxaimc.tasks import check_contract, load_model
 from jaxaimc.tasks.score import mean_score
 from models import stories
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from experiments import story_on_a_chip as study
 
 # Next to the repository where it is present, or where the variable says.
 DATA = Path(os.environ.get("JAXAIMC_DATA") or Path(__file__).parents[3] / "shared" / "data") / "stories260k"
@@ -107,6 +113,38 @@ def test_the_published_network_has_the_reference_scores(monkeypatch):
     assert scores.loss == pytest.approx(1.264, abs=6e-4)
     assert scores.perplexity == pytest.approx(3.54, abs=6e-3)
     assert scores.accuracy == pytest.approx(0.653, abs=6e-4)
+
+
+class Certain(nnx.Module):
+    """A head that is sure of one token at every place."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def __call__(self, x):
+        return jnp.zeros((*x.shape[:-1], 270)).at[..., self.token].set(1.0)
+
+
+def test_a_story_goes_on_from_its_prompt_to_its_end(folder):
+    task = stories.stories260k(folder)
+    model = load_model(task)
+    tokenizer = stories.llama2c_tokens.read(folder / stories.TOKENIZER, model.vocabulary)
+    for token, expected in ((MARKS.index(b"<0x41>"), "abAAA"), (stories.llama2c_tokens.END, "ab")):
+        certain = nnx.clone(model)
+        certain.head = Certain(token)
+        assert study.tell(certain, tokenizer, "ab", jax.random.key(0), tokens=3, temperature=0) == expected
+
+
+@pytest.mark.slow
+@NEEDS_DATA
+def test_the_study_tells_its_story_on_chips(capsys):
+    study.main(DATA, prompt="Once upon a time", tokens=8)
+    told = capsys.readouterr().out
+    assert told.count("Once upon a time") == 5
+    losses = [float(found) for found in re.findall(r"\(loss ([0-9.]+),", told)]
+    assert losses[0] == pytest.approx(1.264, abs=1e-3)
+    # A chip is worse than software, drift without compensation and a wire of 3 ohm are worse than both.
+    assert losses[0] < losses[1] < losses[3] < min(losses[2], losses[4])
 
 
 @NEEDS_DATA
