@@ -1,7 +1,8 @@
-"""One pre-norm transformer encoder; the embedding in front of it makes it a vision or a text classifier.
+"""One transformer encoder; the embedding in front of it makes it a vision or a text classifier.
 
 Vaswani et al., *Attention Is All You Need*, 2017, with the normalisation before each sub-layer (Xiong et al., *On Layer
-Normalization in the Transformer Architecture*, 2020). Images enter as flattened patches (Dosovitskiy et al., *An Image
+Normalization in the Transformer Architecture*, 2020); its block can also normalise after the addition, as the paper of
+2017 and BERT do (`models.encoder`). Images enter as flattened patches (Dosovitskiy et al., *An Image
 is Worth 16x16 Words*, 2021). Classes are read from the mean over the tokens instead of from a class token: one token
 fewer to compute, and every analog read contributes to the answer.
 
@@ -9,6 +10,7 @@ Every projection is an `nnx.Linear` or `nnx.LinearGeneral`, so that its `dot_gen
 The forward pass uses no random numbers.
 """
 
+from collections.abc import Callable
 from typing import Protocol
 
 import jax
@@ -92,29 +94,58 @@ class TokenEmbedding(nnx.Module):
         return self.table(inputs), inputs != 0
 
 
+def exact_gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return `x Phi(x)` with the normal distribution itself (Hendrycks and Gimpel 2016), not its tanh approximation."""
+    return jax.nn.gelu(x, approximate=False)
+
+
 class Block(nnx.Module):
-    """Self-attention and a two-layer perceptron, each on normalised inputs and added to the stream.
+    """Self-attention and a two-layer perceptron, each added to the stream and normalised before or after.
+
+    With `S` for either of them and `N` for its layer normalisation, the stream becomes `x + S(N(x))`, or, post-norm,
+    `N(x + S(x))`.
 
     Args:
         width: Features of a token.
         heads: Attention heads; must divide `width`.
         hidden: Features between the two perceptron layers.
+        post_norm: Whether the sum is normalised rather than the input of each part.
+        activation: Function between the two perceptron layers; the tanh form of the GELU by default. Models with equal
+            activations share compilations, so give a function of a module rather than one made on the spot.
+        epsilon: What the layer normalisations add to the variance.
         rngs: Source of the initial weights.
     """
 
-    def __init__(self, *, width: int, heads: int, hidden: int, rngs: nnx.Rngs):
-        self.attention_norm = nnx.LayerNorm(width, rngs=rngs)
+    def __init__(
+        self,
+        *,
+        width: int,
+        heads: int,
+        hidden: int,
+        post_norm: bool = False,
+        activation: Callable[[Array], Array] = jax.nn.gelu,
+        epsilon: float = 1e-6,
+        rngs: nnx.Rngs,
+    ):
+        self.post_norm, self.activation = post_norm, activation
+        self.attention_norm = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
         self.attention = nnx.MultiHeadAttention(heads, width, decode=False, keep_rngs=False, rngs=rngs)
-        self.mlp_norm = nnx.LayerNorm(width, rngs=rngs)
+        self.mlp_norm = nnx.LayerNorm(width, epsilon=epsilon, rngs=rngs)
         self.mlp_in = nnx.Linear(width, hidden, rngs=rngs)
         self.mlp_out = nnx.Linear(hidden, width, rngs=rngs)
 
     def __call__(
-        self, tokens: Float[Array, "batch length width"], mask: Bool[Array, "batch 1 1 length"] | None
-    ) -> Float[Array, "batch length width"]:
+        self, tokens: Float[Array, "*batch length width"], mask: Bool[Array, "*batch 1 1 length"] | None
+    ) -> Float[Array, "*batch length width"]:
         """Transform the tokens; `mask` is False at keys that must not be attended to."""
+        if self.post_norm:
+            tokens = self.attention_norm(tokens + self.attention(tokens, mask=mask))
+            return self.mlp_norm(tokens + self._perceptron(tokens))
         tokens = tokens + self.attention(self.attention_norm(tokens), mask=mask)
-        return tokens + self.mlp_out(jax.nn.gelu(self.mlp_in(self.mlp_norm(tokens))))
+        return tokens + self._perceptron(self.mlp_norm(tokens))
+
+    def _perceptron(self, tokens: Float[Array, "*batch length width"]) -> Float[Array, "*batch length width"]:
+        return self.mlp_out(self.activation(self.mlp_in(tokens)))
 
 
 class Transformer(nnx.Module):

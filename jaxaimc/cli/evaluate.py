@@ -70,7 +70,7 @@ class Evaluate:
         # After the task, whose package may define components that the file names.
         config = read_config(self.config)
         model = load_model(task, self.checkpoint)
-        facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint)
+        facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint, model=model)
         network = {name: value for name, value in facts.items() if name not in ("config", "settings")}
         study = standard_study(task, config, model=model, settings=settings, network=network)
         products = study.products()

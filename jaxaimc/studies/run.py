@@ -18,7 +18,7 @@ from jaxaimc.studies.scenarios import Scenario, Settings, standard
 from jaxaimc.studies.store import fingerprint
 from jaxaimc.tasks import Split, Task, check_contract, load_model
 from jaxaimc.tasks.chips import as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
-from jaxaimc.tasks.score import chip_scores, mean_score
+from jaxaimc.tasks.score import chip_scores, mean_score, total
 
 Progress = Callable[[EvaluationProgress], None]
 
@@ -170,10 +170,10 @@ class Study:
                 self.task, blank, chips, reads, split, batch=self.settings.batch, first_chip=group.start
             ):
                 parts.append(part)
-                report.step(part[repeated:].size)
-            means = np.concatenate(parts, axis=1).mean(axis=1, dtype=np.float64)
+                report.step(len(part[repeated:]) * part.shape[1])
+            found = total(self.task, parts, split)
             rows.scores.extend(
-                _row(scenario, examples=len(split), chip=group[i], score=float(means[i])) for i in reported
+                _row(scenario, examples=len(split), chip=group[i], score=float(found[i])) for i in reported
             )
             if scenario.layers:
                 probe = as_read(self.model, config, chips, mode="probe")

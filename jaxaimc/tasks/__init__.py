@@ -7,6 +7,7 @@ never imports a particular network. A task factory is a function that takes the 
 
 from jaxaimc.tasks import checkpoints
 from jaxaimc.tasks.contract import check_contract
+from jaxaimc.tasks.corpus import Corpus, spearman
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.load import load_task
 from jaxaimc.tasks.measures import accuracy, cross_entropy
@@ -14,6 +15,7 @@ from jaxaimc.tasks.restore import load_model, restore_model, save_model, scales,
 from jaxaimc.tasks.task import Recipe, Task
 
 __all__ = [
+    "Corpus",
     "Recipe",
     "Split",
     "Task",
@@ -26,6 +28,7 @@ __all__ = [
     "restore_model",
     "save_model",
     "scales",
+    "spearman",
     "weights",
     "with_scales",
 ]

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from jaxaimc.tasks.corpus import Corpus
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.leaves import is_finite
 from jaxaimc.tasks.measures import check_labels, takes_labels
@@ -53,6 +54,13 @@ def check_contract(task: Task, model: nnx.Module, split: Split, part: str) -> No
                 f"({_EXAMPLES}, ...) for {_EXAMPLES} examples, but returns shape {leaf.shape}."
             )
     for measure in (task.loss, task.score):
+        if isinstance(measure, Corpus):
+            if not isinstance(outputs, jax.ShapeDtypeStruct):
+                raise ValueError(
+                    f"The network of task {task.name!r} must return one array for its score of all examples together, "
+                    f"but returns shapes {jax.tree.map(jnp.shape, outputs)}."
+                )
+            continue
         function = measure.function if isinstance(measure, Measure) else measure
         if takes_labels(function):
             if getattr(outputs, "ndim", None) != 2:  # several outputs are a tuple or a dictionary

@@ -132,7 +132,7 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
     Args:
         task: Task whose network is wanted.
         checkpoint: File written by `fit` or `checkpoints.save`, or one of those that the task's `read_weights` reads;
-            None for the one that comes with the task.
+            None for the one that comes with the task, or for the network as it is built where that is trained already.
 
     Returns:
         Network in evaluation mode.
@@ -143,6 +143,8 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
         CheckpointError: If the file does not fit the network or belongs to another version of the task's assets.
     """
     path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
+    if path is None and task.pretrained:
+        return _evaluating(task, "build", task.build(jax.random.key(0)))
     if path is None:
         raise FileNotFoundError(
             f"Task {task.name!r} comes without trained weights: train it first and name its checkpoint."

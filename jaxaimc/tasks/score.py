@@ -2,50 +2,55 @@
 
 Batches have one size, so that one compilation serves all: the last one is moved back to full size, and what it repeats
 is left out. The read noise of an example depends on the read key and its place in the split only, never on the batch.
+
+A score of each example is computed with the network's outputs, and its mean taken. For a score of the whole split
+(`Corpus`) the outputs themselves are gathered.
 """
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Float, Key, Num
 
 from jaxaimc import nn
 from jaxaimc.tasks.chips import Chips
+from jaxaimc.tasks.corpus import Corpus
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.task import Task
 
 
 def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500) -> float:
-    """Return the mean score of a network as it is: digital, or a chip that has its read key.
+    """Return the score of a network as it is: digital, or a chip that has its read key.
 
     Args:
-        task: Gives the score of an example.
+        task: Gives the score.
         model: Network; it is switched to evaluation mode for the computation and stays as it is.
         split: Examples.
         batch: Examples computed at once.
 
     Returns:
-        Mean of `task.score` over the examples.
+        Mean of `task.score` over the examples, or, of a `Corpus`, its value for all of them.
 
     Raises:
         ValueError: If `batch` is not positive, or the score does not have one number for each example.
-        FloatingPointError: If the network's outputs are not finite.
+        FloatingPointError: If the network's outputs are not finite, or their score is not.
     """
-    return float(_mean(_batches(task, nn.Blank(*nnx.split(model)), None, None, split, batch))[0])
+    parts = list(_batches(task, nn.Blank(*nnx.split(model)), None, None, split, batch))
+    return float(total(task, parts, split)[0])
 
 
 def chip_score(
     task: Task, chip: nnx.Module, read_key: Key[Array, ""], split: Split, *, batch: int = 250, name: int = 0
 ) -> float:
-    """Return the mean score of one programmed chip, read noise of every vector drawn anew.
+    """Return the score of one programmed chip, read noise of every vector drawn anew.
 
     Args:
-        task: Gives the score of an example.
+        task: Gives the score.
         chip: Result of `jaxaimc.nn.program`, with its ranges and corrections; it stays as it is.
         read_key: Read key.
         split: Examples.
@@ -53,13 +58,14 @@ def chip_score(
         name: Number of the chip, for messages.
 
     Returns:
-        Mean of `task.score` over the examples.
+        Mean of `task.score` over the examples, or, of a `Corpus`, its value for all of them.
 
     Raises:
         ValueError: If `batch` is not positive, or the score does not have one number for each example.
-        FloatingPointError: If the network's outputs are not finite.
+        FloatingPointError: If the network's outputs are not finite, or their score is not.
     """
-    return float(_mean(_batches(task, nn.Blank.of(chip), None, read_key, split, batch, first_chip=name))[0])
+    parts = list(_batches(task, nn.Blank.of(chip), None, read_key, split, batch, first_chip=name))
+    return float(total(task, parts, split)[0])
 
 
 def chip_scores(
@@ -71,11 +77,11 @@ def chip_scores(
     *,
     batch: int = 250,
     first_chip: int = 0,
-) -> Iterator[Float[np.ndarray, "chip batch"]]:
-    """Yield the scores of the examples on many chips, batch after batch.
+) -> Iterator[Num[np.ndarray, "chip batch ..."]]:
+    """Yield what `total` makes the scores of many chips of, batch after batch.
 
     Args:
-        task: Gives the score of an example.
+        task: Gives the score.
         blank: The converted network, see `jaxaimc.tasks.chips.as_read`.
         chips: Result of `jaxaimc.tasks.chips.program_chips`.
         read_keys: Read key of every chip.
@@ -84,7 +90,7 @@ def chip_scores(
         first_chip: Number of the first chip, for messages.
 
     Yields:
-        Scores of the next examples on every chip.
+        Scores of the next examples on every chip, or, for a `Corpus`, the network's outputs.
 
     Raises:
         ValueError: If `batch` is not positive, or the score does not have one number for each example.
@@ -94,8 +100,22 @@ def chip_scores(
     yield from _batches(task, blank, chips, read_keys, split, batch, first_chip=first_chip)
 
 
-def _mean(batches: Iterator[Float[np.ndarray, "chip batch"]]) -> Float[np.ndarray, " chip"]:
-    return np.concatenate(list(batches), axis=1).mean(axis=1, dtype=np.float64)
+def total(task: Task, parts: Sequence[Num[np.ndarray, "chip _ ..."]], split: Split) -> Float[np.ndarray, " chip"]:
+    """Return the score of every chip on all examples.
+
+    Args:
+        task: Gives the score.
+        parts: All that `chip_scores` yielded.
+        split: Examples.
+
+    Raises:
+        ValueError: If a `Corpus` does not return one number.
+        FloatingPointError: If that is not finite.
+    """
+    whole = np.concatenate(parts, axis=1)
+    if isinstance(task.score, Corpus):
+        return np.array([task.score(outputs, np.asarray(split.targets)) for outputs in whole], np.float64)
+    return whole.mean(axis=1, dtype=np.float64)
 
 
 def _batches(
@@ -106,18 +126,19 @@ def _batches(
     split: Split,
     batch: int,
     first_chip: int = 0,
-) -> Iterator[Float[np.ndarray, "chip batch"]]:
+) -> Iterator[Num[np.ndarray, "chip batch ..."]]:
     if batch < 1:
         raise ValueError(f"Argument `batch` must be at least 1, but is {batch}.")
     batch = min(batch, len(split))
+    score = None if isinstance(task.score, Corpus) else task.score
     for start in range(0, len(split), batch):
         first = min(start, len(split) - batch)
         inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
         examples = jnp.arange(first, first + batch)
-        found = np.asarray(_scores(task.score, blank, chips, read_keys, examples, inputs, targets))
+        found = np.asarray(_scores(score, blank, chips, read_keys, examples, inputs, targets))
         found = found[:, start - first :]
         if not np.isfinite(found).all():
-            chip, example = np.argwhere(~np.isfinite(found))[0]
+            chip, example = np.argwhere(~np.isfinite(found))[0][:2]
             raise FloatingPointError(
                 _not_finite(start + int(example), None if read_keys is None else first_chip + int(chip))
             )
@@ -133,13 +154,15 @@ def _scores(
     examples: Array,
     inputs: Array,
     targets: Array,
-) -> Float[Array, "chip batch"]:
-    def one(chip: Chips | None, read_key: Key[Array, ""] | None) -> Float[Array, " batch"]:
+) -> Num[Array, "chip batch ..."]:
+    def one(chip: Chips | None, read_key: Key[Array, ""] | None) -> Num[Array, "batch ..."]:
         model = blank.model() if chip is None else nn.with_effective(blank.model(), chip)
         if read_key is not None:
             model = nn.with_read_key(model, jax.vmap(jax.random.fold_in, (None, 0))(read_key, examples))
         model.eval()
         outputs = model(inputs)
+        if score is None:
+            return outputs
         scores = score(outputs, targets)
         # A score such as the accuracy would hide outputs that are not numbers.
         finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)

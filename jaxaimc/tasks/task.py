@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc.tasks.corpus import Corpus
 from jaxaimc.tasks.data import Split
 
 _MANY = 2**31 - 1  # steps are counted in 32 bits
@@ -74,13 +75,15 @@ class Task:
             on the first axis of both.
         split: Returns the part of the data named "train" or "test".
         loss: Training loss of each example, `(outputs, targets) -> [batch]`.
-        score: Score of each example, `(outputs, targets) -> [batch]`; its mean is the metric.
+        score: Score of each example, `(outputs, targets) -> [batch]`, whose mean is the metric; or a `Corpus`, the
+            metric of all examples together.
         metric: Name of the metric, for example "accuracy".
         chance: Metric of guessing.
         recipe: Default training recipe.
         default_checkpoint: Trained weights that come with the task, or None.
         read_weights: Makes the network, trained, from a file that others have published; called with the path of a
             checkpoint that this library has not written. None where no such files are read.
+        pretrained: Whether `build` returns a network that is trained already, so that no checkpoint is needed.
         assets: Further texts without which the weights mean nothing, by name, for example a tokenizer. Stored in every
             checkpoint and compared when one is loaded.
 
@@ -92,12 +95,13 @@ class Task:
     build: Callable[[Key[Array, ""]], Any]
     split: Callable[[str], Split]
     loss: Callable[[Array, Array], Float[Array, " batch"]]
-    score: Callable[[Array, Array], Float[Array, " batch"]]
+    score: Callable[[Array, Array], Float[Array, " batch"]] | Corpus
     metric: str
     chance: float
     recipe: Recipe = dataclasses.field(default_factory=Recipe)
     default_checkpoint: Path | None = None
     read_weights: Callable[[Path], Any] | None = None
+    pretrained: bool = False
     assets: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -106,8 +110,10 @@ class Task:
             _check(self, field, isinstance(value, str) and bool(value.strip()), "a text that is not empty")
         for field in ("build", "split", "loss", "score"):
             _check(self, field, callable(getattr(self, field)), "a function")
+        _check(self, "loss", not isinstance(self.loss, Corpus), "a function of each example")
         check_number("Task", "chance", self.chance)
         _check(self, "recipe", isinstance(self.recipe, Recipe), "a Recipe")
+        _check(self, "pretrained", isinstance(self.pretrained, bool), "True or False")
         checkpoint, assets = self.default_checkpoint, self.assets
         _check(self, "default_checkpoint", checkpoint is None or isinstance(checkpoint, (str, os.PathLike)), "a path")
         _check(self, "read_weights", self.read_weights is None or callable(self.read_weights), "a function or None")
@@ -116,7 +122,8 @@ class Task:
         object.__setattr__(self, "default_checkpoint", None if checkpoint is None else Path(checkpoint))
         object.__setattr__(self, "split", _Parts.of(self.split))
         for field in ("loss", "score"):
-            object.__setattr__(self, field, Measure.of(getattr(self, field), field))
+            if not isinstance(getattr(self, field), Corpus):
+                object.__setattr__(self, field, Measure.of(getattr(self, field), field))
 
 
 def _check(task: Task, field: str, allowed: bool, text: str) -> None:

@@ -7,6 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
+# What NumPy and zipfile make of foreign files.
+_FOREIGN = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    AttributeError,
+    TypeError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+)
+
 
 def read(path: Path) -> dict[str, np.ndarray]:
     """Read all arrays.
@@ -23,10 +38,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             found = {name: archive[name] for name in archive.files}
-    except (
-        ValueError, OSError, EOFError, KeyError, AttributeError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile,
-        zlib.error, struct.error,
-    ) as error:  # whatever NumPy and zipfile make of a foreign file  # fmt: skip
+    except _FOREIGN as error:
         raise ValueError(
             f"Weights file {str(path)!r} is truncated, no npz archive, or holds Python objects "
             f"({path.stat().st_size} bytes): {error}."
