@@ -19,10 +19,10 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, AbsoluteMaximum, FixedRange, LearnedRange
 from jaxaimc.nn.hosts import ConvHost, ConvTransposeHost
-from jaxaimc.training import training_chip
 from jaxaimc.training.ideal_backward import with_ideal_backward
 from jaxaimc.training.limits import learn_input_ranges, learn_weight_limits, with_clipped_weights
 from jaxaimc.training.noise import AdditiveNoise, with_mean_field_noise, with_weight_noise
+from jaxaimc.training.noise.programming import training_chip
 from jaxaimc.wires import NoWires
 
 # Inputs of whole steps are driven without rounding.

@@ -1,5 +1,6 @@
 """Block-diagonal matrices, against separate matrices and against the dense matrix with its zeros."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -11,22 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxaimc import AnalogConfig, analog_matmul, charges, drift, mvm, prepare, presets, program
-from jaxaimc._core.random import fold_in
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.adcs import CCO, IdealADC, Symmetric, Uniform
 from jaxaimc.calibration import ColumnCompensation, GlobalCompensation, Percentile
-from jaxaimc.cells import Differential
+from jaxaimc.cells import BitPlanes
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, BitSerial, FixedRange
 from jaxaimc.tile import read as tile_read
 from jaxaimc.tile import tile_grid
-from jaxaimc.wires import Ladder, NonlinearMesh, NoWires
+from jaxaimc.wires import Ladder, NoWires, OpenIdle
 
 KEY = jax.random.key(5)
+TILES = ("matrix", "baseline", "variance", "w_scale")
 FIXED = PWM(range=FixedRange(limit=3.0))
 IDEAL = AnalogConfig(device=IdealDevice(), wires=NoWires(), adc=IdealADC(), drive=FIXED, rows=8, cols=6)
 CIRCUIT = AnalogConfig(device=IdealDevice(), wires=Ladder(r=100.0), adc=CCO(), drive=FIXED, rows=8, cols=6)
-NOISY = replace(presets.tile_circuit(), rows=8, cols=6, drive=FIXED)
+NOISY = replace(presets.tile_circuit(), rows=8, cols=6, drive=FIXED, adc=IdealADC())
 
 
 def blocks(groups, n_in, n_out, dtype=np.float32):
@@ -49,7 +50,7 @@ def group_of(chip, index):
     return replace(part, **kept, **sizes)
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(st.integers(1, 4), st.integers(1, 19), st.integers(1, 13))
 def test_ideal_tiles_give_the_dense_block_diagonal_product(groups, n_in, n_out):
     w = blocks(groups, n_in, n_out)
@@ -64,95 +65,104 @@ def test_ideal_tiles_give_the_dense_block_diagonal_product(groups, n_in, n_out):
     np.testing.assert_allclose(grouped_product(x, w), np.asarray(x) @ scipy.linalg.block_diag(*w), atol=2e-5)
 
 
+def answer(config, w, x):
+    return mvm(config, prepare(config, program(config, w, KEY)), x)
+
+
+@jax.jit
+def both(config, w, x):
+    """Answers of the groups, and of a matrix each with its part of the inputs."""
+    parts = jnp.moveaxis(x.reshape(*x.shape[:-1], len(w), -1), -2, 0)
+    alone = jax.vmap(answer, (None, 0, 0))(config, w, parts)
+    return answer(config, w, x), jnp.moveaxis(alone, 0, -2).reshape(*x.shape[:-1], -1)
+
+
+BIT_PLANES = BitSerial(bits=4, range=FixedRange(limit=3.0))
 CONFIGS = {
     "ladder": CIRCUIT,
     "columns share a scale": replace(IDEAL, column_scales=False),
-    "bit planes in one product": replace(
-        CIRCUIT, wires=NoWires(), cell=Differential(), drive=BitSerial(bits=4, range=FixedRange(limit=3.0))
+    "bit planes": replace(CIRCUIT, drive=BIT_PLANES, adc=Uniform(bits=5, range=Symmetric(limit=4.0))),
+    "planes in one product": replace(IDEAL, cell=BitPlanes(bits=3), drive=BIT_PLANES, adc=CCO()),
+    "solved at every read": replace(
+        CIRCUIT, wires=OpenIdle(r=100.0), adc=IdealADC(), drive=PWM(bits=3, range=FixedRange(limit=3.0)), rows=4, cols=4
     ),
-    "few bits": replace(CIRCUIT, adc=Uniform(bits=5, range=Symmetric(limit=4.0))),
-    "solved at every read": replace(CIRCUIT, wires=NonlinearMesh(), adc=IdealADC(), rows=4, cols=4),
 }
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("sizes", [(3, 11, 7), (5, 3, 1)])
+@pytest.mark.parametrize(
+    ("name", "sizes"), [*((name, (3, 11, 7)) for name in CONFIGS), ("ladder", (5, 3, 1)), ("bit planes", (5, 3, 1))]
+)
 def test_groups_are_read_as_separate_matrices(name, sizes):
-    config = CONFIGS[name]
     w = blocks(*sizes)
     if name == "columns share a scale":
         w = w.at[:, 0, 0].set(9.0)  # the one scale of all groups is that of each
-    x = inputs(w, (2, 2))
-    found = mvm(config, prepare(config, program(config, w, KEY)), x)
-    parts = jnp.split(x, sizes[0], axis=-1)
-    alone = [mvm(config, prepare(config, program(config, m, KEY)), v) for m, v in zip(w, parts, strict=True)]
-    np.testing.assert_allclose(found, jnp.concatenate(alone, axis=-1), rtol=1e-5, atol=1e-5)
+    found, alone = both(CONFIGS[name], w, inputs(w, (2, 2)))
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-5)
+
+
+@functools.cache
+def noisy_chip():
+    """Two tile rows and two tile columns for each of three groups."""
+    w = blocks(3, 11, 7)
+    programmed = program(NOISY, w, KEY)
+    return w, inputs(w), programmed, drift(NOISY, programmed, 1e5), prepare(NOISY, programmed)
 
 
 def test_noisy_devices_of_a_group_act_in_that_group_only():
-    w = blocks(3, 11, 7)
-    x = inputs(w)
-    config = replace(NOISY, adc=IdealADC())
-    programmed = drift(config, program(config, w, KEY), 1e5)
-    prepared = prepare(config, programmed)
-    silent = replace(prepared, variance=prepared.variance[:, :0])
-    found = mvm(config, silent, x)
+    w, x, _, drifted, _ = noisy_chip()
+    prepared = prepare(NOISY, drifted)
+    found = mvm(NOISY, replace(prepared, variance=prepared.variance[:, :0]), x)
     for index, part in enumerate(jnp.split(x, 3, axis=-1)):
-        own = prepare(config, group_of(programmed, index))
-        expected = mvm(config, replace(own, variance=own.variance[:, :0]), part)
+        own = prepare(NOISY, group_of(drifted, index))
+        expected = mvm(NOISY, replace(own, variance=own.variance[:, :0]), part)
         np.testing.assert_allclose(found[:, 7 * index : 7 * index + 7], expected, rtol=1e-5, atol=1e-5)
     # Groups have devices of their own, although their weights are equal.
-    equal = program(config, jnp.broadcast_to(w[:1], w.shape), KEY)
+    equal = program(NOISY, jnp.broadcast_to(w[:1], w.shape), KEY)
     assert float(jnp.max(jnp.abs(equal.g[:2] - equal.g[2:4]))) > 1e-8
 
 
 def test_cells_that_fill_up_a_tile_are_open_in_every_group():
-    programmed = program(NOISY, blocks(3, 11, 7), KEY)
+    _, _, programmed, drifted, _ = noisy_chip()
     assert programmed.g.shape == (6, 2, 1, 2, 6, 4)
-    for chip in (programmed, drift(NOISY, programmed, 1e4)):
+    for chip in (programmed, drifted):
         g = np.asarray(chip.g)
         assert not g[1::2, :, :, :, 5:].any()
         assert not g[:, 1, ..., 3:].any()
-        assert g[0::2, 0].all(axis=(1, 2, 3, 4)).all() or (g[0::2, 0] > 0).mean() > 0.8
+        assert (g[0::2, 0].max(axis=2) > 0).all()
 
 
 def test_read_noise_of_groups_has_the_size_that_it_has_in_separate_matrices():
-    w = blocks(3, 11, 2)
-    x = inputs(w, (1,))
-    config = replace(NOISY, adc=IdealADC())
-    programmed = program(config, w, KEY)
-    draw = jax.jit(lambda key: mvm(config, prepare(config, programmed), x, key)[0])
-    noise = jnp.std(jax.vmap(draw)(jax.random.split(KEY, 600)), axis=0)
-    for index, part in enumerate(jnp.split(x, 3, axis=-1)):
-        alone = prepare(config, group_of(programmed, index))
-        draws = jax.vmap(lambda key: mvm(config, alone, part, key)[0])(jax.random.split(KEY, 600))  # noqa: B023
-        np.testing.assert_allclose(noise[2 * index : 2 * index + 2], jnp.std(draws, axis=0), rtol=0.15)
+    _, x, _, _, prepared = noisy_chip()
+
+    @jax.jit
+    def size(prepared, x):
+        draw = jax.vmap(lambda key: mvm(NOISY, prepared, x, key)[0])
+        return jnp.std(draw(jax.random.split(KEY, 600)), axis=0)
+
+    alone = [size(group_of(prepared, index), part) for index, part in enumerate(jnp.split(x, 3, axis=-1))]
+    np.testing.assert_allclose(size(prepared, x), jnp.concatenate(alone), rtol=0.15)
 
 
 def test_many_charges_are_read_group_by_group(monkeypatch):
-    w = blocks(3, 19, 7)
-    x = inputs(w, (2, 3))
-    prepared = prepare(NOISY, program(NOISY, w, KEY))
+    _, x, _, _, prepared = noisy_chip()
     at_once = mvm(NOISY, prepared, x, KEY)
     monkeypatch.setattr(tile_read, "_MANY_CHARGES", 1)
-    jax.clear_caches()
+    tile_read._mvm.clear_cache()
     np.testing.assert_allclose(mvm(NOISY, prepared, x, KEY), at_once, rtol=1e-5, atol=1e-5)
-    jax.clear_caches()
+    tile_read._mvm.clear_cache()
 
 
 def test_one_group_is_the_matrix_bit_for_bit():
-    w = blocks(1, 19, 7)
-    x = inputs(w)
-    one, matrix = (prepare(NOISY, program(NOISY, m, KEY)) for m in (w, w[0]))
+    w, x, *_ = noisy_chip()
+    x = x[:, :11]
+    one, matrix = (prepare(NOISY, program(NOISY, m, KEY)) for m in (w[:1], w[0]))
     assert jax.tree.structure(one) == jax.tree.structure(matrix)
     np.testing.assert_array_equal(mvm(NOISY, one, x, KEY), mvm(NOISY, matrix, x, KEY))
 
 
 def test_charges_and_ranges_of_groups():
-    w = blocks(3, 11, 7)
-    x = inputs(w)
-    config = replace(CIRCUIT, adc=Uniform(bits=6))
-    prepared = prepare(config, program(config, w, KEY))
+    _, x, _, _, prepared = noisy_chip()
+    config = replace(NOISY, adc=Uniform(bits=6))
     found = charges(config, prepared, x)
     assert found.shape == (6, 4, 1, 1, 7)
     for index, part in enumerate(jnp.split(x, 3, axis=-1)):
@@ -164,13 +174,11 @@ def test_charges_and_ranges_of_groups():
 
 @pytest.mark.parametrize("compensation", [GlobalCompensation(), ColumnCompensation()])
 def test_compensation_of_groups(compensation):
-    w = blocks(3, 11, 7)
-    config = replace(NOISY, adc=IdealADC())
-    drifted = drift(config, program(config, w, KEY), 1e6)
-    found = compensation(config, prepare(config, drifted), drifted)
+    _, _, _, drifted, _ = noisy_chip()
+    found = compensation(NOISY, prepare(NOISY, drifted), drifted)
     for index in range(3):
         own = group_of(drifted, index)
-        expected = compensation(config, prepare(config, own), own)
+        expected = compensation(NOISY, prepare(NOISY, own), own)
         np.testing.assert_allclose(group_of(found, index).w_scale, expected.w_scale, rtol=1e-5)
 
 
@@ -185,13 +193,11 @@ def test_gradients_reach_every_block(x64):
         np.testing.assert_allclose(ours, exact, atol=2e-3)
 
 
-def test_keys_of_tile_rows_differ_between_groups():
-    w = jnp.broadcast_to(blocks(1, 4, 2), (2, 4, 2))
-    x = jnp.tile(inputs(w[:1]), (1, 2))
-    prepared = prepare(NOISY, program(NOISY, w, KEY))
-    same = replace(prepared, **{n: jnp.stack([getattr(prepared, n)[0]] * 2) for n in ("matrix", "variance", "w_scale")})
-    y = mvm(replace(NOISY, adc=IdealADC()), same, x, fold_in(KEY, 1))
-    assert float(jnp.max(jnp.abs(y[:, :2] - y[:, 2:]))) > 1e-4
+def test_tile_rows_of_all_groups_draw_their_own_noise():
+    _, x, _, _, prepared = noisy_chip()
+    same = {n: jnp.tile(getattr(prepared, n)[:2], (3, *[1] * (getattr(prepared, n).ndim - 1))) for n in TILES}
+    y = mvm(NOISY, replace(prepared, **same), jnp.tile(x[:, :11], (1, 3)), KEY)
+    assert float(jnp.min(jnp.abs(y[:, :7] - y[:, 7:14]))) > 0
 
 
 def test_bad_groups_are_refused():

@@ -43,7 +43,7 @@ class Parts(NamedTuple):
         """Return all vectors."""
         return self.together(self.each(self.vectors))
 
-    def key(self, key: Key[Array, "*keys"] | None, index: Int[Array, ""]) -> Key[Array, "*keys"] | None:
+    def key(self, key: Key[Array, "*keys"] | None, index: Int[Array, ""]) -> Key[Array, "..."] | None:
         """Return the read key of a part, so that each draws noise of its own.
 
         Args:

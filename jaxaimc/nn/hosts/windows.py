@@ -79,10 +79,11 @@ class Windows:
             most: Largest number of elements of a part; one line of windows is the least that a part has.
         """
         examples, channels = filled.shape[0], filled.shape[-1]
-        lines, *others = self.outputs(filled)
+        # Without space a line is a vector.
+        lines, *others = self.outputs(filled) or (1,)
         line = math.prod(others) * math.prod(self.sizes) * channels
         # The size of a symbolic batch is not known.
-        if not isinstance(examples, int) or examples * lines * line <= most:
+        if not self.sizes or not isinstance(examples, int) or examples * lines * line <= most:
             return None
         at_once = _largest_divisor(examples, most // (lines * line))
         rows = lines if lines * line <= most else _largest_divisor(lines, most // line)
