@@ -17,6 +17,9 @@ from jaxaimc._core.csv_files import read_rows
 
 from .encoder import Encoder, mean_of_tokens
 
+# Where the fit of a head ends: norm of the gradient, and steps.
+_SLOPE, _STEPS = 1e-5, 1000
+
 
 class SimilarPairs(nnx.Module):
     """Cosine between the vectors of two sentences.
@@ -100,6 +103,8 @@ def logistic_head(
 ) -> tuple[Float[Array, "width classes"], Float[Array, " classes"]]:
     """Fit a linear classifier: the smallest `|W|^2 / 2 + strength sum(cross-entropy)`, found by L-BFGS.
 
+    It stops where the gradient of the mean is below 1e-5, or after 1,000 steps.
+
     Args:
         vectors: A vector for each example.
         labels: Their labels, 0 to classes - 1.
@@ -109,8 +114,13 @@ def logistic_head(
     Returns:
         Kernel and bias.
     """
-    x, y = jnp.asarray(vectors), jnp.asarray(labels)
+    return _fitted(jnp.asarray(vectors), jnp.asarray(labels), jnp.zeros((vectors.shape[1], classes)), strength)
 
+
+@jax.jit
+def _fitted(
+    x: Float[Array, "n width"], y: Integer[Array, " n"], start: Float[Array, "width classes"], strength: float
+) -> tuple[Float[Array, "width classes"], Float[Array, " classes"]]:
     def loss(head: tuple[Array, Array]) -> Array:
         entropy = optax.softmax_cross_entropy_with_integer_labels(x @ head[0] + head[1], y)
         return entropy.mean() + jnp.sum(head[0] ** 2) / (2 * strength * len(x))
@@ -122,22 +132,14 @@ def logistic_head(
         head, state, _, count = carry
         value, grad = value_and_grad(head, state=state)
         updates, state = solver.update(grad, state, head, value=value, grad=grad, value_fn=loss)
-        return (
-            optax.apply_updates(head, updates),
-            state,
-            jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grad))),
-            count + 1,
-        )
+        slope = jnp.sqrt(sum(jnp.vdot(g, g) for g in jax.tree.leaves(grad)))
+        return optax.apply_updates(head, updates), state, slope, count + 1
 
     def goes_on(carry: tuple) -> Array:
-        return (carry[2] > 1e-5) & (carry[3] < 1000)
+        return (carry[2] > _SLOPE) & (carry[3] < _STEPS)
 
-    @jax.jit
-    def fitted() -> tuple[Array, Array]:
-        start = jnp.zeros((x.shape[1], classes)), jnp.zeros(classes)
-        return jax.lax.while_loop(goes_on, step, (start, solver.init(start), jnp.inf, 0))[0]
-
-    return fitted()
+    first = start, jnp.zeros(start.shape[1])
+    return jax.lax.while_loop(goes_on, step, (first, solver.init(first), jnp.inf, 0))[0]
 
 
 def read_pairs(path: Path, *, longest: float = 5.0) -> list[tuple[str, str, float]]:

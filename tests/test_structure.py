@@ -68,7 +68,15 @@ def test_the_top_level_is_small_and_public():
         assert getattr(jaxaimc, name) is not None
 
 
-def test_from_a_layers_call_to_the_converter_are_six_functions():
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (lambda rngs: nnx.Linear(4, 3, rngs=rngs), (2, 4)),
+        (lambda rngs: nnx.Conv(4, 4, 2, feature_group_count=2, rngs=rngs), (2, 5, 4)),
+    ],
+    ids=["linear", "convolution"],
+)
+def test_from_a_layers_call_to_the_converter_are_six_functions(layer, shape):
     """Counted in the stack of a converter that looks at who called it."""
     seen = []
 
@@ -80,7 +88,6 @@ def test_from_a_layers_call_to_the_converter_are_six_functions():
             )
             return q
 
-    layer = nnx.Linear(4, 3, rngs=nnx.Rngs(0))
-    analog = nn.convert(layer, AnalogConfig(adc=Looking(), rows=8, cols=8), key=jax.random.key(0))
-    nn.with_read_key(analog, jax.random.key(1))(jnp.ones((2, 4)))
+    analog = nn.convert(layer(nnx.Rngs(0)), AnalogConfig(adc=Looking(), rows=8, cols=8), key=jax.random.key(0))
+    nn.with_read_key(analog, jax.random.key(1))(jnp.ones(shape))
     assert 0 < len(seen[-1]) <= 6, seen[-1]

@@ -110,8 +110,7 @@ def _fold(layer: Any, norm: Any) -> None:
     if norm.bias is not None:
         shift = shift + norm.bias[...]
     kernel = layer.kernel
-    transposed = isinstance(layer, nnx.ConvTranspose) and layer.transpose_kernel
-    scaled = kernel[...] * (factor[:, None] if transposed else factor)
+    scaled = kernel[...] * (factor[:, None] if _outputs_first(layer) else factor)
     layer.kernel = kernel.replace(scaled.astype(kernel[...].dtype))
     if layer.bias is None:
         layer.bias = nnx.Param(shift.astype(kernel[...].dtype))
@@ -204,5 +203,9 @@ def _columns(layer: Any) -> int | None:
         axes = len(layer.in_features) + 1
     else:
         axes = len(layer.kernel_size) + 2
-    transposed = isinstance(layer, nnx.ConvTranspose) and layer.transpose_kernel
-    return layer.kernel.shape[-2 if transposed else -1] if len(layer.kernel.shape) == axes else None
+    return layer.kernel.shape[-2 if _outputs_first(layer) else -1] if len(layer.kernel.shape) == axes else None
+
+
+def _outputs_first(layer: Any) -> bool:
+    """Return whether the kernel has its output channels in front of its input channels."""
+    return isinstance(layer, nnx.ConvTranspose) and layer.transpose_kernel

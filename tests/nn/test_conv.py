@@ -1,6 +1,7 @@
 """Convolutions on tiles, against `jax.lax` and the digital layers."""
 
 import copy
+import functools
 import math
 import pickle
 from dataclasses import replace
@@ -9,20 +10,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from analog_networks import CHIP, DEVICES, READ, analog_paths
+from analog_networks import CHIP, DEVICES, READ
 from flax import nnx
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jaxaimc import adcs, calibration, nn, presets
+from jaxaimc import adcs, nn
 from jaxaimc.config import AnalogConfig
 from jaxaimc.devices import IdealDevice
 from jaxaimc.drives import PWM, AbsoluteMaximum, FixedRange, LearnedRange
 from jaxaimc.nn.hosts import ConvHost, ConvTransposeHost
 from jaxaimc.training.ideal_backward import with_ideal_backward
-from jaxaimc.training.limits import learn_input_ranges, learn_weight_limits, with_clipped_weights
-from jaxaimc.training.noise import AdditiveNoise, with_mean_field_noise, with_weight_noise
-from jaxaimc.training.noise.programming import training_chip
+from jaxaimc.training.noise import AdditiveNoise, with_weight_noise
 from jaxaimc.wires import NoWires
 
 # Inputs of whole steps are driven without rounding.
@@ -36,7 +35,9 @@ IDEAL = AnalogConfig(
     rows=5,
     cols=3,
 )
-NOISY = replace(presets.tile_circuit(), rows=24, cols=16)
+
+
+run = nnx.jit(lambda layer, x: layer(x))
 
 
 def data(*shape, seed=0):
@@ -52,20 +53,25 @@ def converted(layer, config=IDEAL, **host):
     return nn.with_read_key(analog, READ)[0]
 
 
+@nnx.jit
+def answers(layer, analog, x):
+    """Answers of the layer, of the tiles, programmed in this call, and of the analog layer in its digital view."""
+    return layer(x), *(nnx.view(analog, analog_mode=mode)(x) for mode in ("train", "digital"))
+
+
 def equal(layer, x, atol=2e-5):
-    analog = converted(layer)
-    expected = layer(x)
-    found = analog(x)
+    analog = nn.with_read_key(nn.convert(nnx.List([layer]), IDEAL), READ)[0]
+    expected, found, digital = answers(layer, analog, x)
     assert found.shape == expected.shape
     assert found.dtype == expected.dtype
     np.testing.assert_allclose(found, expected, atol=atol)
-    np.testing.assert_array_equal(nnx.view(analog, analog_mode="digital")(x), expected)
+    np.testing.assert_array_equal(digital, expected)
 
 
 PADDINGS = ["SAME", "VALID", "CIRCULAR", "REFLECT", 1, (0, (2, 1)), ((1, 2), (0, -1))]
 
 
-@settings(max_examples=12)
+@settings(max_examples=5)
 @given(
     st.tuples(st.integers(1, 3), st.integers(1, 3)),
     st.one_of(st.integers(1, 2), st.tuples(st.integers(1, 3), st.integers(1, 3))),
@@ -111,7 +117,7 @@ def test_ranks_and_batches(layer, shape):
     equal(layer(nnx.Rngs(0)), data(*shape))
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(
     st.tuples(st.integers(1, 4), st.integers(1, 3)),
     st.one_of(st.none(), st.tuples(st.integers(1, 4), st.integers(1, 3))),
@@ -137,7 +143,7 @@ def test_transposed_convolutions_are_the_digital_ones(sizes, strides, dilation, 
 def test_a_transposed_layer_is_what_it_was_afterwards():
     model = nnx.Dict(up=nnx.ConvTranspose(3, 2, (2, 2), (2, 2), transpose_kernel=True, rngs=nnx.Rngs(0)))
     x = data(4, 4, 3)
-    analog = nn.convert(model, NOISY, CHIP)
+    analog = nn.convert(model, DEVICES, CHIP)
     assert isinstance(analog.up, nnx.ConvTranspose)
     assert type(model.up) is nnx.ConvTranspose
     assert nn.products(analog) == [nn.Product("up", "nnx.ConvTranspose", (2, 2, 2, 3), True, "")]
@@ -156,9 +162,9 @@ def test_every_place_of_a_window_counts(groups):
     """One input at a time, so that a place that is left out, or taken for another, shows."""
     layer = nnx.Conv(2, 4, (3, 2), (2, 1), feature_group_count=groups, padding="VALID", rngs=nnx.Rngs(0))
     one_hot = jnp.eye(5 * 4 * 2).reshape(40, 5, 4, 2)
-    for rows in (1, 2, 5, 7, 64):
+    for rows in (1, 5, 7):
         analog = converted(layer, replace(IDEAL, rows=rows, drive=PWM(bits=16, range=FixedRange(limit=1.0))))
-        np.testing.assert_allclose(analog(one_hot), layer(one_hot), atol=1e-5)
+        np.testing.assert_allclose(run(analog, one_hot), layer(one_hot), atol=1e-5)
 
 
 def test_the_matrix_of_a_kernel_and_back():
@@ -214,9 +220,9 @@ def test_parts_of_a_call_are_the_whole(name, bound, monkeypatch):
     layer, x = make(nnx.Rngs(0)), data(*shape)
     config = replace(IDEAL, drive=PWM(bits=6, range=bound))
     seen = calls(monkeypatch)
-    whole = converted(layer, config)(x)
-    apart = converted(layer, config, most_elements=most)
-    np.testing.assert_allclose(apart(x), whole, atol=1e-5)
+    whole = run(converted(layer, config), x)
+    apart = run(converted(layer, config, most_elements=most), x)
+    np.testing.assert_allclose(apart, whole, atol=1e-5)
     assert math.prod(seen[0]) > most
     assert set(seen[1:]) == {part}
     assert math.prod(part) <= most
@@ -224,13 +230,14 @@ def test_parts_of_a_call_are_the_whole(name, bound, monkeypatch):
 
 def test_gradients_of_parts_are_those_of_the_whole():
     layer, x = nnx.Conv(2, 4, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0)), data(4, 4, 5, 2)
+    gradient = nnx.jit(nnx.grad(lambda layer, x: jnp.sum(jnp.sin(layer(x))), argnums=(0, 1)))
 
     def gradients(**host):
         train = nnx.view(converted(layer, **host), analog_mode="train")
-        return nnx.grad(lambda layer, x: jnp.sum(jnp.sin(layer(x))), argnums=(0, 1))(train, x)
+        return gradient(train, x)
 
     (by_layer, by_x), (in_parts, by_x_in_parts) = gradients(), gradients(most_elements=400)
-    digital, digital_by_x = nnx.grad(lambda layer, x: jnp.sum(jnp.sin(layer(x))), argnums=(0, 1))(layer, x)
+    digital, digital_by_x = gradient(layer, x)
     for found in (by_layer, in_parts):
         np.testing.assert_allclose(found["kernel"][...], digital["kernel"][...], atol=2e-3)
         np.testing.assert_allclose(found["bias"][...], digital["bias"][...], atol=2e-3)
@@ -242,18 +249,20 @@ def test_noise_differs_between_parts_and_belongs_to_examples_with_keys_of_their_
     layer = nnx.Conv(1, 1, (1, 1), rngs=nnx.Rngs(0))
     x = jnp.ones((6, 2, 3, 1))
     noisy = replace(DEVICES, drive=PWM(range=FixedRange(limit=1.0)))
-    rules = [nn.Rule("0", noisy, host=ConvHost(most_elements=12))]
-    chip = nn.convert(nnx.List([layer]), rules, CHIP)
-    y = nn.with_read_key(chip, READ)[0](x)
-    assert len(np.unique(np.asarray(y))) == y.size
-    keys = jax.random.split(READ, 6)
-    of_each = nn.with_read_key(chip, keys)[0](x)
-    np.testing.assert_allclose(nn.with_read_key(chip, keys[::-1])[0](x), of_each[::-1], rtol=1e-6)
     whole = nn.convert(nnx.List([layer]), noisy, CHIP)
-    np.testing.assert_allclose(nn.with_read_key(whole, keys)[0](x), of_each, rtol=1e-6)
-    lines = nn.convert(nnx.List([layer]), [nn.Rule("0", noisy, host=ConvHost(most_elements=3))], CHIP)
-    y = nn.with_read_key(lines, keys)[0](x)
-    assert len(np.unique(np.asarray(y))) == y.size
+    keys = jax.random.split(READ, 6)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def answers(most, keys):
+        rules = [nn.Rule("0", noisy, host=ConvHost(most_elements=most))]
+        chip = nn.with_effective(nn.convert(nnx.List([layer]), rules), nn.effective(whole))
+        return nn.with_read_key(chip, keys)[0](x)
+
+    with_one_key, of_each, of_lines = answers(12, READ), answers(12, keys), answers(3, keys)
+    for y in (with_one_key, of_each, of_lines):
+        assert len(np.unique(np.asarray(y))) == y.size
+    np.testing.assert_allclose(answers(12, keys[::-1]), of_each[::-1], rtol=1e-6)
+    np.testing.assert_allclose(answers(10**6, keys), of_each, rtol=1e-6)
 
 
 def test_what_needs_all_windows_sees_them_all(monkeypatch):
@@ -273,86 +282,6 @@ def test_what_needs_all_windows_sees_them_all(monkeypatch):
     chip = with_ideal_backward(nn.with_column_correction(apart))
     chip[0](x)
     assert seen[-1] == (1, 4, 5, 18)
-
-
-class Small(nnx.Module):
-    """A stem, a depthwise and dilated layer, one of 1 x 1, a transposed one, and a head."""
-
-    def __init__(self, rngs):
-        self.stem = nnx.Conv(1, 4, (3, 3), 2, rngs=rngs)
-        self.depthwise = nnx.Conv(4, 8, (3, 3), kernel_dilation=2, feature_group_count=4, rngs=rngs)
-        self.pointwise = nnx.Conv(8, 6, (1, 1), rngs=rngs)
-        self.up = nnx.ConvTranspose(6, 3, (2, 2), (2, 2), rngs=rngs)
-        self.head = nnx.Linear(3, 2, rngs=rngs)
-
-    def __call__(self, x):
-        x = nnx.relu(self.pointwise(nnx.relu(self.depthwise(nnx.relu(self.stem(x))))))
-        return self.head(self.up(x).mean((1, 2)))
-
-
-SMALL = {"stem", "depthwise", "pointwise", "up", "head"}
-
-
-def test_a_small_network_lives_on_a_chip():
-    model, x = Small(nnx.Rngs(0)), data(4, 8, 8, 1)
-    rules = [nn.Rule(".*", replace(NOISY, adc=adcs.Uniform(bits=8)))]
-    analog = nn.convert(model, rules, CHIP)
-    assert analog_paths(analog) == SMALL
-    ranged = nn.calibrate(analog, x, READ)
-    prepared = nn.effective(ranged)["depthwise"]
-    assert (prepared.groups, prepared.n_in, prepared.n_out) == (4, 36, 8)
-    later = nn.drift(ranged, 1e6, calibration.GlobalCompensation())
-    corrected = nn.calibrate_columns(nn.drift(ranged, 1e6), [x], READ)
-    errors = {}
-    for name, chip in {"now": ranged, "later": later, "corrected": corrected, "drifted": nn.drift(ranged, 1e6)}.items():
-        probe = nnx.view(nn.with_read_key(chip, READ), analog_mode="probe")
-        np.testing.assert_array_equal(probe(x), model(x))
-        errors[name] = nn.layer_errors(probe)
-        assert set(errors[name]) == SMALL
-    for layer in SMALL - {"head"}:
-        assert errors["now"][layer] < 0.25
-        assert errors["later"][layer] < errors["drifted"][layer]
-        assert errors["corrected"][layer] < errors["drifted"][layer]
-    many = jax.vmap(lambda key: nn.effective(nn.program(nn.convert(model, rules), key)))(jax.random.split(CHIP, 2))
-    assert many["depthwise"].matrix.shape[:2] == (2, 4)
-
-
-def test_a_small_network_trains_in_every_way():
-    model, x = Small(nnx.Rngs(0)), data(4, 8, 8, 1)
-    analog = nn.convert(model, NOISY)
-    wanted = nnx.grad(lambda model: jnp.sum(model(x)))(model)
-    exact = nnx.view(analog, analog_mode="train")
-    chip = training_chip(analog, CHIP)
-    ways = [
-        lambda model: nn.with_read_key(model, READ)(x),
-        lambda model: nn.with_read_key(training_chip(model, CHIP), READ)(x),
-        lambda model: nn.with_read_key(training_chip(with_ideal_backward(model), CHIP), READ)(x),
-        lambda model: nn.as_digital(with_weight_noise(model, [AdditiveNoise(scale=0.02)], CHIP))(x),
-        lambda model: nn.as_digital(with_clipped_weights(model))(x),
-        lambda model: nn.with_read_key(with_mean_field_noise(training_chip(model, CHIP)), READ)(x),
-    ]
-    limited = learn_weight_limits(analog, deviations=3.0, per_column=True)
-    ranged = learn_input_ranges(analog, [x])
-    assert set(nn.effective(chip)) == SMALL
-    for way, start in zip(ways, [exact, ranged, analog, analog, limited, analog], strict=True):
-        found = nnx.grad(lambda model: jnp.sum(way(model)))(start)  # noqa: B023
-        for name in SMALL:
-            ours, digital = (np.asarray(g[name]["kernel"][...]).ravel() for g in (found, wanted))
-            cosine = ours @ digital / np.linalg.norm(ours) / np.linalg.norm(digital)
-            assert cosine > 0.8, (name, cosine)
-
-
-def test_mean_field_noise_of_groups_has_the_size_of_the_exact_one():
-    layer, x = nnx.Conv(4, 8, (3, 3), feature_group_count=2, rngs=nnx.Rngs(0)), data(2, 6, 6, 4)
-    chip = nn.convert(nnx.List([layer]), replace(NOISY, rows=10, adc=adcs.IdealADC()), CHIP)
-    keys = jax.random.split(READ, 100)
-    sizes = [
-        jnp.std(jax.vmap(lambda key: nn.with_read_key(model, key)[0](x))(keys), axis=0)  # noqa: B023
-        for model in (chip, with_mean_field_noise(chip))
-    ]
-    exact, cheap = (jnp.sqrt(jnp.mean(size**2, axis=(0, 1, 2))) for size in sizes)
-    np.testing.assert_allclose(cheap, exact, rtol=0.25)
-    assert abs(float(jnp.mean(cheap) / jnp.mean(exact)) - 1) < 0.08
 
 
 class Doubled(nnx.Conv):
@@ -431,9 +360,9 @@ def test_a_changed_kernel_is_noticed():
 
 def test_stacks_and_empty_batches():
     make = nnx.vmap(lambda rngs: nnx.Conv(2, 4, 3, feature_group_count=2, rngs=rngs))
-    stack = make(nnx.Rngs(0).fork(split=3))
+    stack = make(nnx.Rngs(0).split(3))
     x = data(3, 2, 5, 2)
     call = nnx.vmap(lambda layer, x: layer(x))
     analog = nn.with_read_key(nn.convert(nnx.List([stack]), IDEAL, CHIP), READ)[0]
-    np.testing.assert_allclose(call(analog, x), call(stack, x), atol=2e-5)
+    np.testing.assert_allclose(nnx.jit(call)(analog, x), call(stack, x), atol=2e-5)
     assert converted(nnx.Conv(2, 4, 3, rngs=nnx.Rngs(0)))(jnp.zeros((0, 5, 2))).shape == (0, 5, 4)

@@ -16,8 +16,8 @@ RNGS = nnx.Rngs(0)
 
 class Convolutional(nnx.Module):
     def __init__(self, rngs):
-        self.conv = nnx.Conv(1, 4, (3, 3), rngs=rngs)
-        self.up = nnx.ConvTranspose(4, 2, (2, 2), rngs=rngs)
+        self.conv = nnx.Conv(1, 4, (3, 3), mask=jnp.ones((3, 3, 1, 4)), rngs=rngs)
+        self.up = nnx.ConvTranspose(4, 2, (2, 2), padding="CIRCULAR", rngs=rngs)
         self.mix = nnx.Einsum("...a,ab->...b", (2, 2), rngs=rngs)
         self.head = nnx.Linear(2, 3, rngs=rngs)
 
@@ -71,7 +71,7 @@ class Raw(nnx.Module):
 def test_a1_layers_without_a_host_are_refused_by_path_and_type():
     model = Convolutional(RNGS)
     expected = (
-        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has no host; 'mix' \(nnx.Einsum, shape \(2, 2\)\) has no host; "
+        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has a `mask`.*; 'mix' \(nnx.Einsum, shape \(2, 2\)\) has no host; "
         r"'up' \(nnx.ConvTranspose, .*Rule\(path, None\)"
     )
     for rules in (DEVICES, [nn.Rule(".*", DEVICES)], [nn.Rule("head", DEVICES)]):
@@ -90,7 +90,9 @@ def test_a1_a_list_of_products_says_what_is_analog_and_why_not():
     assert [product.path for product in digital] == ["conv", "head", "mix", "up"]
     assert not any(product.analog for product in digital)
     found = nn.products(nn.convert(model, [nn.Rule("conv|up|mix", None), nn.Rule("head", DEVICES)]))
-    assert found[0] == nn.Product("conv", "nnx.Conv", (3, 3, 1, 4), False, "has no host")
+    assert found[0][:4] == ("conv", "nnx.Conv", (3, 3, 1, 4), False)
+    assert found[0].reason.startswith("has a `mask`")
+    assert found[2] == nn.Product("mix", "nnx.Einsum", (2, 2), False, "has no host")
     assert found[1] == nn.Product("head", "nnx.Linear", (2, 3), True, "")
     kept = nn.products(nn.convert(Pair(RNGS), [nn.Rule("first", DEVICES)]))
     assert kept[1] == nn.Product("head", "nnx.Linear", (8, 4), False, "no rule puts it on a tile")
@@ -218,11 +220,11 @@ def test_a4_a_rule_that_decides_on_nothing_is_refused():
     with pytest.raises(ValueError, match=r"`pattern` of Rule .* '\(' is none: missing \)"):
         nn.Rule("(", DEVICES)
     with pytest.raises(ValueError, match=r"Rule 'heads' matches no layer.*none.*Not convertible: 'conv' \(nnx.Conv\)"):
-        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), [nn.Rule("heads", DEVICES)])
-    with pytest.raises(ValueError, match=r"matches no layer.*none \(nnx.Linear and nnx.LinearGeneral can\)"):
+        nn.convert(nnx.Dict(conv=Convolutional(RNGS).conv), [nn.Rule("heads", DEVICES)])
+    with pytest.raises(ValueError, match=r"matches no layer.*none \(nnx.Linear, .* and nnx.ConvTranspose can\)"):
         nn.convert(nnx.LayerNorm(3, rngs=RNGS), DEVICES)
     with pytest.raises(ValueError, match=r"cannot be put on tiles: 'conv' \(nnx.Conv"):
-        nn.convert(nnx.Dict(conv=nnx.Conv(1, 4, (3, 3), rngs=RNGS)), DEVICES)
+        nn.convert(nnx.Dict(conv=Convolutional(RNGS).conv), DEVICES)
 
 
 @pytest.mark.parametrize(

@@ -255,7 +255,7 @@ def test_a1_products_are_counted(task, model):
 def test_a1_what_cannot_be_converted_is_refused_before_anything_is_scored(task):
     class Unknown(nnx.Module):
         def __init__(self):
-            self.conv = nnx.Conv(1, 3, (3,), rngs=nnx.Rngs(0))
+            self.conv = nnx.Conv(1, 3, (3,), mask=jnp.ones((3, 1, 3)), rngs=nnx.Rngs(0))
             self.head = nnx.Linear(9, 3, rngs=nnx.Rngs(0))
 
         def __call__(self, inputs):
