@@ -245,7 +245,8 @@ class ResNet(nnx.Module):
         x = (inputs / 255 - jnp.array(self.mean)) / jnp.array(self.deviation)
         x = jax.nn.relu(self.norm(self.conv(x)))
         if self.large:
-            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            # Flax takes pairs of numbers as well as a name here, but does not say so.
+            x = nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))  # pyright: ignore[reportArgumentType]
         for stage in self.stages:
             for block in stage:
                 x = block(x)

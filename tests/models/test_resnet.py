@@ -210,7 +210,7 @@ def test_bad_sheets_are_explained(tmp_path):
 def test_images_are_mirrored_and_shifted():
     x = np.zeros((400, 32, 32, 3), np.uint8)
     x[:, 10, 20] = (1, 2, 3)
-    found = np.asarray(flip_and_crop(KEY, x))
+    found = np.asarray(jax.jit(flip_and_crop)(KEY, x))
     where = np.argwhere(found[..., 2] == 3)
     assert len(where) == 400  # none left the image, and colours stay together
     assert (found[tuple(where.T)] == (1, 2, 3)).all()

@@ -71,7 +71,8 @@ class Raw(nnx.Module):
 def test_a1_layers_without_a_host_are_refused_by_path_and_type():
     model = Convolutional(RNGS)
     expected = (
-        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has a `mask`.*; 'mix' \(nnx.Einsum, shape \(2, 2, 2\)\) computes .*; "
+        r"'conv' \(nnx.Conv, shape \(3, 3, 1, 4\)\) has a `mask`.*; "
+        r"'mix' \(nnx.Einsum, shape \(2, 2, 2\)\) computes .*; "
         r"'up' \(nnx.ConvTranspose, .*Rule\(path, None\)"
     )
     for rules in (DEVICES, [nn.Rule(".*", DEVICES)]):

@@ -157,3 +157,28 @@ def test_the_contract_of_a_good_task_holds_also_for_analog_networks():
     check_contract(TASK, model, TEST, "test")
     check_contract(TASK, nn.convert(model, AnalogConfig()), TEST, "test")
     check_contract(TASK, model, TEST.first(1), "test")
+
+
+def test_bad_readers_of_published_weights_are_explained(tmp_path):
+    published = tmp_path / "weights.bin"
+    published.write_bytes(b"weights")
+    with pytest.raises(ValueError, match="Field `read_weights` of Task must be a function or None, but is 'file'"):
+        changed(read_weights="file")
+    task = changed(read_weights=lambda path: path.name)
+    with pytest.raises(
+        ValueError, match=r"`read_weights` of task 'corners' must return a flax\.nnx\.Module.*returns a str"
+    ):
+        load_model(task, published)
+
+
+def test_a_checkpoint_is_read_by_the_library_and_another_file_by_the_task(tmp_path):
+    network, other = TASK.build(jax.random.key(1)), TASK.build(jax.random.key(2))
+    checkpoints.save(tmp_path / "own.safetensors", weights(network))
+    (tmp_path / "published.safetensors").write_bytes(b"weights")
+    task = changed(read_weights=lambda path: other)
+    found = load_model(task, tmp_path / "own.safetensors")
+    np.testing.assert_array_equal(found.head.kernel[...], network.head.kernel[...])
+    assert load_model(task, tmp_path / "published.safetensors") is other
+    assert other.dropout.deterministic  # in evaluation
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        load_model(task, tmp_path / "absent")

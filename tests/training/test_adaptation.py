@@ -173,6 +173,8 @@ def test_bad_rescalings_are_refused():
             rescale(model, X, **arguments)
     with pytest.raises(ValueError, match=r"finite inputs, but those of '(query|value)' are not"):
         rescale(model, X.at[3, 4].set(jnp.nan))
+    with pytest.raises(ValueError, match=r"must give every layer inputs, but '(query|value)' gets none"):
+        rescale(model, X[:0])
     with pytest.raises(ValueError, match="is on a chip that was programmed with the weights as they are"):
         rescale(nn.program(model, KEY), X)
     with pytest.raises(ValueError, match="layer 'left' was not called"):

@@ -13,6 +13,7 @@ Each of these is a step of its own and goes with all others:
 """
 
 from jaxaimc.training.adaptation.adapters import Adapter, AdapterParam, with_adapters
-from jaxaimc.training.adaptation.rescaling import RescaledHost, rescale
+from jaxaimc.training.adaptation.rescaled_host import RescaledHost
+from jaxaimc.training.adaptation.rescaling import rescale
 
 __all__ = ["Adapter", "AdapterParam", "RescaledHost", "rescale", "with_adapters"]

@@ -20,119 +20,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
-from jaxaimc.config import AnalogConfig
-from jaxaimc.nn import AnalogDot, Hook, Host
+from jaxaimc.nn import AnalogDot
 from jaxaimc.nn.hooks import as_digital, refuse_stack, replace_products
 from jaxaimc.nn.hosts.base import Layout, Parts
 from jaxaimc.nn.walk import changed_layers, matching, modules
+from jaxaimc.training.adaptation.rescaled_host import RescaledHost, ScaleCheck
 
 # Of the largest output: what folding scales into a normalisation may change by rounding.
 _ROUNDING = 1e-3
-
-
-class RescaledHost(Host):
-    """A layer's host, with another matrix on the tile: rows multiplied by a scale, and inputs divided by it.
-
-    The layer itself, its parameters and its digital product stay as they are.
-
-    Args:
-        inner: The layer's own host.
-        scale: Scale of each input, greater than zero [1].
-    """
-
-    def __init__(self, inner: Host, scale: tuple[float, ...]):
-        self.inner = inner
-        self.scale = scale
-        # What a class of hosts says of itself, this one says of its instances.
-        vars(self).update({name: getattr(inner, name) for name in ("kind", "parameter", "rank", "slot")})
-
-    def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
-        """Return the weights that the tile holds."""
-        return self._scaled(self.inner.kernel(layer))
-
-    def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
-        """Give a layer the weights with which the tile holds these."""
-        self.inner.with_kernel(layer, w / self._rows(w))
-
-    def stack(self, layer: Any) -> tuple[int, ...]:
-        """Return the axes of a stack."""
-        return self.inner.stack(layer)
-
-    def axes(self, layer: Any) -> int:
-        """Return the number of axes of the layer's parameter."""
-        return self.inner.axes(layer)
-
-    def problem(self, layer: Any) -> str | None:
-        """Return why the layer cannot be analog."""
-        return self.inner.problem(layer)
-
-    def layout(self, path: str, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Layout:
-        """Return one call of the layer's product, scaled."""
-        layout = self.inner.layout(path, x, kernel, *arguments, **named)
-        vectors = layout.vectors
-        if isinstance(vectors, Parts):
-            make = vectors.vectors
-            vectors = vectors._replace(vectors=lambda index: self._divided(make(index)))
-        else:
-            vectors = self._divided(vectors)
-        return layout._replace(vectors=vectors, matrix=self._scaled(layout.matrix))
-
-    def attach(self, layer: Any, op: Any) -> None:
-        """Put an analog product in the place of the layer's own."""
-        self.inner.attach(layer, op)
-
-    def detach(self, layer: Any, op: Any) -> None:
-        """Put the layer's own product back."""
-        self.inner.detach(layer, op)
-
-    def product(self, layer: Any) -> Any:
-        """Return what makes the layer's product now."""
-        return self.inner.product(layer)
-
-    def _divided(self, vectors: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_in"]:
-        return vectors / jnp.asarray(self.scale, vectors.dtype)
-
-    def _scaled(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in n_out"]:
-        return kernel * self._rows(kernel)
-
-    def _rows(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in 1"]:
-        return jnp.asarray(self.scale, kernel.dtype).reshape(*kernel.shape[:-1], 1)
-
-
-class ScaleCheck(Hook):
-    """Keeps a layer's scales where a stored model has them, so that a chip with others is not read with these.
-
-    Args:
-        path: Path of the layer.
-        scale: Scale of each input [1].
-    """
-
-    by_vector = True
-
-    def __init__(self, path: str, scale: tuple[float, ...]):
-        self.path = path
-        self.expected = scale
-        self.scale = nnx.Variable(jnp.asarray(scale, jnp.float32))
-
-    def before(
-        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
-    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
-        """Compare the scales, where they are known.
-
-        Raises:
-            ValueError: If they differ.
-        """
-        stored = self.scale.get_value()
-        if not isinstance(stored, Tracer) and not np.array_equal(stored, self.expected):
-            raise ValueError(
-                f"Layer {self.path!r} has the chip of a model that was rescaled otherwise; rescale with the same "
-                "inputs and `strength` before `restore_model`, or program the model anew."
-            )
-        return config, inputs
 
 
 def rescale(
@@ -237,6 +135,8 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
         if isinstance(vectors, Parts):
             parts = vectors
             vectors = parts.each(lambda index: _peak(parts.vectors(index)))
+        if not vectors.size:
+            raise ValueError(f"Argument `inputs` must give every layer inputs, but {path!r} gets none.")
         x = np.asarray(_peak(vectors), np.float64)
         if not np.isfinite(x).all():
             raise ValueError(f"Argument `inputs` must give every layer finite inputs, but those of {path!r} are not.")
