@@ -9,9 +9,10 @@ import pytest
 import jaxaimc
 
 MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
-# A whole evaluation, over a minute with every annotation checked; suites that `conformance` runs on the same parts.
+# Whole evaluations, over a minute with every annotation checked; suites that `conformance` runs on the same parts.
 SLOW = {
     "jaxaimc.studies.run",
+    "jaxaimc.studies.sensitivity",
     *(name for name in MODULES if name.startswith("jaxaimc.testing.") and name != "jaxaimc.testing.rules"),
 }
 
