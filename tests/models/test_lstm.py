@@ -93,6 +93,7 @@ def test_every_gate_and_the_head_are_on_tiles():
     np.testing.assert_allclose(nn.convert(model, ideal, CHIP)(x), model(x), atol=2e-3)
 
 
+@pytest.mark.slow
 def test_it_learns_a_text(folder, tmp_path):
     task = tinyshakespeare(folder)
     recipe = Recipe(epochs=8, batch=3, learning_rate=0.03, warmup=0.1, weight_decay=0.0)

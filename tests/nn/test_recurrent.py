@@ -1,5 +1,7 @@
 """Recurrent networks on tiles: one chip for all time steps, fresh read noise in each."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,8 @@ from analog_networks import CHIP, DEVICES, NEARLY_DIGITAL, READ, analog_paths
 from flax import nnx
 
 from jaxaimc import nn
+from jaxaimc.drives import BitSerial, Unsigned
+from jaxaimc.tasks.chips import lost_inputs
 from jaxaimc.training.objectives import circuit
 
 X = jax.random.normal(jax.random.key(3), (2, 5, 3))
@@ -138,6 +142,7 @@ def test_training_programs_one_chip_for_all_steps():
     np.testing.assert_allclose(by_i, expected, rtol=0.3, atol=0.1)
 
 
+@pytest.mark.slow
 def test_both_directions_and_lengths(chip):
     model = nnx.Bidirectional(rnn(), rnn(nnx.GRUCell), rngs=nnx.Rngs(2))
     lengths = jnp.array([5, 3])
@@ -150,6 +155,7 @@ def test_both_directions_and_lengths(chip):
     assert not np.allclose(backward(chip), outputs, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_stack_of_recurrent_layers():
     cells = nnx.vmap(lambda rngs: nnx.SimpleCell(4, 4, rngs=rngs), axis_size=2)(nnx.Rngs(0).split(2))
     model = nnx.Dict(stack=cells)
@@ -184,3 +190,11 @@ def test_errors_and_ranges_of_recurrent_layers_are_measured(chip):
     np.testing.assert_allclose(
         sorted(limits), sorted([jnp.max(jnp.abs(X)), jnp.max(jnp.abs(expected[:, :-1]))]), rtol=1e-4
     )
+
+
+def test_inputs_that_a_drive_loses_are_found_in_every_step():
+    config = replace(NEARLY_DIGITAL, drive=BitSerial(bits=8, signs=Unsigned()))
+    found = lost_inputs(rnn(Echo), config, X)
+    # The state stays zero; the share of the last step is kept, as of the last call.
+    assert found["cell/dense_h"] == 0
+    np.testing.assert_allclose(found["cell/dense_i"], jnp.mean(X[:, -1] < 0), atol=1e-6)
