@@ -1,15 +1,16 @@
 """Language modelling: an LSTM that predicts the next character of Shakespeare's plays, from a folder the user names.
 
 The text is "Tiny Shakespeare" (Karpathy 2015, https://github.com/karpathy/char-rnn; in the public domain): 1,115,394
-characters, 65 of them different. The first 90 % train, the rest test, cut into windows of 64 characters without overlap;
-the network starts every window with an empty memory. Long short-term memory: Hochreiter and Schmidhuber 1997, with the
-forget gate of Gers et al. 2000.
+characters, 65 of them different. The first 90 % train, the rest test, cut into windows of 64 characters without
+overlap; the network starts every window with an empty memory. Long short-term memory: Hochreiter and Schmidhuber 1997,
+with the forget gate of Gers et al. 2000.
 """
 
 import functools
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -43,12 +44,11 @@ class CharacterLSTM(nnx.Module):
     """
 
     def __init__(self, *, vocabulary: int, width: int, hidden: int, layers: int, rngs: nnx.Rngs):
+        self.hidden = hidden
         self.table = nnx.Embed(vocabulary, width, rngs=rngs)
         sizes = [width, *[hidden] * (layers - 1)]
         # No random numbers are kept: the memory is empty at the start of every window.
-        self.layers = nnx.List(
-            [nnx.RNN(nnx.OptimizedLSTMCell(size, hidden, rngs=rngs), rngs=False) for size in sizes]
-        )
+        self.layers = nnx.List([nnx.RNN(nnx.OptimizedLSTMCell(size, hidden, rngs=rngs), rngs=False) for size in sizes])
         self.head = nnx.Linear(hidden, vocabulary, rngs=rngs)
 
     def __call__(self, characters: Integer[Array, "batch length"]) -> Float[Array, "batch length vocabulary"]:
@@ -57,9 +57,9 @@ class CharacterLSTM(nnx.Module):
         Args:
             characters: Numbers of characters, 0 to vocabulary - 1.
         """
-        x = self.table(characters)
+        x: Any = self.table(characters)
         for layer in self.layers:
-            empty = jnp.zeros((len(characters), layer.cell.hidden_features), x.dtype)
+            empty = jnp.zeros((len(characters), self.hidden), x.dtype)
             x = layer(x, initial_carry=(empty, empty))
         return self.head(x)
 
@@ -145,7 +145,7 @@ def tinyshakespeare(data: Path | None = None) -> Task:
         metric="next-character accuracy",
         # Always guessing the most frequent character of the training part.
         chance=float(np.bincount(parts["train"]).max() / end),
-        recipe=Recipe(epochs=10, batch=32, learning_rate=6e-3, warmup=0.05, weight_decay=0.01),
+        recipe=Recipe(epochs=8, batch=32, learning_rate=6e-3, warmup=0.05, weight_decay=0.01),
         default_checkpoint=ASSETS / "lstm.safetensors",
         assets={"characters": characters},
     )
@@ -174,7 +174,9 @@ def _read(folder: Path) -> str:
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"Data file {str(path)!r} must be text in UTF-8, but is not from byte {error.start} on.") from error
+        raise ValueError(
+            f"Data file {str(path)!r} must be text in UTF-8, but is not from byte {error.start} on."
+        ) from error
     if len(text) < 10 * (_LENGTH + 1):
         raise ValueError(
             f"Data file {str(path)!r} must hold at least {10 * (_LENGTH + 1)} characters, a window for testing in its "

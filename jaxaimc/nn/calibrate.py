@@ -1,6 +1,7 @@
 """Ranges of inputs and converters from data, for a whole network in one pass."""
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
 from jaxaimc.nn.chip import program, with_read_key
 from jaxaimc.nn.configs import map_configs
-from jaxaimc.nn.hooks import refuse_stack
+from jaxaimc.nn.hooks import refuse_stack, tell
 from jaxaimc.nn.op import AnalogDot, Call, Hook
 from jaxaimc.nn.walk import analog_products, changed_layers
 from jaxaimc.tile import Prepared
@@ -80,28 +81,29 @@ def calibrate(
         check_number("calibrate", "input_percentile", input_percentile, low=50.0, high=100.0, open_low=True)
     check_key("key", key)
     chip_key, read_key = jax.random.split(key)
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, list[Array]] = {}
 
     def watch(layer: Any, dot: AnalogDot) -> None:
         refuse_stack(dot, "be calibrated")
         dot.analog_mode = "analog"
-        dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, _Seen()))])
+        dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, []).append)])
 
     watched = changed_layers(model if _is_programmed(model) else program(model, chip_key), watch)
     with warnings.catch_warnings():
         # Said below, layer by layer.
         warnings.simplefilter("ignore", ClippedInputWarning)
         with_read_key(watched, read_key)(inputs)  # pyright: ignore[reportCallIssue]
+    jax.effects_barrier()
 
+    chips = {dot.path: dot.chip() for dot in analog_products(watched)}
     telling: dict[str, tuple[Array, Prepared, Array]] = {}
     for dot in analog_products(model):
-        found = seen[dot.path]
-        if found.prepared is None:
+        if not seen[dot.path]:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
-        x = jnp.concatenate(found.inputs)
+        x = jnp.concatenate(seen[dot.path])
         if _says_something(x, dot.path):
             warn_of_lost_inputs(dot.config.get_value().drive.lost(x), f"Layer {dot.path!r}")
-            telling[dot.path] = x, found.prepared, dot.layer_key(read_key)
+            telling[dot.path] = x, chips[dot.path], dot.layer_key(read_key)
 
     def with_ranges(path: str, config: AnalogConfig) -> AnalogConfig:
         if path not in telling:
@@ -118,25 +120,16 @@ def calibrate(
     return map_configs(model, with_ranges)
 
 
-class _Seen:
-    """Where a hook leaves what its layer saw in all its calls; opaque to Flax."""
-
-    def __init__(self) -> None:
-        self.inputs: list[Float[Array, "vector n_in"]] = []
-        self.prepared: Prepared | None = None
-
-
 class _Watch(Hook):
     """Keeps a layer's inputs and passes on the exact product."""
 
     needs_key = True
 
-    def __init__(self, seen: _Seen):
-        self.seen = seen
+    def __init__(self, keep: Callable[[Array], None]):
+        self.keep = keep
 
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
-        self.seen.inputs.append(call.inputs.reshape(-1, call.inputs.shape[-1]))
-        self.seen.prepared = call.prepared
+        tell(self.keep, call.inputs.reshape(-1, call.inputs.shape[-1]))
         return product(call.inputs, call.kernel)
 
 

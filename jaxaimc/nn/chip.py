@@ -117,7 +117,8 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
     """Give every analog layer its read key.
 
     Call it where the model is called, with a key that is an argument of the jitted function: a key that is captured
-    as a constant would repeat the same noise in every call. Under `jax.vmap` over examples each gets noise of its own.
+    as a constant would repeat the same noise in every call. Under `jax.vmap` over examples each gets noise of its own,
+    and so does each time step of a recurrent layer (`nnx.RNN`), jitted or not.
 
     Args:
         model: Any model with analog layers. It is not changed.

@@ -4,7 +4,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
 from flax import nnx
+from jax.core import Tracer
+from jaxtyping import Array
 
 from jaxaimc.nn.op import AnalogDot, Hook
 from jaxaimc.nn.walk import analog_products, changed_layers, matching
@@ -74,6 +77,22 @@ def in_mode(model: Any, mode: str) -> Any:
         ValueError: If the model has analog layers and they have no such mode.
     """
     return nnx.view(model, analog_mode=mode) if next(analog_products(model), None) is not None else model
+
+
+def tell(note: Callable[[Array], None], value: Array) -> None:
+    """Hand an array to a function outside of JAX, from a layer that is called in a traced loop as well.
+
+    Recurrent layers are called in a scan, where arrays have no values yet. What is handed over from there has
+    arrived after `jax.effects_barrier()`.
+
+    Args:
+        note: What takes the array, once for every time step.
+        value: The array.
+    """
+    if isinstance(value, Tracer):
+        jax.debug.callback(note, value)
+    else:
+        note(value)
 
 
 def refuse_stack(dot: AnalogDot, what: str) -> None:

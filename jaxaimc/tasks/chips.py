@@ -15,6 +15,7 @@ from jaxaimc import nn
 from jaxaimc._core.checks import ClippedInputWarning
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.hooks import tell
 from jaxaimc.nn.op import AnalogMode
 from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
@@ -123,6 +124,7 @@ def lost_inputs(model: nn.Module, config: AnalogConfig, inputs: Any) -> dict[str
         # Said of each layer by name, not of its product.
         warnings.simplefilter("ignore", ClippedInputWarning)
         nnx.view(watched, analog_mode="probe")(jnp.asarray(inputs))  # pyright: ignore[reportCallIssue]
+        jax.effects_barrier()
     return found
 
 
@@ -130,13 +132,13 @@ class _Lost(nn.Hook):
     """Notes what share of a layer's inputs is lost."""
 
     def __init__(self, path: str, found: dict[str, float]):
-        self.note = lambda share: found.__setitem__(path, share)
+        self.note = lambda share: found.__setitem__(path, float(share))
 
     def before(
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
         """Note the share and change nothing."""
-        self.note(float(config.drive.lost(inputs)))
+        tell(self.note, jnp.asarray(config.drive.lost(inputs)))
         return config, inputs
 
 

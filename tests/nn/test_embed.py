@@ -62,7 +62,9 @@ def test_parameters_and_the_way_back_are_untouched(model, chip):
     back = nn.to_digital(chip)
     assert nnx.graphdef(back) == nnx.graphdef(nn.to_digital(model))
     np.testing.assert_array_equal(back(TOKENS), model(TOKENS))
-    np.testing.assert_array_equal(nn.convert(chip, NEARLY_DIGITAL, CHIP).table.embedding[...], model.table.embedding[...])
+    np.testing.assert_array_equal(
+        nn.convert(chip, NEARLY_DIGITAL, CHIP).table.embedding[...], model.table.embedding[...]
+    )
 
 
 @pytest.mark.parametrize("kind", [nnx.Embed, Scaled])

@@ -51,7 +51,9 @@ def test_rules_about_branches(model):
         "first",
         "head/base_module",
     }
-    with pytest.raises(ValueError, match=r"'first/lora/.*' puts nothing on a tile: 'first/lora/lora_a' .*add `lora_a @"):
+    with pytest.raises(
+        ValueError, match=r"'first/lora/.*' puts nothing on a tile: 'first/lora/lora_a' .*add `lora_a @"
+    ):
         nn.convert(model, [nn.Rule("first/lora/.*", DEVICES), nn.Rule(".*", DEVICES)])
 
 

@@ -47,13 +47,14 @@ class EmbedHost(Host):
 
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the one in `attend`."""
-        layer.__class__ = _with_slot(type(layer))
+        # Not by `setattr`: Flax would note the class as one of the layer's attributes.
+        object.__setattr__(layer, "__class__", _with_slot(type(layer)))
         super().attach(layer, op)
 
     def detach(self, layer: Any, op: Any) -> None:
         """Give the layer its class back."""
-        layer.__class__ = layer.digital_kind
         delattr(layer, self.slot)
+        object.__setattr__(layer, "__class__", layer.digital_kind)
 
     def product(self, layer: Any) -> Any:
         """Return what makes the layer's product now."""
@@ -100,4 +101,4 @@ def _with_slot(kind: type[nnx.Embed]) -> type[nnx.Embed]:
 
 def _empty(kind: type[nnx.Embed]) -> Any:
     cls = _with_slot(kind)
-    return cls.__new__(cls)
+    return object.__new__(cls)  # pyright: ignore[reportCallIssue]
