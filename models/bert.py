@@ -21,6 +21,7 @@ _PREFIX = r"(?:bert\.|inner\.|model\.)?"
 # Of no use to an encoder: numbers of places, what only its pre-training needed, and constants of an ONNX graph, whose
 # names have no parts.
 _IGNORED = (rf"{_PREFIX}embeddings\.position_ids", r"cls\..*", r"[^.]+")
+_HEADS = (rf"{_PREFIX}pooler\..*", r"classifier\..*")
 
 
 def config(path: str | Path) -> EncoderConfig:
@@ -163,9 +164,6 @@ def load_classifier(path: str | Path, config: EncoderConfig) -> Classifier:
         ValueError: If it cannot be read, is of another network, or has no classifier.
     """
     return load_with_head(path, config, names(config, "encoder/"), _IGNORED)
-
-
-_HEADS = (rf"{_PREFIX}pooler\..*", r"classifier\..*")
 
 
 def load_encoder(

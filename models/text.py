@@ -76,8 +76,8 @@ def banking77(data: Path | None = None) -> Task:
         ValueError: If a file is not as published.
     """
     folder = data or _folder_from_environment()
-    categories = _read_categories(folder)
-    tokenizer = _train_tokenizer([text for text, _ in _read_rows(folder / "train.csv", categories)])
+    categories = read_categories(folder)
+    tokenizer = _train_tokenizer([text for text, _ in read_labelled(folder / "train.csv", categories)])
     return Task(
         name="banking77",
         build=functools.partial(build, vocabulary=tokenizer.get_vocab_size()),
@@ -102,7 +102,19 @@ def _folder_from_environment() -> Path:
     return Path(named)
 
 
-def _read_categories(folder: Path) -> dict[str, int]:
+def read_categories(folder: Path) -> dict[str, int]:
+    """Read the names of the intents.
+
+    Args:
+        folder: Folder with `categories.json`.
+
+    Returns:
+        Labels by name.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no list of 77 distinct names.
+    """
     path = folder / "categories.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no data file {str(path)!r}.")
@@ -127,7 +139,20 @@ def _repeated(categories: Any) -> str:
     return f", but has {len(categories)} entries" + ("" if twice is None else f", {twice!r} more than once")
 
 
-def _read_rows(path: Path, categories: dict[str, int]) -> list[tuple[str, int]]:
+def read_labelled(path: Path, categories: dict[str, int]) -> list[tuple[str, int]]:
+    """Read sentences with their labels.
+
+    Args:
+        path: CSV file with the columns text and category.
+        categories: Labels by category.
+
+    Returns:
+        Sentences and labels.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not as published, or holds no sentence.
+    """
     found = []
     for line, row in read_rows(path, "Data file", ("text", "category"), others=True):
         if row["category"] not in categories or not row["text"].strip():
@@ -158,7 +183,7 @@ def _train_tokenizer(sentences: list[str]) -> Tokenizer:
 def _split(folder: Path, categories: dict[str, int], tokenizer: Tokenizer, name: str) -> Split:
     if name not in ("train", "test"):
         raise ValueError(f"Argument `name` must be one of 'train', 'test', but is {name!r}.")
-    rows = _read_rows(folder / f"{name}.csv", categories)
+    rows = read_labelled(folder / f"{name}.csv", categories)
     encoded = tokenizer.encode_batch([text for text, _ in rows])
     return Split(
         np.array([sentence.ids for sentence in encoded], np.int32), np.array([label for _, label in rows], np.int32)

@@ -6,6 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import onnx_files
 import pytest
 import safetensors.numpy
 import scipy.special
@@ -57,6 +58,29 @@ def test_the_classifier_equals_hugging_faces(tmp_path, reference, kind):
     network = KINDS[kind].load_classifier(*reversed(written(tmp_path, reference, kind)))
     tokens, types = (jnp.array(reference[name], jnp.int32) for name in ("tokens", "types"))
     np.testing.assert_allclose(run(network, tokens, types), reference[f"{kind}/logits"], rtol=2e-5, atol=2e-5)
+
+
+def test_an_exported_model_is_the_same_encoder(tmp_path, reference):
+    """Linear layers as exporters write them: `[in, out]`, named by a number alone, their biases by name."""
+    sizes, path = written(tmp_path, reference, "bert")
+    tensors, nodes = [onnx_files.tensor("val_8", np.array([1], np.int64), 7)], []
+    for name, array in safetensors.numpy.load_file(path).items():
+        name = name.replace("bert.", "inner.")
+        if "classifier" in name or "pooler" in name:
+            continue
+        if array.ndim == 2 and "embeddings" not in name:
+            number = f"val_{2 * len(tensors)}"
+            nodes.append(onnx_files.node("MatMul", ["x", number], [f"{number}_y"]))
+            nodes.append(onnx_files.node("Add", [f"{number}_y", name.replace("weight", "bias")], [f"{number}_z"]))
+            name, array = number, np.ascontiguousarray(array.T)
+        tensors.append(onnx_files.tensor(name, array, 1))
+    exported = tmp_path / "model.onnx"
+    exported.write_bytes(onnx_files.model(tensors, nodes))
+    expected = nnx.to_flat_state(nnx.state(bert.load(path, sizes)))
+    found = dict(nnx.to_flat_state(nnx.state(bert.load(exported, sizes))))
+    assert len(found) == len(expected)
+    for where, variable in expected:
+        np.testing.assert_array_equal(found[where][...], variable[...])
 
 
 def test_bert_equals_its_equations(tmp_path, reference):
