@@ -8,6 +8,7 @@ of it, in which `attend` makes its product by `self.attend_product`; the layer's
 """
 
 import functools
+import types
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
@@ -96,9 +97,9 @@ def _with_slot(kind: type[nnx.Embed]) -> type[nnx.Embed]:
         return AttendByProduct
     # Behind the class in the order of resolution: an `attend` of its own that calls the one of its base is kept.
     names = {"digital_kind": kind, "__module__": kind.__module__, "__qualname__": kind.__qualname__}
-    return type(kind)(kind.__name__, (kind, AttendByProduct), names)
+    return types.new_class(kind.__name__, (kind, AttendByProduct), exec_body=lambda body: body.update(names))
 
 
 def _empty(kind: type[nnx.Embed]) -> Any:
     cls = _with_slot(kind)
-    return object.__new__(cls)  # pyright: ignore[reportCallIssue]
+    return object.__new__(cls)
