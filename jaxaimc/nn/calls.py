@@ -1,5 +1,6 @@
 """How often a network uses its layers, from shapes alone: the network is traced, and its products are counted."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 from flax import nnx
 from jaxtyping import Array
 
+from jaxaimc._core.xla import grouped_product
 from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.products import candidates
 from jaxaimc.nn.walk import analog_layers, copied
@@ -21,15 +23,16 @@ class _Marked(nnx.Module):
     def __init__(self, path: str, host: Host, number: int):
         self.path, self.host, self.number = path, host, number
 
-    def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
-        layout = self.host.layout(self.path, x, kernel, *arguments, **named)
+    def __call__(self, *arguments: Any, **named: Any) -> Array:
+        layout = self.host.layout(self.path, *arguments, **named)
 
         def product(vectors: Array, matrix: Array) -> Array:
-            return vectors @ matrix
+            return grouped_product(vectors, matrix)
 
-        product.__name__ = f"{_MARK}{self.number}_{layout.matrix.shape[-1]}"
-        y = layout.outputs(jax.jit(product)(layout.vectors, layout.matrix))
-        return y.astype(named.get("preferred_element_type") or x.dtype)
+        n_out = layout.matrix.shape[-1] * math.prod(layout.matrix.shape[:-2])
+        product.__name__ = f"{_MARK}{self.number}_{n_out}"
+        y = layout.outputs(jax.jit(product)(layout.every_vector, layout.matrix))
+        return y.astype(named.get("preferred_element_type") or layout.dtype)
 
 
 def vectors_per_call(model: nnx.Module, inputs: Any) -> dict[str, int]:

@@ -29,7 +29,7 @@ class ProductSummary(NamedTuple):
         analog: Whether it is made on tiles.
         reason: Why it is digital; empty for an analog one.
         layers: Layers in a stack; one for a layer of its own.
-        tile_rows: Tiles of a layer that share an output, one below the other.
+        tile_rows: Tiles of a layer that share an output, one below the other; with groups, those of all of them.
         tile_cols: Tiles of a layer side by side.
         tiles: Tiles.
         rows: Rows that a tile uses.
@@ -207,8 +207,9 @@ def _footprint(layer: Any, dot: AnalogDot) -> Footprint:
     first = (0,) * len(dot.stack)
     config: AnalogConfig = dot.config.get_value()
     config = jax.tree.map(lambda leaf: leaf[first], config) if dot.stack else config
-    n_in, n_out = jax.eval_shape(lambda: dot.host.kernel(layer)).shape[-2:]
-    return footprint(config, n_in, n_out)
+    *groups, n_in, n_out = jax.eval_shape(lambda: dot.host.kernel(layer)).shape[len(dot.stack) :]
+    count = math.prod(groups)
+    return footprint(config, count * n_in, count * n_out, count)
 
 
 # Headings of the table's columns, and whether their texts are aligned on the left.

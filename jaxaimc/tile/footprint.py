@@ -21,7 +21,7 @@ class Footprint(NamedTuple):
     count as devices.
 
     Attributes:
-        tile_rows: Tiles that share an output, one below the other.
+        tile_rows: Tiles that share an output, one below the other; with groups, those of all of them.
         tile_cols: Tiles side by side.
         rows: Rows that a tile uses; the last one may use fewer.
         cols: Output columns that a tile uses; the last one may use fewer.
@@ -43,7 +43,7 @@ class Footprint(NamedTuple):
     conversions: int
 
 
-def footprint(config: AnalogConfig, n_in: int, n_out: int) -> Footprint:
+def footprint(config: AnalogConfig, n_in: int, n_out: int, groups: int = 1) -> Footprint:
     """Return what a matrix takes of a chip.
 
     An output takes a conversion for every plane of the drive (one, where the planes accumulate before it), slice of the
@@ -52,14 +52,16 @@ def footprint(config: AnalogConfig, n_in: int, n_out: int) -> Footprint:
 
     Args:
         config: The tile.
-        n_in: Rows of the matrix.
-        n_out: Columns of the matrix.
+        n_in: Rows of the matrix, those of all groups.
+        n_out: Columns of the matrix, those of all groups.
+        groups: Number of blocks along the diagonal of the matrix, each on tiles of its own.
 
     Returns:
         Tiles, devices and conversions.
 
     Raises:
-        ValueError: If a size is no positive integer, or a field of `config` is out of range.
+        ValueError: If a size is no positive integer or no multiple of the groups, or a field of `config` is out of
+            range.
 
     Example:
         >>> from jaxaimc import presets, tile
@@ -72,8 +74,12 @@ def footprint(config: AnalogConfig, n_in: int, n_out: int) -> Footprint:
     config.validate()
     check_integer("footprint", "n_in", n_in, low=1)
     check_integer("footprint", "n_out", n_out, low=1)
+    check_integer("footprint", "groups", groups, low=1)
+    if n_in % groups or n_out % groups:
+        raise ValueError(f"Argument `groups` must divide {n_in} rows and {n_out} columns, but is {groups}.")
     cell = config.cell
-    tile_rows, tile_cols = tile_grid(config, n_in, n_out)
+    tile_rows, tile_cols = tile_grid(config, n_in, n_out, groups)
+    n_in, n_out = n_in // groups, n_out // groups  # of a block
     rows, cols = even_share(n_in, config.rows), even_share(n_out, config.cols)
     shared = np.isin(np.arange(len(cell.significance)), cell.shared)
     # How often every slice is in the chip: for each output, or once for all outputs of a tile.
@@ -85,9 +91,9 @@ def footprint(config: AnalogConfig, n_in: int, n_out: int) -> Footprint:
         rows=rows,
         cols=cols,
         cells=cells,
-        utilisation=n_in * n_out / cells,
+        utilisation=groups * n_in * n_out / cells,
         devices_per_weight=int(np.sum(~shared)) * len(cell.signs),
-        devices=n_in * int(np.sum(copies)) * len(cell.signs),
+        devices=groups * n_in * int(np.sum(copies)) * len(cell.signs),
         conversions=tile_rows * int(np.sum(copies * conversions_per_column(config, rows))),
     )
 

@@ -233,3 +233,27 @@ def test_rows_are_a_data_frame_and_json_and_a_table():
     texts = [text.strip() for text in first.split("  ") if text.strip()]
     assert texts == ["first", "nnx.Linear", "6 x 8", "1 x 1", "6 x 8", "0.0183 %", "2", "8", "21", "168"]
     assert lines[-2:] == ["1 tile, 0.0183 % of their cells used", "168 conversions per call"]
+
+
+def test_groups_have_tiles_of_their_own_and_every_host_is_counted():
+    class Mixed(nnx.Module):
+        def __init__(self):
+            rngs = nnx.Rngs(0)
+            self.depthwise = nnx.Conv(6, 12, (3, 3), feature_group_count=6, rngs=rngs)
+            self.mix = nnx.Einsum("...a,abc->...bc", (12, 2, 5), rngs=rngs)
+            self.table = nnx.Embed(7, 10, rngs=rngs)
+
+        def __call__(self, x):
+            y = self.mix(self.depthwise(x))
+            return self.table.attend(y.reshape(*y.shape[:-2], 10))
+
+    config = AnalogConfig(cell=cells.Differential(), device=IdealDevice(), wires=NoWires(), rows=5, cols=8)
+    found = {row.path: row for row in nn.summary(nn.convert(Mixed(), config), jnp.ones((2, 4, 4, 6))).rows}
+    window = found["depthwise"]
+    # Nine positions of one channel for two outputs, in two tiles, six times.
+    assert (window.tile_rows, window.tile_cols, window.tiles, window.rows, window.cols) == (12, 1, 12, 5, 2)
+    assert window.utilisation == 6 * 9 * 2 / (12 * 40)
+    assert (window.devices, window.conversions) == (2 * 6 * 9 * 2, 12 * 2)
+    assert {path: row.vectors for path, row in found.items()} == {"depthwise": 32, "mix": 32, "table": 32}
+    assert found["mix"].conversions == 3 * 10
+    assert found["table"].shape == (7, 10)
