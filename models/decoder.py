@@ -26,6 +26,7 @@ from jaxtyping import Array, Float, Int32, Integer, Key
 from jaxaimc import nn
 
 from .attention import Block, LayerCache
+from .vocabulary import check_tokens
 
 
 @jax.tree_util.register_dataclass
@@ -178,10 +179,7 @@ class Decoder(nnx.Module):
             )
         if not jnp.issubdtype(tokens.dtype, jnp.integer):
             raise ValueError(f"The tokens must be whole numbers, but have dtype {tokens.dtype}.")
-        if not isinstance(tokens, jax.core.Tracer) and not ((tokens >= 0) & (tokens < self.vocabulary)).all():
-            raise ValueError(
-                f"The tokens must be 0 to {self.vocabulary - 1}, but are {tokens.min()} to {tokens.max()}."
-            )
+        check_tokens("tokens", tokens, self.vocabulary)
 
 
 def generate(

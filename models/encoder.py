@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.core
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
@@ -24,6 +23,7 @@ from jaxtyping import Array, Bool, Float, Integer
 from jaxaimc._core.checks import check_integer, check_number
 
 from .transformer import Block, exact_gelu
+from .vocabulary import check_tokens
 
 # By the names that configurations of Hugging Face use: "gelu" is the exact one there, "gelu_new" the tanh form.
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -178,9 +178,7 @@ class Embeddings(nnx.Module):
         length, longest = tokens.shape[-1], self.positions.num_embeddings
         if length > longest:
             raise ValueError(f"Argument `tokens` must have at most {longest} tokens in a row, but has {length}.")
-        if not isinstance(tokens, jax.core.Tracer) and not ((tokens >= 0) & (tokens < self.vocabulary)).all():
-            found = f"{tokens.min()} to {tokens.max()}"
-            raise ValueError(f"Argument `tokens` must hold tokens 0 to {self.vocabulary - 1}, but holds {found}.")
+        check_tokens("tokens", tokens, self.vocabulary)
         types = jnp.zeros_like(tokens) if types is None else types
         return self.norm(self.words(tokens) + self.positions(jnp.arange(length)) + self.types(types))
 

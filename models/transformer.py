@@ -14,10 +14,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 import jax
-import jax.core
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
+
+from .vocabulary import check_tokens
 
 
 class Embedding(Protocol):
@@ -88,9 +89,7 @@ class TokenEmbedding(nnx.Module):
         """
         if inputs.ndim != 2 or inputs.shape[1] != self.length:
             raise ValueError(f"Argument `inputs` must have shape (batch, {self.length}), but has shape {inputs.shape}.")
-        if not isinstance(inputs, jax.core.Tracer) and not ((inputs >= 0) & (inputs < self.vocabulary)).all():
-            found = f"{inputs.min()} to {inputs.max()}"
-            raise ValueError(f"Argument `inputs` must hold tokens 0 to {self.vocabulary - 1}, but holds {found}.")
+        check_tokens("inputs", inputs, self.vocabulary)
         return self.table(inputs), inputs != 0
 
 

@@ -14,7 +14,9 @@ from jaxaimc.wires import NoWires
 from models.llama import Llama
 
 CHIP, READ = jax.random.split(jax.random.key(3))
-NEARLY_DIGITAL = AnalogConfig(device=IdealDevice(), wires=NoWires(), adc=IdealADC(), drive=PWM(bits=16), rows=16, cols=16)
+NEARLY_DIGITAL = AnalogConfig(
+    device=IdealDevice(), wires=NoWires(), adc=IdealADC(), drive=PWM(bits=16), rows=16, cols=16
+)
 RNGS = nnx.Rngs(0)
 IMAGES = jax.random.normal(jax.random.key(0), (2, 8, 8, 3))
 VECTORS = jax.random.normal(jax.random.key(1), (2, 5, 6))

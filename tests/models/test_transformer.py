@@ -114,3 +114,11 @@ def test_s8_tokens_outside_the_vocabulary_are_refused(token):
     sentences = np.array([[3, 1, token, 0, 0, 0, 0]])
     with pytest.raises(ValueError, match=r"must hold tokens 0 to 10, but holds (-1 to 3|0 to 11)"):
         text_network()(jnp.array(sentences))
+
+
+def test_tokens_that_are_known_are_checked_in_a_compiled_function_too():
+    tokens = TokenEmbedding(vocabulary=11, length=3, width=4, rngs=nnx.Rngs(0))
+    good, bad = np.array([[1, 2, 0]]), np.array([[1, 11, 0]])
+    assert jax.jit(lambda: tokens(good)[0])().shape == (1, 3, 4)
+    with pytest.raises(ValueError, match="must hold tokens 0 to 10, but holds 0 to 11"):
+        jax.jit(lambda: tokens(bad))()
