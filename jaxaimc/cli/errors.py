@@ -48,7 +48,8 @@ def _users_line(error: BaseException) -> str | None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    # A full disk is reported by the same word, in an error of the file system's kind.
+    return isinstance(error, MemoryError) or ("RESOURCE_EXHAUSTED" in str(error) and not isinstance(error, OSError))
 
 
 def _first_line(error: BaseException) -> str:

@@ -98,7 +98,7 @@ def test_a1_a_list_of_products_says_what_is_analog_and_why_not():
     assert found[0][:4] == ("conv", "nnx.Conv", (3, 3, 1, 4), False)
     assert found[0].reason.startswith("has a `mask`")
     assert found[2][:4] == ("mix", "nnx.Einsum", (2, 2, 2), False)
-    assert "a matrix for each entry of 'h'" in found[2].reason
+    assert "has a label twice in one operand" in found[2].reason
     assert found[1] == nn.Product("head", "nnx.Linear", (2, 3), True, "")
     kept = nn.products(nn.convert(Pair(RNGS), [nn.Rule("first", DEVICES)]))
     assert kept[1] == nn.Product("head", "nnx.Linear", (8, 4), False, "no rule puts it on a tile")

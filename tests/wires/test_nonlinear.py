@@ -108,7 +108,7 @@ def test_bad_signs_are_refused():
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(64, 63.8493), (256, 246.6768), (512, 446.5216)])
-def test_static_factor_reference(rows, expected):
+def test_static_factor_reference(x64, rows, expected):
     wires = StaticFactor()
     circuit = wires.effective(jnp.full((1, rows, 1), 25e-6), (1.0,), Placement(rows=rows, cols=1)).circuit
     charge = circuit.charge(jnp.ones(rows), steps=127, timed=True, v_read=0.2)

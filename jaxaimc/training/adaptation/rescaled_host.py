@@ -33,6 +33,10 @@ class RescaledHost(Host):
         """Return the weights that the tile holds."""
         return self._scaled(self.inner.kernel(layer))
 
+    def weights(self, layer: Any) -> Float[Array, "..."]:
+        """Return what the tile holds, in the order of its matrix."""
+        return self.kernel(layer)
+
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer the weights with which the tile holds these."""
         self.inner.with_kernel(layer, w / self._rows(w))
@@ -49,9 +53,9 @@ class RescaledHost(Host):
         """Return why the layer cannot be analog."""
         return self.inner.problem(layer)
 
-    def layout(self, path: str, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Layout:
+    def layout(self, path: str, *arguments: Any, **named: Any) -> Layout:
         """Return one call of the layer's product, scaled."""
-        layout = self.inner.layout(path, x, kernel, *arguments, **named)
+        layout = self.inner.layout(path, *arguments, **named)
         vectors = layout.vectors
         if isinstance(vectors, Parts):
             make = vectors.vectors
