@@ -226,7 +226,8 @@ def test_c3_a_range_for_each_plane_meets_planes_that_share_a_product(shape):
     one, each = (
         replace(config, adc=config.adc.with_(range=Span(low=0.0, high=high))) for high in (4.0, jnp.full(shape, 4.0))
     )
-    np.testing.assert_array_equal(multiply(one, W, X), multiply(each, W, X))
+    # Two compiled programs may differ in the last places of a sum; a code would be a tenth of the result.
+    np.testing.assert_allclose(multiply(one, W, X), multiply(each, W, X), rtol=1e-6, atol=1e-6)
 
 
 def test_c3_each_plane_gets_its_own_range():
