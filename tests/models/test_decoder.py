@@ -284,8 +284,8 @@ def test_bad_sizes_are_refused(arguments, message):
 def test_bad_texts_are_refused():
     model = llama()
     for text, message in [
-        ([[1, 13]], "must be 0 to 12, but are 1 to 13"),
-        ([[1, -1]], "must be 0 to 12, but are -1 to 1"),
+        ([[1, 13]], "must hold tokens 0 to 12, but holds 1 to 13"),
+        ([[1, -1]], "must hold tokens 0 to 12, but holds -1 to 1"),
         ([1, 2], r"must have shape \(batch, 1 to 16 tokens\), but have shape \(2,\)"),
         (7, r"but have shape \(\)"),
         ([[1.0, 2.0]], "must be whole numbers, but have dtype float32"),
@@ -307,7 +307,7 @@ def test_bad_texts_are_refused():
         ({"temperature": float("nan")}, "`temperature` must be at least 0 and finite, but is nan"),
         ({"length": 0}, "`length` must be at least 1 token, but is 0"),
         ({"length": 15}, "longest text of 16 tokens, but is 15 after a prompt of 2"),
-        ({"prompt": [[1, 13]]}, "must be 0 to 12"),
+        ({"prompt": [[1, 13]]}, "must hold tokens 0 to 12"),
     ],
 )
 def test_bad_requests_for_text_are_refused(arguments, message):
