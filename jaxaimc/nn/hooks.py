@@ -9,6 +9,7 @@ from flax import nnx
 from jax.core import Tracer
 from jaxtyping import Array
 
+from jaxaimc.nn.hosts.base import Layout
 from jaxaimc.nn.op import AnalogDot, Hook
 from jaxaimc.nn.walk import analog_products, changed_layers, matching
 
@@ -55,6 +56,35 @@ def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module])
         ValueError: If the model has no analog layer.
     """
     return changed_layers(model, lambda layer, dot: dot.host.attach(layer, make(dot)))
+
+
+class WatchedProduct(nnx.Module):
+    """A layer's digital product in the place of its analog one. Derived classes see every call before it is made.
+
+    Args:
+        dot: The analog product.
+    """
+
+    def __init__(self, dot: AnalogDot):
+        self.path, self.host, self.replaced = dot.path, dot.host, dot.replaced
+
+    def see(self, layout: Layout) -> None:
+        """Look at one call.
+
+        Args:
+            layout: Its vectors and its matrix.
+        """
+        raise NotImplementedError
+
+    def __call__(self, *arguments: Any, **named: Any) -> Array:
+        """Make the layer's own product.
+
+        Args:
+            *arguments: Those of the layer's own product.
+            **named: Those of the layer's own product.
+        """
+        self.see(self.host.layout(self.path, *arguments, **named))
+        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
 
 
 def as_digital(model: Any) -> Any:

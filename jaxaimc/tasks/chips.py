@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
 from jaxaimc._core.checks import ClippedInputWarning
-from jaxaimc._core.xla import product
+from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hooks import tell
@@ -151,7 +151,7 @@ class _Digital(nn.Hook):
 
     def after(self, call: nn.Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Return the digital product, or the chip's answer."""
-        exact = product(call.inputs, call.kernel).astype(outputs.dtype)
+        exact = grouped_product(call.inputs, call.kernel).astype(outputs.dtype)
         return jnp.where(self.digital.get_value(), exact, outputs)
 
 

@@ -1,15 +1,16 @@
 """What the converters of a matrix get to see, for choosing their range."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float, Key
 
-from jaxaimc._core.arguments import as_real, check_key, check_trailing
 from jaxaimc._core.random import fold_in
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
-from jaxaimc.tile.checks import check_prepared
+from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import at_converters
 from jaxaimc.tile.planes import charges_of_parts, driven_tiles
 from jaxaimc.tile.read import read_noise
@@ -35,22 +36,35 @@ def charges(
         ValueError: If `x` holds no real numbers or its last axis is not the matrix's rows, `prepared` has the cells or
             tiles of another configuration, or a field of `config` is out of range.
     """
-    config.validate()
-    check_prepared(config, prepared)
-    x = as_real("x", x)
-    check_trailing("x", x, prepared.n_in, "n_in")
-    if key is not None:
-        check_key("key", key, batched=True)
-    return _charges(config, prepared, x, key)
+    return _charges(config, prepared, checked_read(config, prepared, x, key), key)
 
 
 @jax.jit
 def _charges(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array, "*keys"] | None) -> Array:
+    return of_tile_rows(charges_of_tile, config, prepared, x, key)
+
+
+def of_tile_rows(
+    function: Callable[[AnalogConfig, Prepared, Pulses, Any], Array],
+    config: AnalogConfig,
+    prepared: Prepared,
+    x: Float[Array, "*batch n_in"],
+    key: Key[Array, "*keys"] | None,
+) -> Float[Array, "tile_row *found"]:
+    """Return what a function finds in every row of tiles, driven by its inputs and with a read key of its own.
+
+    Args:
+        function: Function of the tile's config, a row of tiles, the pulses of its rows and its read key.
+        config: The tile.
+        prepared: The matrix.
+        x: Input vectors.
+        key: Read key, one or one per vector, or None.
+    """
     pulses, tiles = driven_tiles(config, prepared, x)
 
     def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
-        return charges_of_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
+        return function(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
     return jax.vmap(one)(*tiles)
 

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from jaxtyping import Array, Float, Key
+
+from jaxaimc._core.arguments import as_real, check_key, check_trailing
 from jaxaimc._core.checks import shown
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.conversion import even_share
@@ -44,6 +47,33 @@ def check_prepared(config: AnalogConfig, prepared: Any) -> None:
     tile_rows, _ = tile_grid(config, prepared.n_in, prepared.n_out, groups)
     wanted = (tile_rows, rows, len(config.cell.significance), prepared.n_out // groups)
     _check_shape(config, "prepared", prepared.matrix.shape, wanted)
+
+
+def checked_read(
+    config: AnalogConfig, prepared: Any, x: Any, key: Key[Array, "*keys"] | None
+) -> Float[Array, "*batch n_in"]:
+    """Check what a prepared matrix is read with.
+
+    Args:
+        config: The tile.
+        prepared: What was passed as a prepared matrix.
+        x: What was passed as input vectors.
+        key: Read key, one or one per vector, or None.
+
+    Returns:
+        The input vectors, in floating point.
+
+    Raises:
+        ValueError: If a field of `config` is out of range, `prepared` has the cells or tiles of another configuration,
+            `x` holds no real numbers or its last axis is not the matrix's rows, or `key` is no typed key.
+    """
+    config.validate()
+    check_prepared(config, prepared)
+    x = as_real("x", x)
+    check_trailing("x", x, prepared.n_in, "n_in")
+    if key is not None:
+        check_key("key", key, batched=True)
+    return x
 
 
 def _check_kind(name: str, value: Any, kind: type, source: str) -> None:

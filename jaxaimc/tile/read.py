@@ -22,7 +22,7 @@ from jaxaimc._core.random import fold_in, normal
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
-from jaxaimc.tile.checks import check_prepared
+from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import at_converters, readout
 from jaxaimc.tile.planes import charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
 from jaxaimc.tile.prepare import prepare_unchecked
@@ -77,12 +77,7 @@ def mvm(
         >>> mvm(config, prepared, jnp.ones((5, 8)), jax.random.key(1)).shape
         (5, 8)
     """
-    config.validate()
-    check_prepared(config, prepared)
-    x = as_real("x", x)
-    check_trailing("x", x, prepared.n_in, "n_in")
-    if key is not None:
-        check_key("key", key, batched=True)
+    x = checked_read(config, prepared, x, key)
     warn_of_lost_inputs(config.drive.lost(x), "mvm")
     return _mvm(config, prepared, x, key)
 

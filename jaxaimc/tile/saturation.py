@@ -1,20 +1,15 @@
 """Which conversions of a matrix saturate."""
 
-from dataclasses import replace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from jaxaimc._core.arguments import as_real, check_key, check_trailing
-from jaxaimc._core.random import fold_in
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
-from jaxaimc.tile.charges import charges_of_tile
-from jaxaimc.tile.checks import check_prepared
+from jaxaimc.tile.charges import charges_of_tile, of_tile_rows
+from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import even_share, readout
-from jaxaimc.tile.planes import driven_tiles
 from jaxaimc.tile.state import Prepared
 
 
@@ -49,24 +44,12 @@ def saturation(
         >>> float(tile.saturation(config, prepared, jnp.ones((3, 8))))  # eight cells in one column of eight
         0.125
     """
-    config.validate()
-    check_prepared(config, prepared)
-    x = as_real("x", x)
-    check_trailing("x", x, prepared.n_in, "n_in")
-    if key is not None:
-        check_key("key", key, batched=True)
-    return _saturation(config, prepared, x, key)
+    return _saturation(config, prepared, checked_read(config, prepared, x, key), key)
 
 
 @jax.jit
 def _saturation(config: AnalogConfig, prepared: Prepared, x: Array, key: Key[Array, "*keys"] | None) -> Array:
-    pulses, tiles = driven_tiles(config, prepared, x)
-
-    def one(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
-        read_key = None if key is None else fold_in(key, index)
-        return _share(config, tile, replace(pulses, level=level, duration=duration), read_key)
-
-    return jnp.mean(jax.vmap(one)(*tiles))
+    return jnp.mean(of_tile_rows(_share, config, prepared, x, key))
 
 
 def _share(config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None) -> Float[Array, ""]:

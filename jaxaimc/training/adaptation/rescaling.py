@@ -16,7 +16,6 @@ its largest input stays as large as it was and a range that the drive has alread
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
@@ -24,7 +23,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_number
 from jaxaimc.nn import AnalogDot
-from jaxaimc.nn.hooks import as_digital, refuse_stack, replace_products
+from jaxaimc.nn.hooks import WatchedProduct, as_digital, refuse_stack, replace_products
 from jaxaimc.nn.hosts.base import Layout, Parts
 from jaxaimc.nn.walk import changed_layers, matching, modules
 from jaxaimc.training.adaptation.rescaled_host import RescaledHost, ScaleCheck
@@ -156,16 +155,15 @@ def _peak(vectors: Float[Array, "*batch n_in"]) -> Float[Array, " n_in"]:
     return jnp.max(jnp.abs(vectors.reshape(-1, vectors.shape[-1])), axis=0)
 
 
-class _Watch(nnx.Module):
-    """A digital product that notes what goes into it."""
+class _Watch(WatchedProduct):
+    """Notes what goes into it."""
 
     def __init__(self, dot: AnalogDot, note: Callable[[str, Layout], None]):
-        self.path, self.host, self.replaced = dot.path, dot.host, dot.replaced
+        super().__init__(dot)
         self.note = note
 
-    def __call__(self, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Array:
-        self.note(self.path, self.host.layout(self.path, x, kernel, *arguments, **named))
-        return (self.replaced or jax.lax.dot_general)(x, kernel, *arguments, **named)
+    def see(self, layout: Layout) -> None:
+        self.note(self.path, layout)
 
 
 def _check_groups(model: nnx.Module, chosen: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:

@@ -17,8 +17,10 @@ class _WatchedAnalog(AnalogDot):
 
     record: "_Recorder"
 
-    def __call__(self, x: Array, *arguments: Any, **named: Any) -> Array:
-        y = super().__call__(x, *arguments, **named)
+    def __call__(self, *arguments: Any, **named: Any) -> Array:
+        y = super().__call__(*arguments, **named)
+        # Where inputs stand among the arguments is the host's to know.
+        x = self.host.layout(self.path, *arguments, **named).every_vector
         self.record(self.path, jnp.isfinite(x).all(), jnp.isfinite(y).all())
         return y
 

@@ -18,7 +18,8 @@ from jaxaimc.adcs import Symmetric
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import LearnedRange
 from jaxaimc.nn import AnalogDot, DigitalParam, Hook
-from jaxaimc.nn.hooks import attach, replace_products
+from jaxaimc.nn.hooks import WatchedProduct, attach, replace_products
+from jaxaimc.nn.hosts.base import Layout
 from jaxaimc.nn.walk import matching
 
 # A range that a step would make zero or negative would stop the layer for ever.
@@ -83,17 +84,15 @@ class TrainedOutputRange(Hook):
         return replace(config, adc=config.adc.with_(range=Symmetric(limit=cast(float, limit)))), inputs
 
 
-class _MeanSquare(nnx.Module):
-    """A digital product that keeps the mean square of its inputs."""
+class _MeanSquare(WatchedProduct):
+    """Keeps the mean square of the inputs."""
 
     def __init__(self, dot: AnalogDot):
-        self.path, self.host, self.replaced = dot.path, dot.host, dot.replaced
+        super().__init__(dot)
         self.total = nnx.Variable(jnp.zeros(()))
 
-    def __call__(self, *arguments: Any, **named: Any) -> Array:
-        x = self.host.layout(self.path, *arguments, **named).every_vector
-        self.total.set_value(self.total.get_value() + jnp.mean(jnp.square(x)))
-        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
+    def see(self, layout: Layout) -> None:
+        self.total.set_value(self.total.get_value() + jnp.mean(jnp.square(layout.every_vector)))
 
 
 def learn_input_ranges(
