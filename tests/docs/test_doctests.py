@@ -1,4 +1,4 @@
-"""Every example in a docstring of the library runs and prints what it says."""
+"""Every example in a docstring of the library and of its networks runs and prints what it says."""
 
 import doctest
 import importlib
@@ -7,8 +7,15 @@ import pkgutil
 import pytest
 
 import jaxaimc
+import models
 
-MODULES = sorted({"jaxaimc", *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc."))})
+MODULES = sorted(
+    {
+        "jaxaimc",
+        *(m.name for m in pkgutil.walk_packages(jaxaimc.__path__, "jaxaimc.")),
+        *(m.name for m in pkgutil.walk_packages(models.__path__, "models.")),
+    }
+)
 # Whole evaluations, over a minute with every annotation checked; suites that `conformance` runs on the same parts.
 SLOW = {
     "jaxaimc.studies.run",
