@@ -3,12 +3,18 @@
 import gc
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 # LAPACK calls from jaxlib and SciPy fight over threads on small matrices; one thread is faster and steadier.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Tests compile thousands of small programs and run each once. `.ci/run` has its second pair of versions optimise.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Two thirds of the time went into generating code, and half of that into emitters and splits that pay at run time only.
+# A flag that a version does not know ends the process.
+if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith("0.10."):
+    quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+    os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
 sys.path.insert(0, str(Path(__file__).parent))
 # Tracing makes very many small objects that live on: the collector's defaults cost a tenth of the suite.
 gc.set_threshold(50_000, 20, 50)

@@ -8,8 +8,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 # As the installed script starts it: the current directory is not on the import path.
 _CODE = "from jaxaimc.cli import main; main()"
-# A shell lets its background jobs ignore Ctrl-C, and their children inherit that.
-_HEED = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+# A shell lets its background jobs ignore Ctrl-C, and `nohup` lets them ignore a hangup; their children inherit that.
+_HEED = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+)
 
 
 def start_command(arguments, cwd, *, code=_CODE, path=(ROOT, ROOT / "tests")):

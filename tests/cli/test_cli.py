@@ -29,10 +29,12 @@ def _own_environment(monkeypatch):
 
 @pytest.fixture
 def _signals():
-    """A shell lets its background jobs ignore Ctrl-C, and so would these tests."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell lets its background jobs ignore Ctrl-C, `nohup` a hangup, and so would these tests."""
+    heeded = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in heeded.items()}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="module")

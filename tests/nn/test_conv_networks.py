@@ -48,6 +48,7 @@ def errors(chip):
     return off
 
 
+@pytest.mark.slow
 def test_a_small_network_lives_on_a_chip():
     analog = nn.convert(Small(nnx.Rngs(0)), NOISY, CHIP)
     assert analog_paths(analog) == set(LAYERS)

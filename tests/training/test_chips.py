@@ -77,6 +77,7 @@ def test_a_column_without_answers_keeps_its_gain():
     assert np.isfinite(correction.gain[...]).all()
 
 
+@pytest.mark.slow
 def test_calibration_brings_back_the_score_on_every_fresh_chip(trained):
     test = TASK.split("test")
     model = nn.convert(trained, BAD_WIRES)

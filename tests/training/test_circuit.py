@@ -165,6 +165,7 @@ def test_an_ideal_circuit_is_the_digital_network():
     np.testing.assert_allclose(circuit()(model, inputs, KEY, STEP), expected, rtol=2e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_many_chips_share_the_batch():
     inputs, _ = batch()
     model = nn.convert(network(), presets.tile_circuit())

@@ -111,6 +111,7 @@ def test_the_circuit_finds_the_limit_of_an_outlier():
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) / 5
 
 
+@pytest.mark.slow
 def test_fit_trains_the_limits_and_keeps_them(tmp_path):
     task = tiny_task.task()
     start = learn_weight_limits(nn.convert(task.build(jax.random.key(0)), presets.tile_circuit()), deviations=1.5)

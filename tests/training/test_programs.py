@@ -221,6 +221,7 @@ class Seen(nn.Hook):
         return outputs
 
 
+@pytest.mark.slow
 def test_only_the_digital_part_computes_in_a_shorter_type():
     seen = []
 

@@ -129,6 +129,7 @@ def test_output_noise_is_relative_to_the_outputs():
         with_output_noise(model, 0.1)(x)
 
 
+@pytest.mark.slow
 def test_the_standard_model_trains_with_its_learned_ranges():
     untrained = nn.convert(TASK.build(jax.random.key(0)), presets.standard_aimc())
     start = learn_input_ranges(untrained, [jnp.asarray(TASK.split("train").inputs[:100])])

@@ -86,6 +86,7 @@ def test_batches_of_known_size_with_a_key_each():
     chex.assert_trees_all_close(exported(run, x.shape, keys).call(x, keys), run(x, keys), rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_gradients_lower_for_every_platform():
     config = replace(SMALL, wires=Mesh(r_row=3.0, r_col=3.0), device=IdealDevice(), adc=IdealADC())
     w = inputs((6, 3))

@@ -160,7 +160,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Each compiles for seconds in double precision; the two that are not slow have all parts between them.
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, marks=() if case in ("everything, split", "truncating span") else pytest.mark.slow)
+        for case in CASES
+    ],
+)
 def test_every_leaf_weight_and_input(x64, case):
     config, t = CASES[case]
     gradient = assert_gradients(config, W, X, t)

@@ -85,6 +85,7 @@ def test_c1_ladder_and_gated_columns_keep_their_digits_at_any_resistance():
             assert np.isnan(charge).all()
 
 
+@pytest.mark.slow
 def test_c1_curved_devices_behind_resistive_terminals():
     g, v = array(16)
     for fields in ({"r_sense": 1e7}, {"r_driver": 1e6}):

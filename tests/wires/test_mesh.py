@@ -102,7 +102,10 @@ CIRCUITS = {
 }
 
 
-@pytest.mark.parametrize("case", CIRCUITS)
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case in ("wide", "tall") else pytest.mark.slow) for case in CIRCUITS],
+)
 def test_against_the_sparse_nodal_solve(x64, case):
     shape, fields = CIRCUITS[case]
     rng = np.random.default_rng(1)
@@ -123,6 +126,7 @@ def test_against_the_sparse_nodal_solve(x64, case):
     np.testing.assert_allclose(point.col_voltage, col[0], rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_elimination_of_odd_sizes_and_many_blocks(x64):
     g = jnp.asarray(np.random.default_rng(2).uniform(0, 1e-4, (37, 20)))
     mesh = Mesh(r_row=2.0, r_col=3.0, solve_up_to=100)
@@ -130,7 +134,9 @@ def test_elimination_of_odd_sizes_and_many_blocks(x64):
     np.testing.assert_allclose(transfer(mesh, g), exact, rtol=0, atol=1e-10 * float(jnp.max(exact)))
 
 
-@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (1, 4), (4, 1)])
+@pytest.mark.parametrize(
+    "shape", [(5, 9), *(pytest.param(shape, marks=pytest.mark.slow) for shape in ((9, 5), (1, 4), (4, 1)))]
+)
 def test_solves_and_elimination_give_one_effective_matrix(x64, shape):
     rng = np.random.default_rng(4)
     g = jnp.asarray(rng.uniform(0, 1e-3, (2, *shape)) * (rng.random((2, *shape)) < 0.8))
@@ -172,6 +178,7 @@ def test_single_precision_on_structured_arrays(structure):
     np.testing.assert_allclose(found.current, current, rtol=0, atol=2e-5 * scale)
 
 
+@pytest.mark.slow
 def test_512_in_single_precision():
     # Certified by the double-precision solve, whose own residual is 1e-11; mean drop two thirds.
     rng = np.random.default_rng(4)
@@ -207,6 +214,7 @@ def read(r, g, v):
     return circuit(r).read(g, v).current
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 def test_reciprocity(seed):
     with jax.enable_x64(True):
@@ -372,6 +380,7 @@ def test_layouts_of_differential_cells(x64, layout):
     np.testing.assert_array_equal(layout.restore(layout.arrange(jnp.asarray(g)), 2), g)
 
 
+@pytest.mark.slow
 def test_sensitivity_is_the_derivative_of_the_effective_weight_to_first_order(x64):
     g = jnp.asarray(np.random.default_rng(8).uniform(1e-5, 1e-4, (8, 5)))
 

@@ -156,6 +156,7 @@ def test_gradient_in_a_pulse_that_ends_on_a_boundary_is_the_mean_of_both_sides(x
         np.testing.assert_allclose(slope[i], expected, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_in_a_matrix_of_several_tiles(x64):
     # Tiles of 4 x 3: every tile is a circuit of its own, unused cells are open, odd columns turn around per tile.
     config = AnalogConfig(

@@ -15,8 +15,7 @@ PROGRAM = Path(__file__).with_name("sharded_reads.py")
     "name",
     [
         "mesh",
-        "idle",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("matrix", "ladder", "curved", "pulses")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("idle", "matrix", "ladder", "curved", "pulses")),
     ],
 )
 def test_n5_wires_in_shard_map(name):
