@@ -29,8 +29,8 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
             converted anew, from its digital layers: its chip and hooks are left behind.
-        rules: First match by path wins; layers that could be analog and that no rule matches stay digital. A bare
-            config means every layer.
+        rules: First match by path wins; layers that could be analog and that no rule matches stay digital, those that
+            could not be are refused then too. A bare config means every layer.
         key: Chip key: programs one chip at once (`program`). Without it the model can be trained (view `"train"`), or
             programmed later.
 
@@ -109,8 +109,7 @@ def _check_all_possible(found: Sequence[Candidate], chosen: dict[str, Rule | Non
     for one in found:
         rule = chosen[one.path]
         problem = one.problem if rule is None or rule.host is None else rule.host.problem(one.layer)
-        hosted = one.host is not None and rule is None
-        if problem is not None and not hosted and (rule is None or rule.config is not None):
+        if problem is not None and (rule is None or rule.config is not None):
             bad.append(f"{one.path!r} ({one.type_name}, shape {one.shape}) {problem}")
     if bad:
         raise ValueError(
