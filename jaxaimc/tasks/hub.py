@@ -18,7 +18,7 @@ from typing import Any, NoReturn, TypeVar
 
 # A `pathlib.Path` of a name has one stroke less.
 _NAME = re.compile(
-    r"hf:/{1,2}(?:(?P<kind>datasets|models)/)?(?P<repo>[\w.-]+/[\w.-]+)"
+    r"hf:/{1,2}(?:(?P<kind>datasets|models)/)?(?P<repo>(?!(?:datasets|models|spaces|kernels|buckets)/)[\w.-]+/[\w.-]+)"
     r"(?:@(?P<revision>refs/(?:pr/\d+|convert/[\w.-]+)|[^/@]+))?(?:/(?P<path>[^@]+))?"
 )
 _FORM = "hf://owner/name or hf://datasets/owner/name, with @revision and /path where they are wanted"
