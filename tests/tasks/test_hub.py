@@ -226,3 +226,16 @@ def test_the_real_client_finds_what_is_cached_and_stays_offline(tmp_path, monkey
     assert hub.revisions() == {"hf://datasets/me/plays": COMMIT}
     with pytest.raises(FileNotFoundError, match="'hf://me/other' is not in the cache as a whole and could not be"):
         hub.folder("hf://me/other", ["*"])
+
+
+def test_the_record_of_a_run_has_the_commits(client):
+    from flax import nnx
+
+    from jaxaimc import nn
+    from jaxaimc.cli.record import notes_of
+
+    summary = nn.summary(nnx.Linear(4, 3, rngs=nnx.Rngs(0)))
+    assert "hub" not in notes_of(summary)
+    client.holds("model", "me/w", model_dot_safetensors=b"")
+    hub.file("hf://me/w@v2")
+    assert notes_of(summary)["hub"] == {"hf://me/w@v2": COMMIT}
