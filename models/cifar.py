@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Key, UInt8
 
-from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy, hub
 
-from .cifar_files import CLASSES, SIDE, read_images
+from .cifar_files import CLASSES, FILES, SIDE, read_images
 from .resnet import ResNet, cifar_resnet
 from .resnet_weights import architecture, load
 from .weights import read
@@ -27,18 +27,19 @@ _BORDER = 4  # pixels
 _DEPTH = 20
 
 
-def cifar10(data: Path | None = None) -> Task:
+@hub.takes_names
+def cifar10(data: str | Path | None = None) -> Task:
     """Make the task.
 
     Args:
         data: Folder with the data in one of the forms of `models.cifar_files`, or with a folder `cifar10` that has
-            them. None for the folder named by the environment variable JAXAIMC_DATA.
+            them, or a name of the hub. None for the folder named by the environment variable JAXAIMC_DATA.
 
     Returns:
         Task of classifying the images. Its weights are those of the file that the environment variable JAXAIMC_RESNET
-        names, or else of the one `.th` file in `resnet20_cifar10` under JAXAIMC_DATA; its network is then the one that
-        these belong to, of any depth. Without weights it is an untrained ResNet-20. Any other published file can be
-        named as the checkpoint.
+        names (a file, or a model of the hub), or else of the one `.th` file in `resnet20_cifar10` under JAXAIMC_DATA;
+        its network is then the one that these belong to, of any depth. Without weights it is an untrained ResNet-20.
+        Any other published file can be named as the checkpoint.
 
     Raises:
         FileNotFoundError: If no folder is named, or the weights that are named are absent.
@@ -90,25 +91,28 @@ def _build(build: Callable[..., ResNet], key: Key[Array, ""]) -> ResNet:
     return build(rngs=nnx.Rngs(key))
 
 
-def _folder(data: Path | None) -> Path:
+def _folder(data: str | Path | None) -> Path:
     folder = data or os.environ.get("JAXAIMC_DATA")
     if not folder:
         raise FileNotFoundError(
             "CIFAR-10 needs a folder with its images: name it as the data folder, or name a folder that holds it as "
             "`cifar10` in the environment variable JAXAIMC_DATA."
         )
-    inner = Path(folder) / "cifar10"
-    return inner if inner.is_dir() else Path(folder)
+    root = hub.folder(folder, [*FILES, *(f"cifar10/{pattern}" for pattern in FILES)])
+    return root / "cifar10" if (root / "cifar10").is_dir() else root
 
 
 def _weights() -> Path | None:
     named = os.environ.get("JAXAIMC_RESNET")
     if named:
-        if not Path(named).is_file():
+        path = hub.file(named)
+        if not path.is_file():
             raise FileNotFoundError(f"Environment variable JAXAIMC_RESNET must name a file, but there is no {named!r}.")
-        return Path(named)
+        return path
     folder = os.environ.get("JAXAIMC_DATA")
-    return None if not folder else min((Path(folder) / "resnet20_cifar10").glob("*.th"), default=None)
+    if not folder:
+        return None
+    return min((hub.folder(folder, ["resnet20_cifar10/*.th"]) / "resnet20_cifar10").glob("*.th"), default=None)
 
 
 def _architecture(weights: Path) -> dict[str, Any]:

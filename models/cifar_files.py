@@ -19,6 +19,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 SIDE, CHANNELS, CLASSES = 32, 3, 10
+# Patterns of the files in all three forms.
+FILES = ("cifar10_*.npz", "*_batch*.png", "*_lables.json", "*_batch*.bin")
 
 Images = UInt8[np.ndarray, "image 32 32 3"]
 Labels = Int[np.ndarray, " image"]

@@ -21,6 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Integer
 
 from jaxaimc._core.checks import check_integer, check_number
+from jaxaimc.tasks import hub
 
 from .transformer import Block, exact_gelu
 from .vocabulary import check_tokens
@@ -85,7 +86,7 @@ def read_config(path: str | Path, kind: str) -> dict[str, Any]:
     """Read a `config.json` in Hugging Face's form.
 
     Args:
-        path: The file.
+        path: The file, or a model of the hub that holds it.
         kind: What its entry `model_type` must say, such as `"bert"`.
 
     Returns:
@@ -95,7 +96,7 @@ def read_config(path: str | Path, kind: str) -> dict[str, Any]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no JSON object or describes a network of another kind.
     """
-    path = Path(path)
+    path = hub.file(path, ["config.json"])
     if not path.is_file():
         raise FileNotFoundError(f"There is no configuration {str(path)!r}.")
     try:

@@ -8,7 +8,6 @@ with the forget gate of Gers et al. 2000.
 
 import functools
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,13 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer, Key
 
-from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy, hub
+
+from .folders import data_folder
 
 ASSETS = Path(__file__).parent / "assets" / "tinyshakespeare"
 
+_SOURCE = "input.txt of Tiny Shakespeare (https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare)"
 _LENGTH = 64
 _CHARACTERS = 65
 
@@ -117,12 +119,13 @@ def next_character_accuracy(
     return _over_characters(accuracy, outputs, targets)
 
 
-def tinyshakespeare(data: Path | None = None) -> Task:
+@hub.takes_names
+def tinyshakespeare(data: str | Path | None = None) -> Task:
     """Make the task.
 
     Args:
-        data: Folder with `input.txt`; None for the folder `tinyshakespeare` in the one named by the environment
-            variable JAXAIMC_DATA.
+        data: Folder with `input.txt`, or a name of the hub; None for the folder `tinyshakespeare` in the one named by
+            the environment variable JAXAIMC_DATA.
 
     Returns:
         Task of predicting the next character, with trained weights.
@@ -131,7 +134,7 @@ def tinyshakespeare(data: Path | None = None) -> Task:
         FileNotFoundError: If no folder is named or the file is missing.
         ValueError: If the file is no text in UTF-8, or too short for one window of either part.
     """
-    text = _read(data or _folder_from_environment())
+    text = _read(data_folder(data, "tinyshakespeare", _SOURCE, ["input.txt"]))
     characters = "".join(sorted(set(text)))
     numbers = np.searchsorted(np.array(list(characters)), np.array(list(text))).astype(np.int32)
     end = len(text) * 9 // 10
@@ -154,17 +157,6 @@ def tinyshakespeare(data: Path | None = None) -> Task:
 def _over_characters(measure, outputs: Array, targets: Array) -> Array:
     found = measure(outputs.reshape(-1, outputs.shape[-1]), targets.reshape(-1))
     return found.reshape(targets.shape).mean(axis=1)
-
-
-def _folder_from_environment() -> Path:
-    named = os.environ.get("JAXAIMC_DATA")
-    if not named:
-        raise FileNotFoundError(
-            "Tiny Shakespeare needs a folder with input.txt "
-            "(https://github.com/karpathy/char-rnn/tree/master/data/tinyshakespeare): name it as the data folder, or "
-            "the folder above it in the environment variable JAXAIMC_DATA."
-        )
-    return Path(named) / "tinyshakespeare"
 
 
 def _read(folder: Path) -> str:

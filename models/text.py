@@ -21,11 +21,12 @@ from tokenizers.models import BPE
 from tokenizers.trainers import BpeTrainer
 
 from jaxaimc._core.csv_files import read_rows
-from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy, hub
 
 from .transformer import TokenEmbedding, Transformer
 
 _PAD, _UNKNOWN = "[PAD]", "[UNK]"
+_FILES = ("train.csv", "test.csv", "categories.json")
 _VOCABULARY = 2000
 _LENGTH = 48
 _WIDTH = 64
@@ -61,12 +62,13 @@ def drop_tokens(key: Key[Array, ""], tokens: Int32[Array, "batch length"]) -> In
     return jnp.where(dropped, 1, tokens)
 
 
-def banking77(data: Path | None = None) -> Task:
+@hub.takes_names
+def banking77(data: str | Path | None = None) -> Task:
     """Make the task.
 
     Args:
-        data: Folder with `train.csv`, `test.csv` (columns text, category) and `categories.json`; None for the folder
-            named by the environment variable JAXAIMC_BANKING77.
+        data: Folder with `train.csv`, `test.csv` (columns text, category) and `categories.json`, or a name of the
+            hub; None for what the environment variable JAXAIMC_BANKING77 names.
 
     Returns:
         Task of classifying the sentences, without trained weights.
@@ -75,7 +77,7 @@ def banking77(data: Path | None = None) -> Task:
         FileNotFoundError: If no folder is named or a file is missing.
         ValueError: If a file is not as published.
     """
-    folder = data or _folder_from_environment()
+    folder = hub.folder(data or _named_by_environment(), _FILES)
     categories = read_categories(folder)
     tokenizer = _train_tokenizer([text for text, _ in read_labelled(folder / "train.csv", categories)])
     return Task(
@@ -91,7 +93,7 @@ def banking77(data: Path | None = None) -> Task:
     )
 
 
-def _folder_from_environment() -> Path:
+def _named_by_environment() -> str:
     named = os.environ.get("JAXAIMC_BANKING77")
     if not named:
         raise FileNotFoundError(
@@ -99,7 +101,7 @@ def _folder_from_environment() -> Path:
             "(https://github.com/PolyAI-LDN/task-specific-datasets): name it as the data folder or in the environment "
             "variable JAXAIMC_BANKING77."
         )
-    return Path(named)
+    return named
 
 
 def read_categories(folder: Path) -> dict[str, int]:

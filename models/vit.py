@@ -13,7 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Key, UInt8
 
-from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy
+from jaxaimc.tasks import Recipe, Split, Task, accuracy, cross_entropy, hub
 
 from .idx import IdxFile
 from .transformer import PatchEmbedding, Transformer
@@ -85,12 +85,13 @@ def flip_and_shift(key: Key[Array, ""], images: UInt8[Array, "batch 28 28"]) -> 
     return jax.vmap(lambda image, corner: jax.lax.dynamic_slice(image, corner, (28, 28)))(padded, start)
 
 
-def fashion_mnist(data: Path | None = None) -> Task:
+@hub.takes_names
+def fashion_mnist(data: str | Path | None = None) -> Task:
     """Make the task.
 
     Args:
-        data: Folder with the four idx.gz files under their standard names. None: the test images come with the
-            library, the training images from the folder of Debian's package `dataset-fashion-mnist`.
+        data: Folder with the four idx.gz files under their standard names, or a name of the hub. None: the test images
+            come with the library, the training images from the folder of Debian's package `dataset-fashion-mnist`.
 
     Returns:
         Task of classifying the images, with trained weights.
@@ -108,11 +109,11 @@ def fashion_mnist(data: Path | None = None) -> Task:
     )
 
 
-def _split(data: Path | None, name: str) -> Split:
+def _split(data: str | Path | None, name: str) -> Split:
     if name not in _FILES:
         raise ValueError(f"Argument `name` must be one of {', '.join(map(repr, _FILES))}, but is {name!r}.")
-    folder = data or (ASSETS if name == "test" else DEBIAN)
     images, labels = _FILES[name]
+    folder = hub.folder(data or (ASSETS if name == "test" else DEBIAN), [images.name, labels.name])
     if not (folder / images.name).is_file() or not (folder / labels.name).is_file():
         raise FileNotFoundError(
             f"Fashion-MNIST needs {images.name} and {labels.name} in {str(folder)!r}. Install Debian's package "

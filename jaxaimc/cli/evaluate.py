@@ -10,7 +10,8 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
-from jaxaimc.tasks import load_model, load_task
+from jaxaimc.cli.record import notes_of, say
+from jaxaimc.tasks import hub, load_model, load_task
 from jaxaimc.tasks.demo import DEMO
 
 _FULL = {"examples": None, "chips": 16, "batch": 125, "sweep_examples": 2000}
@@ -25,8 +26,8 @@ class Evaluate:
 
     Args:
         task: Network, data and metric: package.module:function.
-        data: Folder with the task's data; its own by default.
-        checkpoint: Weights (safetensors); the task's own by default.
+        data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
+        checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
         config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
         output: Folder in which the results folder is made.
         full: All test examples on 16 chips, 2,000 examples in the sweep of wire resistances.
@@ -69,26 +70,19 @@ class Evaluate:
         task = load_task(self.task, self.data)
         # After the task, whose package may define components that the file names.
         config = read_config(self.config)
-        model = load_model(task, self.checkpoint)
-        facts = describe(task, config, settings, task_path=self.task, checkpoint=self.checkpoint, model=model)
+        checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
+        model = load_model(task, checkpoint)
+        facts = describe(task, config, settings, task_path=self.task, checkpoint=checkpoint, model=model)
         network = {name: value for name, value in facts.items() if name not in ("config", "settings")}
         study = standard_study(task, config, model=model, settings=settings, network=network)
         chip = study.summary
-        notes = {
-            "products": [row._asdict() for row in chip.rows],
-            "analog_products": chip.analog,
-            "digital_products": chip.digital,
-            "tiles": chip.tiles,
-            "utilisation": chip.utilisation,
-            "devices": chip.devices,
-            "conversions_per_example": chip.conversions_per_call,
-        }
-        folder = ResultsFolder(self.output / folder_name(task, facts), facts, ["jaxaimc", *sys.argv[1:]], notes)
+        command = ["jaxaimc", *sys.argv[1:]]
+        folder = ResultsFolder(self.output / folder_name(task, facts), facts, command, notes_of(chip))
         console = Console()
         on_tiles = f"{chip.analog} of {len(chip.rows)} products on tiles"
-        _say(console, f"Task {task.name}, {on_tiles}, results in {folder.path}")
+        say(console, f"Task {task.name}, {on_tiles}, results in {folder.path}")
         for line in tables.summary_lines(chip):
-            _say(console, line)
+            say(console, line)
         try:
             before = [row for rows in study.finished(folder).values() for row in rows.scores]
             with signals.gently(), Screen(console, task.metric, before) as screen:
@@ -111,9 +105,4 @@ class Evaluate:
             ("layers.parquet", "layer errors"),
             ("figure.png", "figure"),
         ):
-            _say(console, f"{content + ':':13} {folder.path / name}")
-
-
-def _say(console: Console, line: str) -> None:
-    """Print a line as it is: brackets in a path or a name are no markup."""
-    console.print(line, markup=False, soft_wrap=True, highlight=False)
+            say(console, f"{content + ':':13} {folder.path / name}")

@@ -1,4 +1,4 @@
-"""The commands of `jaxaimc`: evaluate, train, config. Needs the extra `app`."""
+"""The commands of `jaxaimc`: evaluate, sensitivity, train, config. Needs the extra `app`."""
 
 import sys
 import warnings
@@ -10,6 +10,7 @@ from tyro.conf import subcommand
 
 from jaxaimc.cli.config import Config
 from jaxaimc.cli.evaluate import Evaluate
+from jaxaimc.cli.sensitivity import Sensitivity
 from jaxaimc.cli.train import Train
 
 
@@ -21,6 +22,7 @@ def run(arguments: Sequence[str]) -> None:
     """
     commands = (
         Annotated[Evaluate, subcommand("evaluate")]
+        | Annotated[Sensitivity, subcommand("sensitivity")]
         | Annotated[Train, subcommand("train")]
         | Annotated[Config, subcommand("config")]
     )

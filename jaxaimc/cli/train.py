@@ -10,7 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
 from jaxaimc.config import dumps
-from jaxaimc.tasks import load_task
+from jaxaimc.tasks import hub, load_task
 
 if TYPE_CHECKING:
     import jax
@@ -29,8 +29,8 @@ class Train:
     Args:
         task: Network, data and loss: package.module:function.
         output: Folder for the saved states and model.safetensors.
-        data: Folder with the task's data; its own by default.
-        checkpoint: Weights to start from (safetensors); untrained ones by default.
+        data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
+        checkpoint: Weights to start from (safetensors), or hf://owner/name; untrained ones by default.
         objective: Through what the network sees its examples.
         strength: Gaussian noise over a column's largest weight: 0.06; with --objective gaussian.
         config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
@@ -86,12 +86,13 @@ class Train:
         fields = ("epochs", "batch", "learning_rate", "warmup", "weight_decay", "clip_norm", "seed")
         given = {name: getattr(self, name) for name in fields if getattr(self, name) is not None}
         recipe = dataclasses.replace(task.recipe, **given)
-        start = (
-            task.build(jax.random.key(recipe.seed)) if self.checkpoint is None else load_model(task, self.checkpoint)
-        )
         notes: dict[str, object] = {}
-        if self.checkpoint is not None:
-            notes["start"] = hashlib.sha256(self.checkpoint.read_bytes()).hexdigest()
+        if self.checkpoint is None:
+            start = task.build(jax.random.key(recipe.seed))
+        else:
+            checkpoint = hub.file(self.checkpoint)
+            start = load_model(task, checkpoint)
+            notes["start"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         forward = self._forward()
         if self.objective != "digital":
             config = read_config(self.config)

@@ -1,7 +1,7 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
 from jaxaimc.nn.blank import Blank, Module
-from jaxaimc.nn.calibrate import calibrate
+from jaxaimc.nn.calibrate import Calibration, SaturatedRangeWarning, calibrate, calibrate_and_report
 from jaxaimc.nn.chip import (
     drift,
     effective,
@@ -36,6 +36,7 @@ from jaxaimc.nn.variables import (
 __all__ = [
     "AnalogDot",
     "Blank",
+    "Calibration",
     "Call",
     "Checksum",
     "ColumnCorrection",
@@ -52,11 +53,13 @@ __all__ = [
     "ProductSummary",
     "ReadKey",
     "Rule",
+    "SaturatedRangeWarning",
     "Saturation",
     "Summary",
     "as_digital",
     "attach",
     "calibrate",
+    "calibrate_and_report",
     "calibrate_columns",
     "convert",
     "drift",

@@ -18,7 +18,7 @@ from jaxaimc._core.checks import shown
 from jaxaimc._core.random import fold_in
 from jaxaimc.calibration import Compensation
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.guard import check_weights, checksums
+from jaxaimc.nn.guard import checksums
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.variables import Checksum, Conductance, EffectiveMatrix, LayerError, ReadKey
@@ -297,4 +297,4 @@ def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
 
 
 def _check_weights(layer: Any, dot: AnalogDot) -> None:
-    check_weights(dot.path, dot.host.weights(layer), dot.checksum, dot.host.stack(layer))
+    dot.check_chip(dot.host.weights(layer), dot.host.stack(layer))

@@ -21,16 +21,15 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Einsum`, `nnx.Conv`, the `attend` of
     `nnx.Embed`, subclasses of them, `nnx.ConvTranspose`, and what the host of a rule is for): only their product is
     replaced, so parameter paths, checkpoints and shared layers are untouched, and the kernels are those of the digital
-    model. Attention and recurrent cells are made of such layers. Nothing stays digital in silence: a product with
-    weights that cannot be analog is refused unless a rule keeps it digital by `None`; only the factors of an `nnx.LoRA`
-    always do. See
-    `jaxaimc.nn.products`.
+    model. Attention and recurrent cells are made of such layers. Nothing stays digital in silence: a layer that a rule
+    would put on tiles and that cannot be analog is refused, and so is every product of a module's own code that no rule
+    keeps digital by `None`. The factors of an `nnx.LoRA` always stay digital. `jaxaimc.nn.products` and
+    `jaxaimc.nn.summary` say of every digital product why it is.
 
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
             converted anew, from its digital layers: its chip and hooks are left behind.
-        rules: First match by path wins; layers that could be analog and that no rule matches stay digital. A bare
-            config means every layer.
+        rules: First match by path wins; layers that no rule matches stay digital. A bare config means every layer.
         key: Chip key: programs one chip at once (`program`). Without it the model can be trained (view `"train"`), or
             programmed later.
 
@@ -38,8 +37,8 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
         The analog model, in mode `"analog"`.
 
     Raises:
-        ValueError: If a product cannot be analog and no rule says None, a rule decides on nothing, or an argument is of
-            another kind.
+        ValueError: If a layer that a rule matches cannot be analog, a module's own product is matched by no rule, a
+            rule decides on nothing, or an argument is of another kind.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -109,8 +108,10 @@ def _check_all_possible(found: Sequence[Candidate], chosen: dict[str, Rule | Non
     for one in found:
         rule = chosen[one.path]
         problem = one.problem if rule is None or rule.host is None else rule.host.problem(one.layer)
-        hosted = one.host is not None and rule is None
-        if problem is not None and not hosted and (rule is None or rule.config is not None):
+        # A layer of a known kind that no rule asks for stays digital, whether it could be analog or not, and `summary`
+        # says why. Weights that a module multiplies with by itself may be known to nobody, so a rule must decide.
+        unasked = one.host is not None and rule is None
+        if problem is not None and not unasked and (rule is None or rule.config is not None):
             bad.append(f"{one.path!r} ({one.type_name}, shape {one.shape}) {problem}")
     if bad:
         raise ValueError(

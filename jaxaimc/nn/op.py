@@ -68,6 +68,13 @@ class Hook(nnx.Module):
     uses_kernel: bool = False
     by_vector: bool = False
 
+    def check(self) -> None:
+        """Refuse a chip that the hook does not fit, before the layer's kernel is compared with the chip's.
+
+        Raises:
+            ValueError: If it does not fit.
+        """
+
     def before(
         self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
     ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
@@ -170,7 +177,7 @@ class AnalogDot(nnx.Module):
         layout = self.host.layout(self.path, *arguments, **named)
         if self.analog_mode != "train":
             self.chip()
-            check_weights(self.path, layout.matrix, self.checksum)
+            self.check_chip(layout.matrix)
         if isinstance(layout.vectors, Parts):
             y = layout.outputs(self._read_parts(layout.vectors, layout.matrix))
         else:
@@ -200,6 +207,21 @@ class AnalogDot(nnx.Module):
                 f"Layer {self.path!r} has no programmed chip; call `jaxaimc.nn.program(model, key)` first."
             )
         return self.prepared.get_value()
+
+    def check_chip(self, weights: Float[Array, "..."], stack: tuple[int, ...] = ()) -> None:
+        """Check that the chip is one of this layer, as far as that can be told.
+
+        Args:
+            weights: The layer's weights now.
+            stack: Axes of the stack that they belong to.
+
+        Raises:
+            ValueError: If a hook does not fit the chip, or the chip was programmed from other weights.
+        """
+        # Hooks first: they know more of why the weights may differ.
+        for hook in self.hooks:
+            hook.check()
+        check_weights(self.path, weights, self.checksum, stack)
 
     def read(
         self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "*group rows cols"], chip: Any = None

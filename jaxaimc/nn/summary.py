@@ -182,7 +182,7 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
 def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | None) -> ProductSummary:
     if dot is None:
         return ProductSummary(*product, vectors=vectors)
-    found = _footprint(layer, dot)
+    found = layer_footprint(layer, dot)
     layers = math.prod(dot.stack)
     return ProductSummary(
         *product,
@@ -202,8 +202,13 @@ def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | Non
     )
 
 
-def _footprint(layer: Any, dot: AnalogDot) -> Footprint:
-    """Return what one layer takes; the layers of a stack have configs and kernels of one structure and size."""
+def layer_footprint(layer: Any, dot: AnalogDot) -> Footprint:
+    """Return what one layer takes; the layers of a stack have configs and kernels of one structure and size.
+
+    Args:
+        layer: A layer, or a stack of them.
+        dot: Its analog product.
+    """
     first = (0,) * len(dot.stack)
     config: AnalogConfig = dot.config.get_value()
     config = jax.tree.map(lambda leaf: leaf[first], config) if dot.stack else config

@@ -8,11 +8,10 @@ from jaxaimc import nn
 from jaxaimc.config import AnalogConfig
 from jaxaimc.studies.scenarios import Scenario, Settings
 from jaxaimc.tasks import Split
-from jaxaimc.tasks.chips import chip_bytes
+from jaxaimc.tasks.chips import chip_bytes, read_bytes
 
-# Programming holds several arrays of a chip's size at once; activations are some multiples of the inputs. Both rough.
+# Programming holds several arrays of a chip's size at once; roughly how many.
 _PROGRAMMING = 8
-_ACTIVATIONS = 64
 _SHARE = 0.5
 # A row of the results as Python and Polars hold it [byte].
 _ROW = 1000
@@ -28,6 +27,9 @@ def available() -> int | None:
 
 def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, split: Split) -> int:
     """Return how many chips fit into half of the memory, at least one.
+
+    A chip takes what its programming and a read of a batch take together; the read's share follows from the network's
+    activations, which are traced.
 
     Args:
         model: Digital network.
@@ -46,8 +48,9 @@ def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, sp
         raise ValueError(
             f"One chip of this network takes {_readable(chip)} while it is read, but there are {_readable(memory)}."
         )
-    example = split.inputs[:1].nbytes
-    need = _PROGRAMMING * chip + _ACTIVATIONS * min(settings.batch, len(split)) * example
+    batch = (min(settings.batch, len(split)), *split.inputs.shape[1:])
+    inputs = jax.ShapeDtypeStruct(batch, jax.dtypes.canonicalize_dtype(split.inputs.dtype))
+    need = _PROGRAMMING * chip + read_bytes(model, config, inputs)
     return max(1, min(settings.chips, int(_SHARE * memory / need)))
 
 

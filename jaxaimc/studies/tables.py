@@ -136,6 +136,20 @@ def sensitivity_table(found: Sensitivity) -> Table:
     return table
 
 
+def exemption_line(found: Sensitivity) -> str:
+    """Say which layers must stay digital for the score to be within the tolerance of the digital one.
+
+    Args:
+        found: Result of `jaxaimc.studies.sensitivity`.
+    """
+    within = f"within {found.tolerance:g} of the digital {found.metric} ({found.digital:.4f})"
+    examples = found.exemptions[0]["examples"]
+    if not found.exempt:
+        return f"No layer has to be digital to stay {within}, on {examples:,} examples."
+    layers = "this layer" if len(found.exempt) == 1 else "these layers"
+    return f"Keep {layers} digital to stay {within}, on {examples:,} examples: {', '.join(found.exempt)}."
+
+
 def summary_lines(summary: nn.Summary) -> list[str]:
     """Say in a line or two what a network takes of a chip.
 

@@ -5,7 +5,7 @@ never imports a particular network. A task factory is a function that takes the 
 `Task`.
 """
 
-from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks import checkpoints, hub
 from jaxaimc.tasks.contract import check_contract
 from jaxaimc.tasks.corpus import Corpus, spearman
 from jaxaimc.tasks.data import Split
@@ -23,6 +23,7 @@ __all__ = [
     "check_contract",
     "checkpoints",
     "cross_entropy",
+    "hub",
     "load_model",
     "load_task",
     "restore_model",

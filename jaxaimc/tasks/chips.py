@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
 from jaxaimc._core.checks import ClippedInputWarning
+from jaxaimc._core.live import peak_bytes
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
@@ -204,10 +205,39 @@ def chip_bytes(model: nn.Module, config: AnalogConfig) -> int:
     Raises:
         ValueError: If a layer cannot be converted or programmed.
     """
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(_shapes_of_chip(model, config)))
+
+
+def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStruct) -> int:
+    """Return what a read of one chip takes besides the chip itself [byte]; the network is traced, nothing is computed.
+
+    Args:
+        model: Digital network.
+        config: The tile of every layer.
+        inputs: Shape of a batch of examples.
+
+    Returns:
+        Largest size of all intermediate results that are needed at one time, an upper estimate: compilers hold less.
+
+    Raises:
+        ValueError: If a layer cannot be converted or programmed.
+    """
+    chip = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), _shapes_of_chip(model, config))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), inputs.shape[0]))
+
+    def read(blank: nn.Blank, chip: Chips, keys: Key[Array, " batch"], inputs: Array) -> Any:
+        analog = blank.on_chip(chip, keys)
+        analog.eval()
+        return analog(inputs)
+
+    return peak_bytes(jax.make_jaxpr(read)(as_read(model, config, chip), chip, keys, inputs))
+
+
+def _shapes_of_chip(model: nn.Module, config: AnalogConfig) -> Chips:
+    """Return the shapes of one programmed chip, with a leading axis of one."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     graph, state = nnx.split(model)
-    shapes = jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+    return jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
 
 
 def _program(

@@ -60,6 +60,7 @@ def check_contract(task: Task, model: nnx.Module, split: Split, part: str) -> No
                     f"The network of task {task.name!r} must return one array for its score of all examples together, "
                     f"but returns shapes {jax.tree.map(jnp.shape, outputs)}."
                 )
+            jax.eval_shape(measure.reduced, outputs, targets)
             continue
         function = measure.function if isinstance(measure, Measure) else measure
         if takes_labels(function):

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from jaxaimc.tasks import demo
+from jaxaimc.tasks import demo, hub
 from jaxaimc.tasks.task import Task
 
 
@@ -17,7 +17,9 @@ def load_task(path: str, data: str | Path | None = None) -> Task:
 
     Args:
         path: `package.module:factory`.
-        data: Folder with the data, passed on to the factory; None for the task's own default.
+        data: Folder with the data, passed on to the factory; None for the task's own default. Of a data set of the
+            hub, `hf://datasets/owner/name`, the folder into which it was fetched is passed on, with all files of
+            `jaxaimc.tasks.hub.DATA`, unless the factory fetches what it needs itself (`hub.takes_names`).
 
     Returns:
         The task.
@@ -26,19 +28,22 @@ def load_task(path: str, data: str | Path | None = None) -> Task:
         ValueError: If `path` is not of that form, or the module has no such attribute.
         ModuleNotFoundError: If the module, or a module it needs, is not installed.
         TypeError: If the attribute is not a function from a folder or None to a `Task`.
-        FileNotFoundError: If `data` is given and is not a folder.
+        FileNotFoundError: If `data` is given and is not a folder, or a data set that cannot be fetched.
+        PermissionError: If it is a data set to which its owner has not given access.
     """
     module_name, separator, attribute = path.partition(":")
     if not separator or not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
         raise ValueError(f"Argument `path` must have the form 'package.module:factory', but is {path!r}.")
     folder = None if data is None else Path(data)
-    if folder is not None and not folder.is_dir():
+    if folder is not None and not hub.is_name(folder) and not folder.is_dir():
         raise FileNotFoundError(f"Argument `data` must be an existing folder, but is {str(data)!r}.")
     factory = _attribute(_import(module_name, path), attribute, path)
     if not callable(factory):
         raise TypeError(
             f"Task path {path!r} must name a function (folder or None) -> Task, but names a {type(factory).__name__}."
         )
+    if folder is not None and not getattr(factory, "takes_hub_names", False):
+        folder = hub.folder(folder, hub.DATA)
     task = factory(folder)
     if not isinstance(task, Task):
         raise TypeError(f"Task path {path!r} must return a Task, but returned a {type(task).__name__}.")

@@ -9,7 +9,7 @@ from flax import nnx
 
 from jaxaimc import nn
 from jaxaimc.config.names import public_name
-from jaxaimc.tasks import checkpoints
+from jaxaimc.tasks import checkpoints, hub
 from jaxaimc.tasks.paths import Absent
 from jaxaimc.tasks.task import Task
 
@@ -131,8 +131,9 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
 
     Args:
         task: Task whose network is wanted.
-        checkpoint: File written by `fit` or `checkpoints.save`, or one of those that the task's `read_weights` reads;
-            None for the one that comes with the task, or for the network as it is built where that is trained already.
+        checkpoint: File written by `fit` or `checkpoints.save`, or one of those that the task's `read_weights` reads,
+            or a model of the hub, `hf://owner/name`, that holds one; None for the one that comes with the task, or for
+            the network as it is built where that is trained already.
 
     Returns:
         Network in evaluation mode.
@@ -142,7 +143,7 @@ def load_model(task: Task, checkpoint: str | Path | None = None) -> nnx.Module:
         ValueError: If what the task makes is no Flax model, or its `read_weights` refuses the file.
         CheckpointError: If the file does not fit the network or belongs to another version of the task's assets.
     """
-    path = task.default_checkpoint if checkpoint is None else Path(checkpoint)
+    path = task.default_checkpoint if checkpoint is None else hub.file(checkpoint)
     if path is None and task.pretrained:
         return _evaluating(task, "build", task.build(jax.random.key(0)))
     if path is None:

@@ -4,7 +4,7 @@ Batches have one size, so that one compilation serves all: the last one is moved
 is left out. The read noise of an example depends on the read key and its place in the split only, never on the batch.
 
 A score of each example is computed with the network's outputs, and its mean taken. For a score of the whole split
-(`Corpus`) the outputs themselves are gathered.
+(`Corpus`) the outputs themselves are gathered, or what its `of_examples` makes of those of a batch.
 """
 
 import functools
@@ -90,7 +90,7 @@ def chip_scores(
         first_chip: Number of the first chip, for messages.
 
     Yields:
-        Scores of the next examples on every chip, or, for a `Corpus`, the network's outputs.
+        Scores of the next examples on every chip, or, for a `Corpus`, what it gathers.
 
     Raises:
         ValueError: If `batch` is not positive, or the score does not have one number for each example.
@@ -130,12 +130,11 @@ def _batches(
     if batch < 1:
         raise ValueError(f"Argument `batch` must be at least 1, but is {batch}.")
     batch = min(batch, len(split))
-    score = None if isinstance(task.score, Corpus) else task.score
     for start in range(0, len(split), batch):
         first = min(start, len(split) - batch)
         inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
         examples = jnp.arange(first, first + batch)
-        found = np.asarray(_scores(score, blank, chips, read_keys, examples, inputs, targets))
+        found = np.asarray(_scores(task.score, blank, chips, read_keys, examples, inputs, targets))
         found = found[:, start - first :]
         if not np.isfinite(found).all():
             chip, example = np.argwhere(~np.isfinite(found))[0][:2]
@@ -161,12 +160,12 @@ def _scores(
             model = nn.with_read_key(model, jax.vmap(jax.random.fold_in, (None, 0))(read_key, examples))
         model.eval()
         outputs = model(inputs)
-        if score is None:
+        scores = score.reduced(outputs, targets) if isinstance(score, Corpus) else score(outputs, targets)
+        if scores is outputs:
             return outputs
-        scores = score(outputs, targets)
         # A score such as the accuracy would hide outputs that are not numbers.
         finite = jnp.isfinite(outputs).reshape(len(outputs), -1).all(axis=1)
-        return jnp.where(finite, scores, jnp.nan)
+        return jnp.where(finite.reshape(-1, *[1] * (scores.ndim - 1)), scores, jnp.nan)
 
     if chips is None:
         return one(None, read_keys)[None]

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxaimc.tasks import hub
+
 from .names import Name, fill
 
 __all__ = ["Name", "fill", "read"]
@@ -19,14 +21,15 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     """Read the tensors of a file, in the file's order and under its own names.
 
     Args:
-        path: A file that ends with `.safetensors`, `.npz`, `.onnx`, `.th`, `.pt` or `.bin`.
+        path: A file that ends with `.safetensors`, `.npz`, `.onnx`, `.th`, `.pt` or `.bin`, or a
+            model of the hub, `hf://owner/name`, that holds one, see `jaxaimc.tasks.hub`.
 
     Returns:
         Arrays by name, in the file's number types; weights of an ONNX model that are stored as whole numbers with
         scales come back as floating-point numbers, see `models.weights.onnx`.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file, or it cannot be fetched from the hub.
         ValueError: If its name ends otherwise, or it is truncated or of another kind than its name says.
 
     Example:
@@ -36,7 +39,7 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         ...     read(f"{folder}/weights.npz")["kernel"].shape
         (3, 2)
     """
-    path = Path(path)
+    path = hub.file(path)
     name = _READERS.get(path.suffix.lower())
     if name is None:
         raise ValueError(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from jaxaimc.tasks import hub
+
 from ..gpt import GPT2
 from ..llama import Llama
 from . import read
@@ -206,7 +208,7 @@ def load(folder: str | Path) -> Llama | GPT2:
     """Read a network from a folder as the Hugging Face hub has it.
 
     Args:
-        folder: Folder with `config.json` and `model.safetensors`.
+        folder: Folder with `config.json` and `model.safetensors`, or a model of the hub, `hf://owner/name`.
 
     Returns:
         The network with its weights.
@@ -215,7 +217,8 @@ def load(folder: str | Path) -> Llama | GPT2:
         FileNotFoundError: If a file is missing.
         ValueError: If a file is damaged, or the network is neither LLaMA nor GPT-2.
     """
-    path = Path(folder) / "config.json"
+    folder = hub.folder(folder, ["config.json", "model.safetensors"])
+    path = folder / "config.json"
     if not path.is_file():
         raise FileNotFoundError(f"There is no config file {str(path)!r}.")
     try:
@@ -226,7 +229,7 @@ def load(folder: str | Path) -> Llama | GPT2:
     makers = {"llama": llama, "gpt2": gpt2}
     if kind not in makers:
         raise ValueError(f"Config file {str(path)!r} must have the `model_type` 'llama' or 'gpt2', but has {kind!r}.")
-    return makers[kind](config, read(Path(folder) / "model.safetensors"))
+    return makers[kind](config, read(folder / "model.safetensors"))
 
 
 def _size(config: Mapping[str, Any], field: str, default: int | None = None) -> int:

@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from flax import nnx
 
+from jaxaimc.tasks import hub
+
 from ..llama import Llama
 from .names import Name, fill
 
@@ -89,7 +91,7 @@ def read(path: str | Path) -> tuple[Sizes, dict[str, np.ndarray]]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is truncated or of another format.
     """
-    path = Path(path)
+    path = hub.file(path, ["*.bin"])
     if not path.is_file():
         raise FileNotFoundError(f"There is no weights file {str(path)!r}.")
     content = path.read_bytes()

@@ -121,7 +121,7 @@ def test_damaged_data_are_explained(folder, monkeypatch):
     with pytest.raises(FileNotFoundError, match=r"no data file .*input\.txt"):
         tinyshakespeare(folder)
     monkeypatch.setenv("JAXAIMC_DATA", str(folder / "elsewhere"))
-    with pytest.raises(FileNotFoundError, match=r"no data file '.*elsewhere/tinyshakespeare/input\.txt'"):
+    with pytest.raises(FileNotFoundError, match=r"no folder '.*elsewhere/tinyshakespeare'; it needs input\.txt"):
         tinyshakespeare()
 
 

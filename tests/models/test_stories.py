@@ -73,6 +73,8 @@ def test_the_task_measures_the_network_of_the_folder(folder):
     loss = mean_score(stories.stories260k_loss(folder), model, split, batch=2)
     assert loss == pytest.approx(scores.loss, rel=1e-5)
     outputs = logits_of(model, jnp.array(split.inputs))
+    # A number for each story is gathered, not its logits.
+    assert task.score.reduced(outputs, jnp.array(split.targets)).shape == (3,)
     gradient = jax.grad(lambda x: task.loss(x, jnp.array(split.targets)).sum())(outputs)
     assert float(jnp.abs(gradient[split.targets < 0]).max()) == 0
 

@@ -82,6 +82,11 @@ def test_a1_layers_without_a_host_are_refused_by_path_and_type():
     found = {product.path: product for product in nn.products(nn.convert(model, [nn.Rule("head", DEVICES)]))}
     assert [path for path, product in found.items() if product.analog] == ["head"]
     assert "mask" in found["conv"].reason
+    # So does the summary, in its table as well, where a chip has the layers that a rule names alone.
+    summary = nn.summary(nn.convert(model, [nn.Rule("head", DEVICES)]))
+    assert (summary.analog, summary.digital) == (1, 3)
+    assert all(row.reason == found[row.path].reason for row in summary.rows)
+    assert re.search(r"^conv +nnx.Conv .*has a `mask`", str(summary), re.MULTILINE)
     with pytest.raises(ValueError, match="'mix'") as caught:
         nn.convert(model, [nn.Rule("conv|up", None), nn.Rule(".*", DEVICES)])
     assert "'conv'" not in str(caught.value)

@@ -168,3 +168,34 @@ def test_bad_outputs_of_a_corpus_are_refused():
 def test_bad_ranks_are_refused(outputs, targets, message):
     with pytest.raises(ValueError, match=message):
         spearman(outputs, targets)
+
+
+def sums(outputs, targets):
+    """What is gathered of a batch: hits, and the whole of an output."""
+    return jnp.stack([outputs.argmax(axis=1) == targets, outputs.sum(axis=1)], axis=1)
+
+
+def test_what_a_batch_is_reduced_to_is_all_that_is_gathered():
+    seen = []
+
+    def share(reduced, targets):
+        seen.append(reduced.shape)
+        return reduced[:, 0].mean(dtype=np.float64)
+
+    task = changed(score=Corpus(share, sums))
+    check_contract(task, MODEL, TEST, "test")
+    found = mean_score(task, MODEL, TEST, batch=30)
+    np.testing.assert_allclose(found, mean_score(changed(score=Corpus(hits)), MODEL, TEST), rtol=1e-12)
+    assert seen == [(101, 2)]
+    inputs = TEST.inputs.copy()
+    inputs[90] = 3e38  # a hit, or none, but not of a number
+    with pytest.raises(FloatingPointError, match="outputs for example 90 are not finite"):
+        mean_score(task, MODEL, dataclasses.replace(TEST, inputs=inputs))
+
+
+def test_bad_reductions_are_refused():
+    with pytest.raises(ValueError, match="Field `of_examples` of Corpus must be a function or None, but is 3"):
+        Corpus(hits, 3)
+    for reduce, shown in ((lambda y, t: y.sum(), r"shape \(\)"), (lambda y, t: 1j * y, "complex64")):
+        with pytest.raises(ValueError, match=f"must return real numbers with the 7 examples on the first .*{shown}"):
+            check_contract(changed(score=Corpus(hits, reduce)), MODEL, TEST, "test")

@@ -8,7 +8,6 @@ from flax import nnx
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
-from jaxaimc.config import AnalogConfig
 from jaxaimc.nn import Hook, Host
 from jaxaimc.nn.hosts.base import Layout, Parts
 
@@ -101,9 +100,7 @@ class ScaleCheck(Hook):
         self.expected = scale
         self.scale = nnx.Variable(jnp.asarray(scale, jnp.float32))
 
-    def before(
-        self, config: AnalogConfig, inputs: Float[Array, "*batch n_in"]
-    ) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+    def check(self) -> None:
         """Compare the scales, where they are known.
 
         Raises:
@@ -115,4 +112,3 @@ class ScaleCheck(Hook):
                 f"Layer {self.path!r} has the chip of a model that was rescaled otherwise; rescale with the same "
                 "inputs and `strength` before `restore_model`, or program the model anew."
             )
-        return config, inputs

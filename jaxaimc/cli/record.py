@@ -1,0 +1,42 @@
+"""What commands that measure write beside their results, and how they speak."""
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from jaxaimc.tasks import hub
+
+if TYPE_CHECKING:
+    from jaxaimc import nn
+
+
+def notes_of(chip: "nn.Summary") -> dict[str, Any]:
+    """Return what `run.json` says beside the facts: what the network takes of a chip, and what came from the hub.
+
+    Args:
+        chip: Made with one example as inputs.
+
+    Returns:
+        JSON values; `hub` has the commit of each of the hub's names, and is absent where there is none.
+    """
+    revisions = hub.revisions()
+    return {
+        "products": [row._asdict() for row in chip.rows],
+        "analog_products": chip.analog,
+        "digital_products": chip.digital,
+        "tiles": chip.tiles,
+        "utilisation": chip.utilisation,
+        "devices": chip.devices,
+        "conversions_per_example": chip.conversions_per_call,
+        **({"hub": revisions} if revisions else {}),
+    }
+
+
+def say(console: Console, line: str) -> None:
+    """Print a line as it is: brackets in a path or a name are no markup.
+
+    Args:
+        console: Where to.
+        line: The line.
+    """
+    console.print(line, markup=False, soft_wrap=True, highlight=False)
