@@ -52,8 +52,8 @@ def calibrate(
             chip. Without a chip, one is programmed to be profiled and then forgotten.
         inputs: Examples as the model takes them, a few dozen: all charges of a layer are held in memory.
         key: Read key; programs the chip where the model has none.
-        input_percentile: Percentage of input magnitudes that lie within a layer's range, in (50, 100]; None leaves
-            the input ranges as they are.
+        input_percentile: Percentage of input magnitudes that lie within a layer's range, in (50, 100]; the constant
+            input of a row that holds the bias always does. None leaves the input ranges as they are.
         adc_rule: How converter ranges are chosen, such as `jaxaimc.calibration.Percentile()` (99.98 %, the rule of
             Xiao et al. 2022, arXiv 2109.01262) or `LeastError()`; None leaves them as they are.
 
@@ -97,6 +97,7 @@ def calibrate(
 
     chips = {dot.path: dot.chip() for dot in analog_products(watched)}
     telling: dict[str, tuple[Array, Prepared, Array]] = {}
+    constants = {dot.path: dot.host.constant or 0.0 for dot in analog_products(model)}
     for dot in analog_products(model):
         if not seen[dot.path]:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {dot.path!r} was not called.")
@@ -110,7 +111,7 @@ def calibrate(
             return config
         x, prepared, layer_key = telling[path]
         if input_percentile is not None:
-            config = _with_input_range(config, x, input_percentile)
+            config = _with_input_range(config, x, input_percentile, constants[path])
         if adc_rule is not None and has_range(config.adc):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ClippedInputWarning)
@@ -149,14 +150,17 @@ def _says_something(x: Float[Array, "vector n_in"], path: str) -> bool:
     return True
 
 
-def _with_input_range(config: AnalogConfig, x: Float[Array, "vector n_in"], percentile: float) -> AnalogConfig:
+def _with_input_range(
+    config: AnalogConfig, x: Float[Array, "vector n_in"], percentile: float, least: float
+) -> AnalogConfig:
     present = getattr(config.drive, "range", None)
     if not isinstance(present, InputRange):
         return config
     peak = np.percentile(np.abs(np.asarray(x, np.float32)), percentile)
     if not peak > 0:
         return config
-    limit: Any = jnp.asarray(peak, jnp.float32)
+    # The constant input of a row that holds the bias is one of few: a percentile may not see it.
+    limit: Any = jnp.asarray(max(peak, least), jnp.float32)
     chosen = replace(config, drive=config.drive.with_(range=present.with_limit(limit)))
     # A range that follows each call has no limit that could be kept.
     fixed = type(present.with_limit(limit)) is type(present)

@@ -297,4 +297,5 @@ def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
 
 
 def _check_weights(layer: Any, dot: AnalogDot) -> None:
-    check_weights(dot.path, dot.host.weights(layer), dot.checksum, dot.host.stack(layer))
+    host = dot.host
+    check_weights(dot.path, host.weights(layer), dot.checksum, host.stack(layer), host.on_tile)

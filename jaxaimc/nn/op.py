@@ -36,8 +36,10 @@ class Call(NamedTuple):
 
     Attributes:
         config: The tile, as changed by the hooks.
-        inputs: Input vectors, as changed by the hooks.
-        kernel: The layer's kernel as a matrix, or as one for each group of its inputs.
+        inputs: Input vectors, as changed by the hooks. Where a row of the tile holds the bias, they have its constant
+            input as well, behind those of the layer (with groups, behind those of each).
+        kernel: The layer's kernel as a matrix, or as one for each group of its inputs, with the row of the bias if the
+            tile has one.
         prepared: The chip that answered.
         key: Read key of this product, or None where nothing needs one.
     """
@@ -170,13 +172,13 @@ class AnalogDot(nnx.Module):
         layout = self.host.layout(self.path, *arguments, **named)
         if self.analog_mode != "train":
             self.chip()
-            check_weights(self.path, layout.matrix, self.checksum)
+            check_weights(self.path, layout.matrix, self.checksum, what=self.host.on_tile)
         if isinstance(layout.vectors, Parts):
             y = layout.outputs(self._read_parts(layout.vectors, layout.matrix))
         else:
             y = layout.outputs(self.read(layout.vectors, layout.matrix))
         if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
-            y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path)
+            y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path, self.host.on_tile)
         y = y.astype(named.get("preferred_element_type") or layout.dtype)
         return self._compare(y, self.digital(*arguments, **named)) if self.analog_mode == "probe" else y
 
@@ -187,7 +189,7 @@ class AnalogDot(nnx.Module):
             *arguments: Those of the layer's own product.
             **named: Those of the layer's own product.
         """
-        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
+        return self.host.digital(self.replaced, *arguments, **named)
 
     def chip(self) -> Prepared:
         """Return the effective matrix of the layer's chip.

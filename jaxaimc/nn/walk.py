@@ -78,7 +78,12 @@ def weights(model: Any) -> set[str]:
     Args:
         model: Any model.
     """
-    return {below(path, dot.host.parameter) for path, module in modules(model) for dot in products_of(module)}
+    return {
+        below(path, name)
+        for path, module in modules(model)
+        for dot in products_of(module)
+        for name in dot.host.parameters
+    }
 
 
 def matching(model: Any, pattern: str) -> list[AnalogDot]:
