@@ -21,7 +21,7 @@ from jaxaimc.nn.chip import program, with_read_key
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.hooks import refuse_stack, tell
 from jaxaimc.nn.op import AnalogDot, Call, Hook
-from jaxaimc.nn.walk import analog_products, changed_layers, is_programmed
+from jaxaimc.nn.walk import analog_products, changed_layers, is_programmed, keep_activations_digital
 from jaxaimc.tile import Prepared
 
 _PERCENTILE = Percentile()
@@ -89,6 +89,7 @@ def calibrate(
         dot.hooks = nnx.List([_Watch(seen.setdefault(dot.path, []).append)])
 
     watched = changed_layers(model if is_programmed(model) else program(model, chip_key), watch)
+    keep_activations_digital(watched)
     with warnings.catch_warnings():
         # Said below, layer by layer.
         warnings.simplefilter("ignore", ClippedInputWarning)

@@ -7,13 +7,14 @@ from jaxtyping import Array, Key
 
 from jaxaimc._core.arguments import check_key
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.attention import without_analog_attention
 from jaxaimc.nn.chip import program
 from jaxaimc.nn.configs import check_bias_input, stacked
 from jaxaimc.nn.hosts import BiasHost
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.products import Candidate, candidates, other_paths
 from jaxaimc.nn.rules import Rule, added_by_hosts, as_rules, check_each_acts, winners
-from jaxaimc.nn.walk import analog_layers, copied, modules
+from jaxaimc.nn.walk import analog_layers, modules
 
 
 def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
@@ -84,7 +85,7 @@ def to_digital(model: nnx.Module) -> nnx.Module:
         >>> nn.to_digital(analog).dot_general.__name__
         'dot_general'
     """
-    digital = copied(model)
+    digital = without_analog_attention(model)
     for layer, dot in list(analog_layers(digital)):
         dot.host.detach(layer, dot)
     return digital

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from jaxaimc.nn.hosts import Host, host_of
-from jaxaimc.nn.op import AnalogDot, Hook
+from jaxaimc.nn.modes import AnalogProduct
+from jaxaimc.nn.op import Hook
 from jaxaimc.nn.usage import names_attribute, receivers, usage_of
 from jaxaimc.nn.walk import analog_layers, below, modules, products_of
 
@@ -112,7 +113,7 @@ def candidates(model: nnx.Module) -> list[Candidate]:
     Args:
         model: Any model.
     """
-    seen = [(path, module) for path, module in modules(model) if not isinstance(module, (AnalogDot, Hook))]
+    seen = [(path, module) for path, module in modules(model) if not isinstance(module, (AnalogProduct, Hook))]
     attended = _attended([module for _, module in seen])
     found = [
         candidate

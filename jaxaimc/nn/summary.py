@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.activations import ActivationProduct, activation_products, summed
 from jaxaimc.nn.calls import vectors_per_call
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.products import Product, products
@@ -78,9 +79,11 @@ class Summary:
     Args:
         rows: One for each product, in the order of their paths: a data frame is made of them as they are, by
             `polars.DataFrame(summary.rows)` or `pandas.DataFrame(summary.rows)`.
+        activations: Products of activations with each other, two for each layer of attention; totals are without them.
     """
 
     rows: tuple[ProductSummary, ...]
+    activations: tuple[ActivationProduct, ...] = ()
 
     @property
     def analog(self) -> int:
@@ -140,7 +143,7 @@ class Summary:
             lines.append(f"{_counted(self.tiles, 'tile')}, {_percent(self.utilisation)} of their cells used")
         if self.conversions_per_call:
             lines.append(f"{_counted(self.conversions_per_call, 'conversion')} per call")
-        return lines
+        return lines + summed(self.activations)
 
 
 def summary(model: nnx.Module, inputs: Any = None) -> Summary:
@@ -155,7 +158,7 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
             number of rounds depends on values counts as one round, and a choice between branches as the one with more.
 
     Returns:
-        A row for each product, and totals.
+        A row for each product with weights, totals, and the products of activations of layers of attention.
 
     Raises:
         ValueError: If a config is out of range, or does not fit its layer.
@@ -182,7 +185,7 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
     for product in products(model):
         layer, dot = analog.get(product.path, (None, None))
         rows.append(_row(product, layer, dot, vectors.get(product.path)))
-    return Summary(tuple(rows))
+    return Summary(tuple(rows), tuple(activation_products(model, inputs)))
 
 
 def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | None) -> ProductSummary:
