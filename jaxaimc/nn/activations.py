@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.attention import SLOT, AnalogAttention, attention_layers
+from jaxaimc.nn.attention import SLOT, AnalogAttention, attends, attention_layers
 from jaxaimc.nn.calls import counted, marked
 from jaxaimc.nn.hooks import as_digital
 from jaxaimc.nn.walk import copied
@@ -57,10 +57,10 @@ def activation_products(model: nnx.Module, inputs: Any = None) -> list[Activatio
         inputs: Examples as the model takes them, or their shapes.
 
     Returns:
-        Two for each layer that holds the function with which it attends in `attention_fn`.
+        Two for each layer that holds in `attention_fn` a function that attends as Flax's does.
     """
     found = []
-    layers = attention_layers(model)
+    layers = [(path, layer) for path, layer in attention_layers(model) if attends(layer)]
     shapes = {} if inputs is None or not layers else _shapes(model, inputs)
     for path, layer in layers:
         op = getattr(layer, SLOT)
@@ -91,6 +91,8 @@ def _shapes(model: nnx.Module, inputs: Any) -> dict[tuple[Any, ...], tuple[int, 
     numbers: dict[tuple[Any, ...], int] = {}
     copy = copied(as_digital(model))
     for path, layer in attention_layers(copy):
+        if not attends(layer):
+            continue
         op = getattr(layer, SLOT)
         own = op.replaced if isinstance(op, AnalogAttention) else op
         setattr(layer, SLOT, nnx.static(_watched(path, own, numbers)))

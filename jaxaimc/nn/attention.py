@@ -268,19 +268,34 @@ def _check_attends(path: str, layer: Any, own: Callable[..., Array]) -> None:
             f"Layer {path!r} is a stack of layers and cannot have attention on tiles; build its layers one by one, in "
             "an `nnx.List`, for that."
         )
-    if own is nnx.dot_product_attention:
-        return
-    q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 1, 3, 2, 4)), jnp.float32)
-    mask = jnp.tril(jnp.ones((1, 1, 3, 3), bool))
-    try:
-        found, expected = own(q, k, v, mask=mask), nnx.dot_product_attention(q, k, v, mask=mask)
-        same = np.allclose(found, expected, rtol=1e-3, atol=1e-4)
-    except Exception as error:  # whatever a stranger's function raises
-        same, problem = False, f"could not be called as that ({error})"
-    else:
-        problem = "returns something else"
-    if not same:
+    problem = _other(own)
+    if problem is not None:
         raise ValueError(
             f"Layer {path!r} must have an `{SLOT}` that attends as `nnx.dot_product_attention` does, which tiles "
             f"compute, but its own {problem}."
         )
+
+
+def attends(layer: Any) -> bool:
+    """Return whether a layer's function attends as Flax's does.
+
+    Args:
+        layer: One of `attention_layers`.
+    """
+    own = getattr(layer, SLOT)
+    return isinstance(own, AnalogAttention) or _other(own) is None
+
+
+def _other(own: Callable[..., Array]) -> str | None:
+    """Return what a function does instead of attending as Flax's does, as a clause, from a small example."""
+    if own is nnx.dot_product_attention:
+        return None
+    with jax.ensure_compile_time_eval():
+        q, k, v = jnp.asarray(np.random.default_rng(0).normal(size=(3, 1, 3, 2, 4)), jnp.float32)
+        mask = jnp.tril(jnp.ones((1, 1, 3, 3), bool))
+        try:
+            found, expected = own(q, k, v, mask=mask), nnx.dot_product_attention(q, k, v, mask=mask)
+            same = np.allclose(found, expected, rtol=1e-3, atol=1e-4)
+        except Exception as error:  # whatever a stranger's function raises
+            return f"could not be called as that ({error})"
+    return None if same else "returns something else"
