@@ -52,7 +52,7 @@ class Attention(nnx.Module):
         self.kv_heads = kv_heads
         self.rotation = rotation
         # An attribute, so that `jaxaimc.nn.with_analog_attention` can put the products of activations on tiles.
-        self.attention_fn = attend
+        self.attention_fn = grouped_attention
         self.query = nnx.LinearGeneral(width, (heads, self.features), use_bias=bias, rngs=rngs)
         self.key = nnx.LinearGeneral(width, (kv_heads, self.features), use_bias=bias, rngs=rngs)
         self.value = nnx.LinearGeneral(width, (kv_heads, self.features), use_bias=bias, rngs=rngs)
@@ -83,7 +83,7 @@ class Attention(nnx.Module):
         return self.out(self.attention_fn(query, key, value, mask=seen)), (key, value)
 
 
-def attend(
+def grouped_attention(
     query: Float[Array, "batch queries heads features"],
     key: Float[Array, "batch length kv_heads features"],
     value: Float[Array, "batch length kv_heads features"],
