@@ -23,10 +23,9 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Einsum`, `nnx.Conv`, the `attend` of
     `nnx.Embed`, subclasses of them, `nnx.ConvTranspose`, and what the host of a rule is for): only their product is
     replaced, so parameter paths, checkpoints and shared layers are untouched, and the kernels are those of the digital
-    model. Attention and recurrent cells are made of such layers. Nothing stays digital in silence: a product with
-    weights that cannot be analog is refused unless a rule keeps it digital by `None`; only the factors of an `nnx.LoRA`
-    always do. See
-    `jaxaimc.nn.products`.
+    model. Biases are added digitally, or by a row of the tile where a rule says so. Attention and recurrent cells are
+    made of such layers. Nothing stays digital in silence: a product with weights that cannot be analog is refused
+    unless a rule keeps it digital by `None`; only the factors of an `nnx.LoRA` always do. See `jaxaimc.nn.products`.
 
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is

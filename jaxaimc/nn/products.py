@@ -76,7 +76,7 @@ def products(model: nnx.Module) -> list[Product]:
     An `nnx.Embed` is one where the model's code calls its `attend`; looking a vector up is no product. The two factors
     of an `nnx.LoRA` are products that stay digital, whatever the rules. A parameter of two or more axes that a module
     holds itself is one unless the module's code only adds it to activations, as position embeddings are. Products of
-    activations with each other, such as attention scores, have no weights.
+    activations with each other, such as attention scores, have no weights; `summary` lists those too.
 
     Args:
         model: Any model, converted or not.

@@ -96,6 +96,7 @@ def test_gradients_pass_through_what_is_written_and_what_is_driven():
         assert float(jnp.abs(wanted).max()) > 0.02
 
 
+@pytest.mark.slow
 def test_what_is_done_with_layers_keeps_attention_as_it_is():
     net, x = Net(nnx.Rngs(0)), jax.random.normal(READ, (2, 5, 6))
     analog = nn.with_analog_attention(nn.convert(net, [nn.Rule("again", DEVICES)]), DEVICES, DEVICES)
