@@ -3,7 +3,8 @@
 A query attends to the keys of its own place and of the places before it (Vaswani et al., *Attention Is All You Need*,
 2017). Several query heads may share one head of keys and values (Ainslie et al., *GQA: Training Generalized Multi-Query
 Transformer Models from Multi-Head Checkpoints*, 2023). Products of activations with each other, which are attention
-scores and weighted values, have no weights and stay digital.
+scores and weighted values, have no weights; they stay digital unless `jaxaimc.nn.with_analog_attention` puts them on
+tiles.
 """
 
 import math
@@ -12,7 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 Rotation = Callable[[Array, Array], Array]
 LayerCache = tuple[Float[Array, "batch capacity kv_heads features"], Float[Array, "batch capacity kv_heads features"]]
@@ -48,8 +49,10 @@ class Attention(nnx.Module):
         if kv_heads < 1 or heads % kv_heads:
             raise ValueError(f"Argument `kv_heads` must divide the {heads} query heads, but is {kv_heads}.")
         self.features = width // heads
-        self.kv_heads, self.group = kv_heads, heads // kv_heads
+        self.kv_heads = kv_heads
         self.rotation = rotation
+        # An attribute, so that `jaxaimc.nn.with_analog_attention` can put the products of activations on tiles.
+        self.attention_fn = grouped_attention
         self.query = nnx.LinearGeneral(width, (heads, self.features), use_bias=bias, rngs=rngs)
         self.key = nnx.LinearGeneral(width, (kv_heads, self.features), use_bias=bias, rngs=rngs)
         self.value = nnx.LinearGeneral(width, (kv_heads, self.features), use_bias=bias, rngs=rngs)
@@ -68,7 +71,6 @@ class Attention(nnx.Module):
         Returns:
             What is added to the tokens, and keys and values including theirs.
         """
-        batch, length, _ = x.shape
         query, key, value = self.query(x), self.key(x), self.value(x)
         if self.rotation is not None:
             query, key = self.rotation(query, positions), self.rotation(key, positions)
@@ -77,13 +79,33 @@ class Attention(nnx.Module):
                 jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), positions[0], axis=1)
                 for old, new in zip(cache, (key, value), strict=True)
             )
-        # Query heads that share keys are an axis of their own, so that keys and values are not copied.
-        query = query.reshape(batch, length, self.kv_heads, self.group, self.features)
-        scores = jnp.einsum("blkgf,bmkf->bkglm", query, key) / math.sqrt(self.features)
         seen = jnp.arange(key.shape[1]) <= positions[:, None]
-        weights = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
-        mixed = jnp.einsum("bkglm,bmkf->blkgf", weights, value)
-        return self.out(mixed.reshape(batch, length, -1, self.features)), (key, value)
+        return self.out(self.attention_fn(query, key, value, mask=seen)), (key, value)
+
+
+def grouped_attention(
+    query: Float[Array, "batch queries heads features"],
+    key: Float[Array, "batch length kv_heads features"],
+    value: Float[Array, "batch length kv_heads features"],
+    *,
+    mask: Bool[Array, "..."],
+) -> Float[Array, "batch queries heads features"]:
+    """Return values weighted with the softmax of scaled products of queries and keys.
+
+    Args:
+        query: Queries.
+        key: Keys; query head h reads head h // (heads / kv_heads).
+        value: Values.
+        mask: Which keys a query sees, at least one; its shape broadcasts to (batch, heads, queries, length) from the
+            last two axes.
+    """
+    batch, queries, heads, features = query.shape
+    # Query heads that share keys are an axis of their own, so that keys and values are not copied.
+    query = query.reshape(batch, queries, key.shape[2], heads // key.shape[2], features)
+    scores = jnp.einsum("blkgf,bmkf->bkglm", query, key) / math.sqrt(features)
+    weights = jax.nn.softmax(jnp.where(mask, scores, -jnp.inf), axis=-1)
+    mixed = jnp.einsum("bkglm,bmkf->blkgf", weights, value)
+    return mixed.reshape(batch, queries, heads, features)
 
 
 class Block(nnx.Module):

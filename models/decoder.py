@@ -229,7 +229,7 @@ def generate(
             f"Argument `length` must leave prompt and drawn tokens within the longest text of {model.length} tokens, "
             f"but is {length} after a prompt of {prompt.shape[1]}."
         )
-    analog = any(product.analog for product in nn.products(model))
+    analog = any(isinstance(module, (nn.AnalogDot, nn.AnalogAttention)) for _, module in nnx.iter_modules(model))
     blank = nn.Blank(*nnx.split(model))
     return _generate(blank, prompt.astype(jnp.int32), key, jnp.float32(temperature), length=length, analog=analog)
 

@@ -1,5 +1,7 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
+from jaxaimc.nn.activations import ActivationProduct
+from jaxaimc.nn.attention import AnalogAttention, with_analog_attention
 from jaxaimc.nn.blank import Blank, Module
 from jaxaimc.nn.calibrate import Calibration, SaturatedRangeWarning, calibrate, calibrate_and_report
 from jaxaimc.nn.chip import (
@@ -34,6 +36,8 @@ from jaxaimc.nn.variables import (
 )
 
 __all__ = [
+    "ActivationProduct",
+    "AnalogAttention",
     "AnalogDot",
     "Blank",
     "Calibration",
@@ -75,6 +79,7 @@ __all__ = [
     "saturation",
     "summary",
     "to_digital",
+    "with_analog_attention",
     "with_column_correction",
     "with_effective",
     "with_read_key",

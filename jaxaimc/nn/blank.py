@@ -8,7 +8,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from jaxaimc.nn.chip import with_effective, with_read_key
-from jaxaimc.nn.op import AnalogMode
+from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.tile import Prepared
 
 Module = nnx.Module

@@ -82,8 +82,8 @@ def calibrate(
             2^24 inputs or charges: of more, such as the windows of convolutions, a random sample stands for all, the
             same in every call; 100 as `input_percentile` is the largest input of all of them nevertheless.
         key: Read key; programs the chip where the model has none.
-        input_percentile: Percentage of input magnitudes that lie within a layer's range, in (50, 100]; None leaves
-            the input ranges as they are.
+        input_percentile: Percentage of input magnitudes that lie within a layer's range, in (50, 100]; the constant
+            input of a row that holds the bias always does. None leaves the input ranges as they are.
         adc_rule: How converter ranges are chosen, such as `jaxaimc.calibration.Percentile()` (99.98 %, the rule of
             Xiao et al. 2022, arXiv 2109.01262) or `LeastError()`; None leaves them as they are.
 
@@ -174,6 +174,7 @@ def _calibrated(
     chips = effective(model if is_programmed(model) else program(model, chip_key))
     keys = {dot.path: dot.layer_key(read_key) for dot in analog_products(model)}
     configs = {dot.path: dot.config.get_value() for dot in analog_products(model)}
+    constants = {dot.path: dot.host.constant or 0.0 for dot in analog_products(model)}
     outcomes = []
     for path, what in seen.items():
         if what.count is None:
@@ -189,7 +190,7 @@ def _calibrated(
             warnings.simplefilter("ignore", ClippedInputWarning)
             chosen = configs[path]
             if input_percentile is not None:
-                chosen = _with_input_range(chosen, x, what, input_percentile)
+                chosen = _with_input_range(chosen, x, what, input_percentile, constants[path])
             if adc_rule is not None and has_range(chosen.adc):
                 chosen = adc_rule(chosen, chips[path], x, keys[path])
             found = _outcome(path, configs[path], chosen, input_percentile, adc_rule)
@@ -271,7 +272,7 @@ def _input_range(config: AnalogConfig) -> bool:
 
 
 def _with_input_range(
-    config: AnalogConfig, x: Float[Array, "vector n_in"], what: Seen, percentile: float
+    config: AnalogConfig, x: Float[Array, "vector n_in"], what: Seen, percentile: float, least: float
 ) -> AnalogConfig:
     present = getattr(config.drive, "range", None)
     if not isinstance(present, InputRange):
@@ -280,7 +281,8 @@ def _with_input_range(
     peak = what.peak if percentile == 100 else np.percentile(np.abs(np.asarray(x, np.float32)), percentile)
     if not peak > 0:
         return config
-    limit: Any = jnp.asarray(peak, jnp.float32)
+    # The constant input of a row that holds the bias is one of few: a percentile may not see it.
+    limit: Any = jnp.asarray(max(peak, least), jnp.float32)
     chosen = config.with_(drive=config.drive.with_(range=present.with_limit(limit)))
     # A range that follows each call has no limit that could be kept.
     fixed = type(present.with_limit(limit)) is type(present)

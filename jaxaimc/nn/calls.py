@@ -1,7 +1,7 @@
 """How often a network uses its layers, from shapes alone: the network is traced, and its products are counted."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -11,9 +11,9 @@ from jaxtyping import Array
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.products import candidates
-from jaxaimc.nn.walk import analog_layers, copied
+from jaxaimc.nn.walk import analog_layers, copied, keep_activations_digital
 
-# Name of the compiled function that a product is traced as, with the layer's number behind it.
+# Name of the compiled function that a product is traced as, with its number and the size of a result behind it.
 _MARK = "jaxaimc_product_"
 
 
@@ -25,13 +25,9 @@ class _Marked(nnx.Module):
 
     def __call__(self, *arguments: Any, **named: Any) -> Array:
         layout = self.host.layout(self.path, *arguments, **named)
-
-        def product(vectors: Array, matrix: Array) -> Array:
-            return grouped_product(vectors, matrix)
-
         n_out = layout.matrix.shape[-1] * math.prod(layout.matrix.shape[:-2])
-        product.__name__ = f"{_MARK}{self.number}_{n_out}"
-        y = layout.outputs(jax.jit(product)(layout.every_vector, layout.matrix))
+        product = marked(self.number, n_out, grouped_product)
+        y = layout.outputs(product(layout.every_vector, layout.matrix))
         return y.astype(named.get("preferred_element_type") or layout.dtype)
 
 
@@ -55,15 +51,42 @@ def vectors_per_call(model: nnx.Module, inputs: Any) -> dict[str, int]:
             hosted.setdefault(one.path, (one.layer, one.host))
     for number, (path, (layer, host)) in enumerate(hosted.items()):
         host.attach(layer, _Marked(path, host, number))
-    graph, state = nnx.split(copy)
+    keep_activations_digital(copy)
+    counts = counted(copy, inputs)
+    return {path: counts.get(number, 0) for number, path in enumerate(hosted)}
+
+
+def marked(number: int, size: int, function: Callable[..., Array]) -> Callable[..., Array]:
+    """Return a function that `counted` finds in a traced network.
+
+    Args:
+        number: What its results are counted under.
+        size: Number of elements of a result; what has more holds several.
+        function: Function of arrays.
+    """
+
+    def found(*arrays: Array) -> Array:
+        return function(*arrays)
+
+    found.__name__ = f"{_MARK}{number}_{size}"
+    return jax.jit(found)
+
+
+def counted(model: nnx.Module, inputs: Any) -> dict[int, int]:
+    """Return how many results the marked functions have in a call of a network, which is traced in evaluation mode.
+
+    Args:
+        model: A network that calls functions from `marked`.
+        inputs: Examples as it takes them, or their shapes.
+    """
+    graph, state = nnx.split(model)
 
     def call(state: Any, inputs: Any) -> list[Any]:
-        marked = nnx.merge(graph, state, copy=True)
-        marked.eval()
-        return [leaf for leaf in jax.tree.leaves(marked(inputs)) if isinstance(leaf, jax.Array)]
+        network = nnx.merge(graph, state, copy=True)
+        network.eval()
+        return [leaf for leaf in jax.tree.leaves(network(inputs)) if isinstance(leaf, jax.Array)]
 
-    counts = _counts(jax.make_jaxpr(call)(state, inputs).jaxpr)
-    return {path: counts.get(number, 0) for number, path in enumerate(hosted)}
+    return _counts(jax.make_jaxpr(call)(state, inputs).jaxpr)
 
 
 def _counts(jaxpr: Any) -> dict[int, int]:

@@ -22,7 +22,7 @@ from jaxaimc.nn.guard import checksums
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.variables import Checksum, Conductance, EffectiveMatrix, LayerError, ReadKey
-from jaxaimc.nn.walk import analog_layers, analog_products, changed_layers
+from jaxaimc.nn.walk import analog_layers, changed_layers, copied, every_product
 from jaxaimc.tile import Prepared, Programmed
 from jaxaimc.wires import check_residual
 
@@ -132,13 +132,18 @@ def with_read_key(model: nnx.Module, key: Key[Array, "*keys"]) -> nnx.Module:
             is not typed.
     """
     check_key("key", key, batched=True)
-
-    def one(layer: Any, dot: AnalogDot) -> None:
+    copy = copied(model)
+    products = list(every_product(copy))
+    if not products:
+        raise ValueError("The model has no analog layer; call `jaxaimc.nn.convert(model, rules)` first.")
+    stacks = {}
+    for layer, dot in analog_layers(copy):
         _check_weights(layer, dot)
-        stack = dot.host.stack(layer)
-        dot.read_key = ReadKey((stack_keys(dot.layer_key(key), stack), jnp.zeros(stack, jnp.uint32)))
-
-    return changed_layers(model, one)
+        stacks[dot.path] = dot.host.stack(layer)
+    for product in products:
+        stack = stacks.get(product.path, ()) if isinstance(product, AnalogDot) else ()
+        product.read_key = ReadKey((stack_keys(product.layer_key(key), stack), jnp.zeros(stack, jnp.uint32)))
+    return copy
 
 
 def effective(model: nnx.Module) -> dict[str, Prepared]:
@@ -230,7 +235,7 @@ def for_reading(model: nnx.Module) -> nnx.Module:
 
 
 def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
-    """Return the relative output error of every analog layer, gathered in mode `"probe"`.
+    """Return the relative output error of every analog layer, and of attention on tiles, gathered in mode `"probe"`.
 
     Args:
         model: A model that was called in view `analog_mode="probe"`: every layer saw the digital model's inputs.
@@ -240,7 +245,7 @@ def layer_errors(model: nnx.Module) -> dict[str, Float[Array, ""]]:
         have their number in it, such as `"blocks/mlp[3]"`.
     """
     errors = {}
-    for dot in analog_products(model):
+    for dot in every_product(model):
         if isinstance(dot.error, LayerError):
             off, ideal = jnp.moveaxis(dot.error.get_value(), -1, 0)
             found = jnp.sqrt(off / jnp.where(ideal > 0, ideal, 1.0))

@@ -9,14 +9,19 @@ import numpy as np
 from flax import nnx
 from jax.core import Tracer
 
-from jaxaimc._core.checks import shown
+from jaxaimc._core.checks import concrete, shown
 from jaxaimc.config import AnalogConfig
+from jaxaimc.drives import InputRange
+from jaxaimc.nn.hosts import Host
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.variables import DeviceParam
 from jaxaimc.nn.walk import changed_layers
 
 # What a programmed chip was made with. The drive and the ADC act on each read.
 _PROGRAMMED = ("cell", "device", "wires", "rows", "cols", "column_scales")
+
+# Relative: a limit that equals the constant may be off by rounding to single precision.
+_SLACK = 1e-6
 
 
 def map_configs(model: nnx.Module, function: Callable[[str, AnalogConfig], AnalogConfig]) -> nnx.Module:
@@ -32,7 +37,8 @@ def map_configs(model: nnx.Module, function: Callable[[str, AnalogConfig], Analo
 
     Raises:
         ValueError: If the model has no analog layer, what the function returns is no config or is out of range, or a
-            layer's chip was programmed with other cells, devices, wires or sizes.
+            layer's chip was programmed with other cells, devices, wires or sizes, or the input range of a layer ends
+            below the constant input of its bias.
 
     Example:
         >>> from jaxaimc import nn
@@ -62,6 +68,28 @@ def stacked(config: AnalogConfig, stack: tuple[int, ...]) -> AnalogConfig:
     return jax.tree.map(repeat, config)
 
 
+def check_bias_input(path: str, config: AnalogConfig, host: Host) -> None:
+    """Check that the drive expresses the constant input of a row that holds the bias.
+
+    Args:
+        path: Path of the layer, for the error.
+        config: Its tile.
+        host: Its host.
+
+    Raises:
+        ValueError: If the input range is narrower, as far as its limit is known.
+    """
+    constant, present = host.constant, getattr(config.drive, "range", None)
+    if constant is None or not isinstance(present, InputRange):
+        return
+    bound = concrete(present.bound(jnp.full((1,), constant)))
+    if bound is not None and bound < (1 - _SLACK) * constant:
+        raise ValueError(
+            f"Layer {path!r} must have an input range that holds the constant input {constant} of its bias, but "
+            f"{type(present).__name__} ends at {float(bound):.4g}; choose `bias_input` of its rule up to that."
+        )
+
+
 def _mapped(function: Callable[[str, AnalogConfig], AnalogConfig], dot: AnalogDot) -> AnalogConfig:
     config = dot.config.get_value()
     if not dot.stack:
@@ -79,6 +107,7 @@ def _checked(new: Any, old: AnalogConfig, dot: AnalogDot) -> AnalogConfig:
     if not isinstance(new, AnalogConfig):
         raise ValueError(f"Layer {dot.path!r} must get an AnalogConfig, but `function` returned {shown(new)}.")
     new.validate()
+    check_bias_input(dot.path, new, dot.host)
     for name in _PROGRAMMED:
         if dot.prepared is not None and not _equal(getattr(new, name), getattr(old, name)):
             raise ValueError(

@@ -7,12 +7,14 @@ from jaxtyping import Array, Key
 
 from jaxaimc._core.arguments import check_key
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.attention import without_analog_attention
 from jaxaimc.nn.chip import program
-from jaxaimc.nn.configs import stacked
+from jaxaimc.nn.configs import check_bias_input, stacked
+from jaxaimc.nn.hosts import BiasHost
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.products import Candidate, candidates, other_paths
 from jaxaimc.nn.rules import Rule, added_by_hosts, as_rules, check_each_acts, winners
-from jaxaimc.nn.walk import analog_layers, copied, modules
+from jaxaimc.nn.walk import analog_layers, modules
 
 
 def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
@@ -21,10 +23,11 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Einsum`, `nnx.Conv`, the `attend` of
     `nnx.Embed`, subclasses of them, `nnx.ConvTranspose`, and what the host of a rule is for): only their product is
     replaced, so parameter paths, checkpoints and shared layers are untouched, and the kernels are those of the digital
-    model. Attention and recurrent cells are made of such layers. Nothing stays digital in silence: a layer that a rule
-    would put on tiles and that cannot be analog is refused, and so is every product of a module's own code that no rule
-    keeps digital by `None`. The factors of an `nnx.LoRA` always stay digital. `jaxaimc.nn.products` and
-    `jaxaimc.nn.summary` say of every digital product why it is.
+    model. Biases are added digitally, or by a row of the tile where a rule says so. Attention and recurrent cells are
+    made of such layers. Nothing stays digital in silence: a layer that a rule would put on tiles and that cannot be
+    analog is refused, and so is every product of a module's own code that no rule keeps digital by `None`. The factors
+    of an `nnx.LoRA` always stay digital. `jaxaimc.nn.products` and `jaxaimc.nn.summary` say of every digital product
+    why it is.
 
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
@@ -61,6 +64,7 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     chosen = winners(rules, found)
     check_each_acts(rules, found, chosen, other_paths(analog))
     _check_all_possible(found, chosen)
+    _check_biases(found, chosen)
     for one in found:
         _attach(one, chosen[one.path])
     return analog if key is None else program(analog, key)
@@ -81,7 +85,7 @@ def to_digital(model: nnx.Module) -> nnx.Module:
         >>> nn.to_digital(analog).dot_general.__name__
         'dot_general'
     """
-    digital = copied(model)
+    digital = without_analog_attention(model)
     for layer, dot in list(analog_layers(digital)):
         dot.host.detach(layer, dot)
     return digital
@@ -96,6 +100,9 @@ def _attach(candidate: Candidate, rule: Rule | None) -> None:
         return
     assert host is not None  # or it would have been refused
     host = host.bound(layer)
+    if rule.bias == "analog":
+        host = BiasHost(host, rule.bias_input)
+        check_bias_input(candidate.path, rule.config, host)
     stack = host.stack(layer)
     config = stacked(rule.config, stack)
     op = AnalogDot(config, path=candidate.path, host=host, replaced=host.product(layer), stack=stack)
@@ -118,6 +125,22 @@ def _check_all_possible(found: Sequence[Candidate], chosen: dict[str, Rule | Non
             f"The model has products with weights that cannot be put on tiles: {'; '.join(bad)}. Keep each of them "
             "digital by a rule, `Rule(path, None)` in front of the others, or give the rule a host of your own, "
             "`Rule(path, config, host=...)`."
+        )
+
+
+def _check_biases(found: Sequence[Candidate], chosen: dict[str, Rule | None]) -> None:
+    """Refuse rules that ask for a bias on tiles where a layer has none, or adds it as no row can."""
+    bad = []
+    for one in found:
+        rule = chosen[one.path]
+        host = None if rule is None else rule.host or one.host
+        if rule is not None and rule.bias == "analog" and host is not None:
+            problem = BiasHost(host.bound(one.layer), rule.bias_input).problem(one.layer)
+            bad += [] if problem is None else [f"{one.path!r} ({one.type_name}) {problem}"]
+    if bad:
+        raise ValueError(
+            f"The model has layers whose bias cannot be put in a row of a tile: {'; '.join(bad)}. Give them a rule of "
+            "their own in front of the others, `Rule(path, config)`, in which `bias` is 'digital'."
         )
 
 

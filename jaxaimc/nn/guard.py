@@ -34,7 +34,9 @@ def checksum(kernel: Float[Array, "..."]) -> UInt32[Array, ""]:
     return jnp.sum(bits * place, dtype=jnp.uint32)
 
 
-def check_weights(path: str, weights: Float[Array, "..."], expected: Any, stack: tuple[int, ...] = ()) -> None:
+def check_weights(
+    path: str, weights: Float[Array, "..."], expected: Any, stack: tuple[int, ...] = (), what: str = "kernel"
+) -> None:
     """Check that a chip was programmed from these weights, if both are concrete.
 
     Args:
@@ -43,6 +45,7 @@ def check_weights(path: str, weights: Float[Array, "..."], expected: Any, stack:
         expected: Variable with its checksum when the chip was programmed, one for each layer of a stack; None if that
             is not known.
         stack: Axes of the stack.
+        what: What of the layer is on the tile.
 
     Raises:
         ValueError: If the kernel is another.
@@ -58,8 +61,8 @@ def check_weights(path: str, weights: Float[Array, "..."], expected: Any, stack:
         found = checksums(weights, stack)
     if not np.array_equal(found, sums):
         raise ValueError(
-            f"Layer {path!r} has another kernel than the one its chip was programmed from; call "
-            "`jaxaimc.nn.program(model, key)` after `nnx.update` or any other change of the kernel."
+            f"Layer {path!r} has another {what} than the one its chip was programmed from; call "
+            f"`jaxaimc.nn.program(model, key)` after `nnx.update` or any other change of the {what}."
         )
 
 
@@ -74,7 +77,7 @@ def checksums(weights: Float[Array, "..."], stack: tuple[int, ...]) -> UInt32[Ar
     return jnp.vectorize(checksum, signature="(n)->()")(weights.reshape(*stack, -1))
 
 
-def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str) -> Array:
+def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str, what: str = "kernel") -> Array:
     """Return `y`; refuse to differentiate with respect to a kernel that `y` does not depend on.
 
     Args:
@@ -83,6 +86,7 @@ def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str) -> Ar
         chip: Arrays of the chip. If they are differentiated as well, the chip was programmed from the kernel within
             the differentiated function and the gradient is right.
         path: Path of the layer, for the error.
+        what: What of the layer is on the tile, in its kernel's place or beside it.
 
     Returns:
         `y`, the derivative of which raises a ValueError where it would leave the kernel out.
@@ -98,8 +102,8 @@ def without_kernel_gradient(y: Array, kernel: Array, chip: Any, path: str) -> Ar
         of_y, of_kernel, of_chip = tangents
         if not _is_zero(of_kernel) and all(_is_zero(leaf) for leaf in jax.tree.leaves(of_chip, is_leaf=_is_zero)):
             raise ValueError(
-                f"Layer {path!r} is on a programmed chip, so that its output does not depend on its kernel, but it is "
-                "differentiated with respect to it: leave the kernel out (`nnx.DiffState` with a filter), or train in "
+                f"Layer {path!r} is on a programmed chip, so that its output does not depend on its {what}, but it is "
+                f"differentiated with respect to it: leave the {what} out (`nnx.DiffState` with a filter), or train in "
                 '`nnx.view(model, analog_mode="train")`.'
             )
         return primals[0], jnp.zeros_like(primals[0]) if _is_zero(of_y) else of_y

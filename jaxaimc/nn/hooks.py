@@ -11,7 +11,7 @@ from jaxtyping import Array
 
 from jaxaimc.nn.hosts.base import Layout
 from jaxaimc.nn.op import AnalogDot, Hook
-from jaxaimc.nn.walk import analog_products, changed_layers, matching
+from jaxaimc.nn.walk import changed_layers, every_product, keep_activations_digital, matching
 
 
 def attach(
@@ -50,12 +50,14 @@ def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module])
         make: Makes a module with the call of the layer's own product, such as `jax.lax.dot_general`.
 
     Returns:
-        The model with these products.
+        The model with these products; those of activations are digital.
 
     Raises:
         ValueError: If the model has no analog layer.
     """
-    return changed_layers(model, lambda layer, dot: dot.host.attach(layer, make(dot)))
+    replaced = changed_layers(model, lambda layer, dot: dot.host.attach(layer, make(dot)))
+    keep_activations_digital(replaced)
+    return replaced
 
 
 class WatchedProduct(nnx.Module):
@@ -84,7 +86,7 @@ class WatchedProduct(nnx.Module):
             **named: Those of the layer's own product.
         """
         self.see(self.host.layout(self.path, *arguments, **named))
-        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
+        return self.host.digital(self.replaced, *arguments, **named)
 
 
 def as_digital(model: Any) -> Any:
@@ -106,7 +108,7 @@ def in_mode(model: Any, mode: str) -> Any:
     Raises:
         ValueError: If the model has analog layers and they have no such mode.
     """
-    return nnx.view(model, analog_mode=mode) if next(analog_products(model), None) is not None else model
+    return nnx.view(model, analog_mode=mode) if next(every_product(model), None) is not None else model
 
 
 def tell(note: Callable[[Array], None], value: Array) -> None:

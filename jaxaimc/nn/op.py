@@ -1,34 +1,27 @@
 """The analog product of a layer, a drop-in for its own, and the hooks around it."""
 
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple
 
-import flax.errors
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import tile
-from jaxaimc._core.random import fold_in
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
 from jaxaimc.nn.guard import check_weights, without_kernel_gradient
 from jaxaimc.nn.hosts.base import Host, Parts
-from jaxaimc.nn.keys import key_of_each
+from jaxaimc.nn.modes import AnalogProduct
 from jaxaimc.nn.variables import (
     Checksum,
     Conductance,
     DeviceParam,
     EffectiveMatrix,
-    LayerError,
-    ReadKey,
 )
 from jaxaimc.tile import Prepared
-
-AnalogMode = Literal["analog", "train", "digital", "probe"]
 
 
 class Call(NamedTuple):
@@ -36,8 +29,10 @@ class Call(NamedTuple):
 
     Attributes:
         config: The tile, as changed by the hooks.
-        inputs: Input vectors, as changed by the hooks.
-        kernel: The layer's kernel as a matrix, or as one for each group of its inputs.
+        inputs: Input vectors, as changed by the hooks. Where a row of the tile holds the bias, they have its constant
+            input as well, behind those of the layer (with groups, behind those of each).
+        kernel: The layer's kernel as a matrix, or as one for each group of its inputs, with the row of the bias if the
+            tile has one.
         prepared: The chip that answered.
         key: Read key of this product, or None where nothing needs one.
     """
@@ -86,7 +81,7 @@ class Hook(nnx.Module):
         return outputs
 
 
-class AnalogDot(nnx.Module):
+class AnalogDot(AnalogProduct):
     """Analog replacement of a layer's product, attached by `convert`.
 
     Modes, set with `nnx.view(model, analog_mode=...)`:
@@ -114,49 +109,14 @@ class AnalogDot(nnx.Module):
         replaced: Callable[..., Array] | None = None,
         stack: tuple[int, ...] = (),
     ):
+        super().__init__(path, stack)
         self.config = DeviceParam(config)
-        self.path = path
         self.host = host
         self.replaced = replaced
-        self.stack = stack
-        self.analog_mode: AnalogMode = "analog"
         self.programmed: Conductance | None = nnx.data(None)
         self.prepared: EffectiveMatrix | None = nnx.data(None)
         self.checksum: Checksum | None = nnx.data(None)
-        self.read_key: ReadKey | None = nnx.data(None)
-        self.error: LayerError | None = nnx.data(None)
         self.hooks: Any = nnx.List([])
-
-    def set_view(self, analog_mode: str | None = None) -> None:
-        """Set the mode; called by `nnx.view`.
-
-        Args:
-            analog_mode: `"analog"`, `"train"`, `"digital"` or `"probe"`.
-
-        Raises:
-            ValueError: If it is none of these.
-        """
-        if analog_mode is None:
-            return
-        if analog_mode not in get_args(AnalogMode):
-            raise ValueError(f"Argument `analog_mode` must be one of {get_args(AnalogMode)}, but is {analog_mode!r}.")
-        self.analog_mode = cast(AnalogMode, analog_mode)
-        if analog_mode == "probe":
-            self.error = LayerError(jnp.zeros((*self.stack, 2)))
-
-    @property
-    def qwix_path(self) -> tuple[str, ...]:
-        """Where qwix takes this product to be. Its rules match a module's path, and by this one none matches: what they
-        would quantise here are the currents inside of the tiles."""
-        return ("\n",)
-
-    @qwix_path.setter
-    def qwix_path(self, path: tuple[str, ...]) -> None:
-        del path
-
-    def layer_key(self, key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
-        """Return this layer's own key or keys: independent of the order in which layers are visited."""
-        return fold_in(key, zlib.crc32(self.path.encode()))
 
     def __call__(self, *arguments: Any, **named: Any) -> Float[Array, "..."]:
         """Make the layer's product with the kernel, or with the chip that was programmed from it.
@@ -183,7 +143,7 @@ class AnalogDot(nnx.Module):
         else:
             y = layout.outputs(self.read(layout.vectors, layout.matrix))
         if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
-            y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path)
+            y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path, self.host.on_tile)
         y = y.astype(named.get("preferred_element_type") or layout.dtype)
         return self._compare(y, self.digital(*arguments, **named)) if self.analog_mode == "probe" else y
 
@@ -194,7 +154,7 @@ class AnalogDot(nnx.Module):
             *arguments: Those of the layer's own product.
             **named: Those of the layer's own product.
         """
-        return (self.replaced or jax.lax.dot_general)(*arguments, **named)
+        return self.host.digital(self.replaced, *arguments, **named)
 
     def chip(self) -> Prepared:
         """Return the effective matrix of the layer's chip.
@@ -221,7 +181,7 @@ class AnalogDot(nnx.Module):
         # Hooks first: they know more of why the weights may differ.
         for hook in self.hooks:
             hook.check()
-        check_weights(self.path, weights, self.checksum, stack)
+        check_weights(self.path, weights, self.checksum, stack, self.host.on_tile)
 
     def read(
         self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "*group rows cols"], chip: Any = None
@@ -277,32 +237,6 @@ class AnalogDot(nnx.Module):
         prepared = self.chip()
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
         return prepared, self._next_key(inputs, (config, prepared)) if noisy else None
-
-    def _next_key(self, inputs: Array, shared: Any) -> Key[Array, "*keys"]:
-        """Return the key of the next read. Each call of a layer that is used several times gets its own."""
-        if self.read_key is None:
-            raise ValueError(
-                f"Layer {self.path!r} needs a read key; call `jaxaimc.nn.with_read_key(model, key)`, inside jit with a "
-                "key that is an argument, so that every call draws new noise."
-            )
-        key, count = self.read_key.get_value()
-        try:
-            self.read_key.set_value((key, count + 1))
-        except flax.errors.TraceContextError as error:
-            raise ValueError(
-                f"Layer {self.path!r} was captured by a traced function, in which all calls would draw the same noise; "
-                "pass the model as an argument (`nnx.jit`, `nnx.vmap`), or the read key, and call "
-                "`jaxaimc.nn.with_read_key(model, key)` inside."
-            ) from error
-        return key_of_each(fold_in(key, count), inputs, shared)
-
-    def _compare(self, y: Array, ideal: Array) -> Array:
-        """Add up how far the chip is off and return the ideal output."""
-        if self.error is None:
-            raise ValueError(f'Layer {self.path!r} must be put in mode "probe" by `nnx.view`.')
-        squares = jnp.stack([jnp.sum(jnp.square(y - ideal)), jnp.sum(jnp.square(ideal))])
-        self.error.set_value(self.error.get_value() + squares)
-        return ideal
 
 
 def _in_parts(config: AnalogConfig, bounds: Callable[[Callable[[Array], Array]], Array]) -> AnalogConfig | None:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from flax import nnx
 
 from jaxaimc.nn.hosts import Host, host_of
-from jaxaimc.nn.op import AnalogDot, Hook
+from jaxaimc.nn.modes import AnalogProduct
+from jaxaimc.nn.op import Hook
 from jaxaimc.nn.usage import names_attribute, receivers, usage_of
 from jaxaimc.nn.walk import analog_layers, below, modules, products_of
 
@@ -75,7 +76,7 @@ def products(model: nnx.Module) -> list[Product]:
     An `nnx.Embed` is one where the model's code calls its `attend`; looking a vector up is no product. The two factors
     of an `nnx.LoRA` are products that stay digital, whatever the rules. A parameter of two or more axes that a module
     holds itself is one unless the module's code only adds it to activations, as position embeddings are. Products of
-    activations with each other, such as attention scores, have no weights.
+    activations with each other, such as attention scores, have no weights; `summary` lists those too.
 
     Args:
         model: Any model, converted or not.
@@ -112,7 +113,7 @@ def candidates(model: nnx.Module) -> list[Candidate]:
     Args:
         model: Any model.
     """
-    seen = [(path, module) for path, module in modules(model) if not isinstance(module, (AnalogDot, Hook))]
+    seen = [(path, module) for path, module in modules(model) if not isinstance(module, (AnalogProduct, Hook))]
     attended = _attended([module for _, module in seen])
     found = [
         candidate

@@ -3,13 +3,15 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
-from jaxaimc._core.checks import shown
+from jaxaimc._core.checks import check_number, shown
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hosts import HOSTS, Host
 from jaxaimc.nn.products import Candidate
 from jaxaimc.nn.walk import below
+
+_Where = Literal["digital", "analog"]
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,36 @@ class Rule:
         config: The tile, or None to keep the layer digital.
         host: How the layer makes its product, for kinds of layers that the library does not know; the rule then
             matches layers of that kind only.
+        bias: Where the layer's bias is added: `"digital"` behind the tile, exactly, or `"analog"` by one more row of
+            the tile that is driven with a constant input. The row holds `bias / bias_input` and has errors, drift,
+            noise and IR drop as all rows. It shares the conductance range of its columns: where `|bias| / bias_input`
+            is larger than the column's weights, it takes range from them, and a larger `bias_input` helps.
+        bias_input: Constant input of that row, in the unit of the layer's inputs, greater than zero. Its pulses are
+            those of any input of this value: it is rounded to a step of the drive, and a range that follows each
+            vector or call (`PerVector`, `AbsoluteMaximum`) is set by it where it is larger than all inputs. With a
+            range that has a limit, the limit itself is the best choice: the row is driven at full scale, without
+            rounding. A limit below it is refused by `convert` and `map_configs`; `calibrate` chooses none, and a
+            range that training moves below it clips it as any input.
 
     Raises:
-        ValueError: If the pattern is no regular expression, or an argument is of another kind.
+        ValueError: If the pattern is no regular expression, an argument is of another kind or out of range, or a rule
+            without a tile asks for an analog bias.
+
+    Example:
+        >>> import jax
+        >>> from flax import nnx
+        >>> from jaxaimc import AnalogConfig, nn
+        >>> digital = nnx.Linear(8, 3, bias_init=nnx.initializers.ones, rngs=nnx.Rngs(0))
+        >>> chip = nn.convert(digital, [nn.Rule(".*", AnalogConfig(), bias="analog")], jax.random.key(1))
+        >>> nn.effective(chip)[""].n_in
+        9
     """
 
     pattern: str
     config: AnalogConfig | None
     host: Host | None = None
+    bias: _Where = "digital"
+    bias_input: float = 1.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.pattern, str):
@@ -45,6 +69,15 @@ class Rule:
         if self.host is not None and not isinstance(self.host, Host):
             raise ValueError(
                 f"Field `host` of Rule must be an instance of a `jaxaimc.nn.Host`, but is {shown(self.host)}."
+            )
+        if self.bias not in get_args(_Where):
+            raise ValueError(f"Field `bias` of Rule must be 'digital' or 'analog', but is {shown(self.bias)}.")
+        check_number("Rule", "bias_input", self.bias_input, low=0.0, open_low=True)
+        if self.config is None and self.bias == "analog":
+            raise ValueError("Field `bias` of Rule must be 'digital' where `config` is None, but is 'analog'.")
+        if self.bias == "digital" and self.bias_input != 1.0:
+            raise ValueError(
+                f"Field `bias_input` of Rule must be left out where `bias` is 'digital', but is {self.bias_input}."
             )
 
     def matches(self, candidate: Candidate) -> bool:

@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.activations import ActivationProduct, activation_products, summed
 from jaxaimc.nn.calls import vectors_per_call
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.products import Product, products
@@ -35,12 +36,14 @@ class ProductSummary(NamedTuple):
         rows: Rows that a tile uses.
         cols: Output columns that a tile uses.
         cells: Cells of the tiles, used or not.
-        utilisation: Share of them that hold a weight [1].
+        utilisation: Share of them that hold a weight or a bias [1].
         devices_per_weight: Devices that hold one weight: slices times polarities.
         devices: Devices in use.
         conversions: Conversions of a layer for one input vector.
         vectors: Input vectors in a call of the network; None without example inputs, or for a layer without a host.
         conversions_per_call: Conversions in a call of the network.
+        bias: Where the bias of a layer on tiles is added: `"analog"` by a row of the tile, which counts among its rows,
+            cells and devices, `"digital"` behind it; empty where there is none, or the layer's host knows of none.
     """
 
     path: str
@@ -61,10 +64,11 @@ class ProductSummary(NamedTuple):
     conversions: int | None = None
     vectors: int | None = None
     conversions_per_call: int | None = None
+    bias: str = ""
 
     @property
     def weights(self) -> int:
-        """Number of weights."""
+        """Number of weights, without the bias."""
         return math.prod(self.shape)
 
 
@@ -75,9 +79,11 @@ class Summary:
     Args:
         rows: One for each product, in the order of their paths: a data frame is made of them as they are, by
             `polars.DataFrame(summary.rows)` or `pandas.DataFrame(summary.rows)`.
+        activations: Products of activations with each other, two for each layer of attention; totals are without them.
     """
 
     rows: tuple[ProductSummary, ...]
+    activations: tuple[ActivationProduct, ...] = ()
 
     @property
     def analog(self) -> int:
@@ -111,9 +117,9 @@ class Summary:
 
     @property
     def utilisation(self) -> float | None:
-        """Share of the cells of all tiles that hold a weight [1]; None without tiles."""
+        """Share of the cells of all tiles that hold a weight or a bias [1]; None without tiles."""
         cells = sum(row.cells or 0 for row in self.rows)
-        return self.analog_weights / cells if cells else None
+        return sum((row.utilisation or 0) * (row.cells or 0) for row in self.rows) / cells if cells else None
 
     @property
     def conversions_per_call(self) -> int | None:
@@ -123,7 +129,10 @@ class Summary:
         return sum(row.conversions_per_call or 0 for row in self.rows)
 
     def __str__(self) -> str:
-        """Return a table with a line for each product (conversions are those for one vector), and totals below it."""
+        """Return a table with a line for each product (conversions are those for one vector), and totals below it.
+
+        A bias that has a row of the tile is named behind the weights.
+        """
         return "\n".join([*_table([_texts(row) for row in self.rows]), *self._totals()])
 
     def _totals(self) -> list[str]:
@@ -134,7 +143,7 @@ class Summary:
             lines.append(f"{_counted(self.tiles, 'tile')}, {_percent(self.utilisation)} of their cells used")
         if self.conversions_per_call:
             lines.append(f"{_counted(self.conversions_per_call, 'conversion')} per call")
-        return lines
+        return lines + summed(self.activations)
 
 
 def summary(model: nnx.Module, inputs: Any = None) -> Summary:
@@ -149,7 +158,7 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
             number of rounds depends on values counts as one round, and a choice between branches as the one with more.
 
     Returns:
-        A row for each product, and totals.
+        A row for each product with weights, totals, and the products of activations of layers of attention.
 
     Raises:
         ValueError: If a config is out of range, or does not fit its layer.
@@ -176,7 +185,7 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
     for product in products(model):
         layer, dot = analog.get(product.path, (None, None))
         rows.append(_row(product, layer, dot, vectors.get(product.path)))
-    return Summary(tuple(rows))
+    return Summary(tuple(rows), tuple(activation_products(model, inputs)))
 
 
 def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | None) -> ProductSummary:
@@ -199,7 +208,14 @@ def _row(product: Product, layer: Any, dot: AnalogDot | None, vectors: int | Non
         conversions=found.conversions,
         vectors=vectors,
         conversions_per_call=None if vectors is None else vectors * found.conversions,
+        bias=_place_of_bias(layer, dot),
     )
+
+
+def _place_of_bias(layer: Any, dot: AnalogDot) -> str:
+    if dot.host.constant is not None:
+        return "analog"
+    return "" if jax.eval_shape(lambda: dot.host.bias(layer)) is None else "digital"
 
 
 def layer_footprint(layer: Any, dot: AnalogDot) -> Footprint:
@@ -241,7 +257,7 @@ def _texts(row: ProductSummary) -> tuple[str, ...]:
         tiles = tiles if row.layers == 1 else f"{row.layers} x ({tiles})"
         share = _percent(row.utilisation)
     numbers = (row.devices_per_weight, row.conversions, row.vectors, row.conversions_per_call)
-    shape = " x ".join(map(str, row.shape))
+    shape = " x ".join(map(str, row.shape)) + (" + bias" if row.bias == "analog" else "")
     return row.path, row.layer, shape, tiles, used, share, *map(_number, numbers), row.reason
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from flax import nnx
 
+from jaxaimc.nn.modes import AnalogProduct
 from jaxaimc.nn.op import AnalogDot
 
 Visit = Callable[[Any, AnalogDot], None]
@@ -53,6 +54,28 @@ def analog_products(model: Any) -> Iterator[AnalogDot]:
             yield module
 
 
+def every_product(model: Any) -> Iterator[AnalogProduct]:
+    """Yield what is analog in a model, each once: products with weights, and products of activations.
+
+    Args:
+        model: Any model.
+    """
+    for _, module in modules(model):
+        if isinstance(module, AnalogProduct):
+            yield module
+
+
+def keep_activations_digital(model: Any) -> None:
+    """Make a model's products of activations digital, as its layers see them where their own products are.
+
+    Args:
+        model: Any model, which is changed.
+    """
+    for product in every_product(model):
+        if not isinstance(product, AnalogDot):
+            product.analog_mode = "digital"
+
+
 def is_programmed(model: Any) -> bool:
     """Return whether a model has analog products, and all of them a chip.
 
@@ -78,7 +101,12 @@ def weights(model: Any) -> set[str]:
     Args:
         model: Any model.
     """
-    return {below(path, dot.host.parameter) for path, module in modules(model) for dot in products_of(module)}
+    return {
+        below(path, name)
+        for path, module in modules(model)
+        for dot in products_of(module)
+        for name in dot.host.parameters
+    }
 
 
 def matching(model: Any, pattern: str) -> list[AnalogDot]:

@@ -18,7 +18,7 @@ from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hooks import tell
-from jaxaimc.nn.op import AnalogMode
+from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
 

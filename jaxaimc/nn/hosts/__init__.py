@@ -3,6 +3,7 @@
 from typing import Any
 
 from jaxaimc.nn.hosts.base import Host
+from jaxaimc.nn.hosts.bias import BiasHost
 from jaxaimc.nn.hosts.conv import ConvHost, ConvTransposeHost
 from jaxaimc.nn.hosts.einsum import EinsumHost
 from jaxaimc.nn.hosts.embed import EmbedHost
@@ -10,6 +11,7 @@ from jaxaimc.nn.hosts.linear import LinearGeneralHost, LinearHost
 
 __all__ = [
     "HOSTS",
+    "BiasHost",
     "ConvHost",
     "ConvTransposeHost",
     "EinsumHost",

@@ -152,6 +152,58 @@ class Host(abc.ABC):
         old = getattr(layer, self.parameter)
         setattr(layer, self.parameter, old.replace(w.reshape(old[...].shape).astype(old[...].dtype)))
 
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the layer's attributes whose values are on the tile."""
+        return (self.parameter,)
+
+    @property
+    def on_tile(self) -> str:
+        """What of a layer is on the tile, for messages."""
+        return "kernel"
+
+    @property
+    def constant(self) -> float | None:
+        """Input of the row that holds the bias, in the unit of the layer's inputs; None where no row does."""
+        return None
+
+    def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
+        """Return the bias that the layer adds to its product, a number for each column of the matrix.
+
+        A host that returns one says that the layer's `__call__`, that of `calling`, adds `self.bias` to what its
+        product returns, to all vectors alike, and adds nothing where that is None. A row of the tile can hold such a
+        bias.
+
+        Args:
+            layer: A layer, or a stack of them.
+
+        Returns:
+            The bias; None, as here, where there is none or where the layer adds it in another way.
+        """
+        return None
+
+    def with_bias(self, layer: Any, b: Float[Array, "*stack n_out"]) -> None:
+        """Give a layer a bias variable of its own that holds another bias.
+
+        Args:
+            layer: A layer, which is changed; the variable that it has so far is not.
+            b: What `bias` returns from then on.
+        """
+        old = layer.bias
+        layer.bias = old.replace(b.reshape(old[...].shape).astype(old[...].dtype))
+
+    def calling(self) -> type[nnx.Module]:
+        """Return the class whose `__call__` makes the product of a layer with an analog one, and adds the bias."""
+        return self.kind
+
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return a shape of inputs that the layer takes.
+
+        Args:
+            layer: A layer, or a stack of them.
+        """
+        return (1, self.kernel(layer).shape[-2])
+
     def stack(self, layer: Any) -> tuple[int, ...]:
         """Return the leading axes of a stack of layers, `()` for a layer of its own.
 
@@ -203,6 +255,16 @@ class Host(abc.ABC):
             matrix=kernel.reshape(math.prod(kernel.shape[:contracted]), -1),
             outputs=lambda y: y.reshape(*batch, *kernel.shape[contracted:]),
         )
+
+    def digital(self, replaced: Callable[..., Array] | None, *arguments: Any, **named: Any) -> Array:
+        """Make a call of the layer's product as the layer made it before it was converted.
+
+        Args:
+            replaced: The layer's own product, `jax.lax.dot_general` if None.
+            *arguments: Those of the layer's own product.
+            **named: Those of the layer's own product.
+        """
+        return (replaced or jax.lax.dot_general)(*arguments, **named)
 
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the layer's own.

@@ -49,6 +49,16 @@ class ConvHost(Host):
         """Return the kernel in the order of the matrix."""
         return self.kernel(layer)
 
+    def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
+        """Return the bias, which is one number for each output channel."""
+        return None if layer.bias is None else layer.bias[...]
+
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return the shape of an input of one window."""
+        steps = _each(layer.kernel_dilation, len(layer.kernel_size))
+        window = [(size - 1) * step + 1 for size, step in zip(layer.kernel_size, steps, strict=True)]
+        return (1, *window, layer.in_features)
+
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer a kernel of its own."""
         super().with_kernel(layer, w if layer.feature_group_count == 1 else jnp.swapaxes(w, -3, -2))
@@ -59,9 +69,7 @@ class ConvHost(Host):
             return _MASKED
         if layer.conv_general_dilated is not jax.lax.conv_general_dilated:
             return "has a `conv_general_dilated` of its own, which a tile would not compute"
-        steps = _each(layer.kernel_dilation, len(layer.kernel_size))
-        window = [(size - 1) * step + 1 for size, step in zip(layer.kernel_size, steps, strict=True)]
-        return call_problem(self, layer, (1, *window, layer.in_features))
+        return call_problem(self, layer)
 
     def layout(self, path: str, x: Array, kernel: Array, *arguments: Any, **named: Any) -> Layout:
         """Return a call of `jax.lax.conv_general_dilated` as windows that are multiplied with the matrix."""
@@ -160,6 +168,10 @@ class ConvTransposeHost(ConvHost):
         last = (0, x.ndim - 1, *range(1, x.ndim - 1))
         numbers = jax.lax.ConvDimensionNumbers(last, (x.ndim - 1, x.ndim - 2, *range(rank)), last)
         return self._layout(path, x, kernel, (1,) * rank, padding, strides, dilation, numbers)
+
+    def calling(self) -> type[nnx.Module]:
+        """Return the class of layers on tiles."""
+        return _ConvTranspose
 
     def attach(self, layer: Any, op: Any) -> None:
         """Make the product an attribute and put an analog one there."""

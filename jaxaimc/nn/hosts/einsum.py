@@ -18,8 +18,8 @@ class EinsumHost(Host):
     """`y = einsum(equation, x, W) + b`, where the equation is a product with one matrix.
 
     Every label of the kernel is either summed over together with the inputs or belongs to the output alone. The rows
-    of the matrix are the labels of the first kind, its columns those of the second, both in the kernel's order. The
-    bias stays digital. In `"nta,hab->nthb"`, `a` counts the rows, and `h` and `b` together count the columns.
+    of the matrix are the labels of the first kind, its columns those of the second, both in the kernel's order.
+    In `"nta,hab->nthb"`, `a` counts the rows, and `h` and `b` together count the columns.
 
     Args:
         order: Axes of the kernel that are rows and that are columns, of the layer that a chip is programmed from; None
@@ -59,6 +59,31 @@ class EinsumHost(Host):
         back = [*range(lead), *(lead + place for place in _inverse((*rows, *cols)))]
         layer.kernel = old.replace(w.reshape(*stack, *sizes).transpose(back).astype(old[...].dtype))
 
+    def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
+        """Return the bias, which has the labels of the columns in the order of the output, in that of the kernel."""
+        return None if layer.bias is None else self._columns(layer, layer.bias[...], from_outputs=True)
+
+    def with_bias(self, layer: Any, b: Float[Array, "*stack n_out"]) -> None:
+        """Give a layer a bias variable of its own."""
+        super().with_bias(layer, self._columns(layer, b, from_outputs=False))
+
+    def _columns(self, layer: Any, b: Array, *, from_outputs: bool) -> Array:
+        """Return numbers of the columns, flat, from the order of the output in that of the kernel, or the reverse."""
+        labels = _parsed(layer.einsum_str)
+        cols = labels.order[1]
+        of_outputs = [labels.kernel.index(label) for label in labels.outputs if label in labels.kernel]
+        given, wanted = (of_outputs, cols) if from_outputs else (cols, of_outputs)
+        stack = self.stack(layer)
+        b = b.reshape(*stack, *(layer.kernel_shape[axis] for axis in given))
+        b = b.transpose(*range(len(stack)), *(len(stack) + given.index(axis) for axis in wanted))
+        return b.reshape(*stack, math.prod(layer.kernel_shape[axis] for axis in cols))
+
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return a shape in which the labels of the kernel have their sizes, and all others one."""
+        labels = _parsed(layer.einsum_str)
+        sizes = dict(zip(labels.kernel, layer.kernel_shape, strict=True))
+        return tuple(sizes.get(label, 1) for label in labels.inputs if label != _ELLIPSIS)
+
     def problem(self, layer: Any) -> str | None:
         """Return why the layer's product is not one with a matrix, or cannot be exchanged."""
         problem = _equation_problem(layer.einsum_str)
@@ -66,7 +91,7 @@ class EinsumHost(Host):
             return problem
         if layer.einsum_op is not jnp.einsum:
             return "has an `einsum_op` of its own, which a tile would not compute"
-        return call_problem(self, layer, _example_shape(layer))
+        return call_problem(self, layer)
 
     def layout(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str, equation: str, x: Array, kernel: Array, **named: Any
@@ -173,9 +198,3 @@ def _expanded(labels: list[str], ndim: int) -> list[Any]:
     """Return a label for each axis; those of an ellipsis are numbers."""
     free = range(ndim - len(labels) + 1)
     return [other for label in labels for other in (free if label == _ELLIPSIS else [label])]
-
-
-def _example_shape(layer: Any) -> tuple[int, ...]:
-    labels = _parsed(layer.einsum_str)
-    sizes = dict(zip(labels.kernel, layer.kernel_shape, strict=True))
-    return tuple(sizes.get(label, 1) for label in labels.inputs if label != _ELLIPSIS)

@@ -42,9 +42,13 @@ class EmbedHost(Host):
         old = layer.embedding
         layer.embedding = old.replace(jnp.swapaxes(w, -1, -2).astype(old[...].dtype))
 
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return the shape of one vector."""
+        return (1, layer.features)
+
     def problem(self, layer: Any) -> str | None:
         """Return why the `attend` of a subclass does not pass on what Flax's returns."""
-        return call_problem(self, layer, (1, layer.features), "attend")
+        return call_problem(self, layer, "attend")
 
     def attach(self, layer: Any, op: Any) -> None:
         """Put an analog product in the place of the one in `attend`."""

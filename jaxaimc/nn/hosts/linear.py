@@ -22,11 +22,19 @@ class LinearHost(Host):
         """Return the kernel."""
         return layer.kernel[...]
 
+    def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
+        """Return the bias."""
+        return None if layer.bias is None else layer.bias[...]
+
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return the shape of one vector."""
+        return (1, layer.in_features)
+
     def problem(self, layer: Any) -> str | None:
         """Return why the layer's product cannot be exchanged: it has one of its own, or its call does not use it."""
         if layer.dot_general is not jax.lax.dot_general:
             return "has a `dot_general` of its own, which a tile would not compute"
-        return call_problem(self, layer, (1, layer.in_features))
+        return call_problem(self, layer)
 
 
 class LinearGeneralHost(Host):
@@ -44,6 +52,20 @@ class LinearGeneralHost(Host):
         lead = kernel.shape[: kernel.ndim - self.axes(layer)]
         return kernel.reshape(*lead, math.prod(layer.in_features), math.prod(layer.out_features))
 
+    def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
+        """Return the bias with its axes made one."""
+        if layer.bias is None:
+            return None
+        return layer.bias[...].reshape(*self.stack(layer), math.prod(layer.out_features))
+
+    def example_shape(self, layer: Any) -> tuple[int, ...]:
+        """Return a shape in which the axes that are summed over have their sizes, and all others one."""
+        rank = max([len(layer.axis) + 1, *(axis + 1 if axis >= 0 else -axis for axis in layer.axis)])
+        shape = [1] * rank
+        for axis, size in zip(layer.axis, layer.in_features, strict=True):
+            shape[axis] = size
+        return tuple(shape)
+
     def problem(self, layer: Any) -> str | None:
         """Return why the layer's product cannot be exchanged: batch axes, or a product of its own."""
         if layer.batch_axis:
@@ -52,10 +74,10 @@ class LinearGeneralHost(Host):
             return "makes its own product by `dot_general_cls`, which a tile would not compute"
         if layer.dot_general not in (None, jax.lax.dot_general):
             return "has a `dot_general` of its own, which a tile would not compute"
-        return call_problem(self, layer, _example_shape(layer))
+        return call_problem(self, layer)
 
 
-def call_problem(host: Host, layer: Any, shape: tuple[int, ...], method: str = "__call__") -> str | None:
+def call_problem(host: Host, layer: Any, method: str = "__call__") -> str | None:
     """Return why the call of a subclass does not pass on what its product returns, or None.
 
     A subclass may compute its product otherwise than by the host's slot, or change the kernel first. The layer is
@@ -64,21 +86,21 @@ def call_problem(host: Host, layer: Any, shape: tuple[int, ...], method: str = "
     Args:
         host: Host of the kind.
         layer: Layer of the kind.
-        shape: Shape of inputs that the kind takes.
         method: The method that makes the product.
     """
     if getattr(type(layer), method) is getattr(host.kind, method):
         return None
     seen: list[Array] = []
+    shape = host.example_shape(layer)
     graph, state = nnx.split(layer)
     stack = len(host.stack(layer))
     copy: Any = nnx.merge(graph, jax.tree.map(lambda leaf: leaf[(0,) * stack], state), copy=True)
     own = host.kernel(copy)
-    replaced = host.product(copy) or jax.lax.dot_general
+    replaced = host.product(copy)
 
     def record(*arguments: Any, **named: Any) -> Array:
         seen.append(host.layout("", *arguments, **named).matrix)
-        return replaced(*arguments, **named)
+        return host.digital(replaced, *arguments, **named)
 
     host.attach(copy, record)
     try:
@@ -96,11 +118,3 @@ def _same(kernel: Array, own: Array) -> bool:
     if isinstance(kernel, Tracer) or isinstance(own, Tracer):
         return True
     return kernel.shape == own.shape and np.array_equal(kernel, own.astype(kernel.dtype), equal_nan=True)
-
-
-def _example_shape(layer: Any) -> tuple[int, ...]:
-    rank = max([len(layer.axis) + 1, *(axis + 1 if axis >= 0 else -axis for axis in layer.axis)])
-    shape = [1] * rank
-    for axis, size in zip(layer.axis, layer.in_features, strict=True):
-        shape[axis] = size
-    return tuple(shape)

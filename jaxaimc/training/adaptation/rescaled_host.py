@@ -9,10 +9,11 @@ from jax.core import Tracer
 from jaxtyping import Array, Float
 
 from jaxaimc.nn import Hook, Host
-from jaxaimc.nn.hosts.base import Layout, Parts
+from jaxaimc.nn.hosts.base import Layout
+from jaxaimc.nn.hosts.wrapped import WrappedHost, changed
 
 
-class RescaledHost(Host):
+class RescaledHost(WrappedHost):
     """A layer's host, with another matrix on the tile: rows multiplied by a scale, and inputs divided by it.
 
     The layer itself, its parameters and its digital product stay as they are.
@@ -23,60 +24,21 @@ class RescaledHost(Host):
     """
 
     def __init__(self, inner: Host, scale: tuple[float, ...]):
-        self.inner = inner
+        super().__init__(inner)
         self.scale = scale
-        # What a class of hosts says of itself, this one says of its instances.
-        vars(self).update({name: getattr(inner, name) for name in ("kind", "parameter", "rank", "slot")})
 
     def kernel(self, layer: Any) -> Float[Array, "*stack n_in n_out"]:
         """Return the weights that the tile holds."""
         return self._scaled(self.inner.kernel(layer))
 
-    def weights(self, layer: Any) -> Float[Array, "..."]:
-        """Return what the tile holds, in the order of its matrix."""
-        return self.kernel(layer)
-
     def with_kernel(self, layer: Any, w: Float[Array, "*stack n_in n_out"]) -> None:
         """Give a layer the weights with which the tile holds these."""
         self.inner.with_kernel(layer, w / self._rows(w))
 
-    def stack(self, layer: Any) -> tuple[int, ...]:
-        """Return the axes of a stack."""
-        return self.inner.stack(layer)
-
-    def axes(self, layer: Any) -> int:
-        """Return the number of axes of the layer's parameter."""
-        return self.inner.axes(layer)
-
-    def problem(self, layer: Any) -> str | None:
-        """Return why the layer cannot be analog."""
-        return self.inner.problem(layer)
-
     def layout(self, path: str, *arguments: Any, **named: Any) -> Layout:
         """Return one call of the layer's product, scaled."""
         layout = self.inner.layout(path, *arguments, **named)
-        vectors = layout.vectors
-        if isinstance(vectors, Parts):
-            make = vectors.vectors
-            vectors = vectors._replace(vectors=lambda index: self._divided(make(index)))
-        else:
-            vectors = self._divided(vectors)
-        return layout._replace(vectors=vectors, matrix=self._scaled(layout.matrix))
-
-    def attach(self, layer: Any, op: Any) -> None:
-        """Put an analog product in the place of the layer's own."""
-        self.inner.attach(layer, op)
-
-    def detach(self, layer: Any, op: Any) -> None:
-        """Put the layer's own product back."""
-        self.inner.detach(layer, op)
-
-    def product(self, layer: Any) -> Any:
-        """Return what makes the layer's product now."""
-        return self.inner.product(layer)
-
-    def _divided(self, vectors: Float[Array, "*batch n_in"]) -> Float[Array, "*batch n_in"]:
-        return vectors / jnp.asarray(self.scale, vectors.dtype)
+        return changed(layout, self._scaled(layout.matrix), lambda x: x / jnp.asarray(self.scale, x.dtype))
 
     def _scaled(self, kernel: Float[Array, "*group n_in n_out"]) -> Float[Array, "*group n_in n_out"]:
         return kernel * self._rows(kernel)

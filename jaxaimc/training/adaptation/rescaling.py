@@ -42,10 +42,10 @@ def rescale(
 ) -> nnx.Module:
     """Rescale the inputs of analog layers against their weights.
 
-    The digital network stays what it is: exactly, and only the tiles hold other matrices; or to rounding, for layers
-    behind a normalisation whose scale and bias take the division over. An input that is always zero, or that no weight
-    uses, keeps its scale. A row is an input feature of a linear layer; of a convolution it is a place of the window and
-    a channel.
+    The digital network stays what it is: exactly, and only the tiles hold other matrices; or to rounding, for
+    layers behind a normalisation whose scale and bias take the division over. An input that is always zero, or that
+    no weight uses, keeps its scale, and so does the constant input of a row that holds the bias. A row is an input
+    feature of a linear layer; of a convolution it is a place of the window and a channel.
 
     Args:
         model: Result of `jaxaimc.nn.convert`, not programmed. It is not changed.
@@ -86,8 +86,14 @@ def rescale(
             )
     chosen = [dot.path for dot in layers]
     groups = {norm: tuple(paths) for norm, paths in (norms or {}).items()}
-    _check_groups(model, chosen, groups)
     folded = {path for paths in groups.values() for path in paths}
+    _check_groups(model, chosen, groups)
+    for dot in layers:
+        if dot.path in folded and dot.host.constant is not None:
+            raise ValueError(
+                f"Argument `norms` must name layers whose bias is digital, but {dot.path!r} has a row of its tile for "
+                "it, with a constant input that comes from no normalisation."
+            )
     peaks = _peaks(model, inputs, chosen)
     scales = {path: _scales(*peaks[path], strength) for path in chosen if path not in folded}
     for paths in groups.values():
@@ -129,7 +135,7 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
     """Return the largest magnitudes of each layer's inputs and of its rows of weights."""
     found: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
-    def note(path: str, layout: Layout) -> None:
+    def note(path: str, layout: Layout, constant: float | None) -> None:
         vectors = layout.vectors
         if isinstance(vectors, Parts):
             parts = vectors
@@ -139,7 +145,11 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
         x = np.asarray(_peak(vectors), np.float64)
         if not np.isfinite(x).all():
             raise ValueError(f"Argument `inputs` must give every layer finite inputs, but those of {path!r} are not.")
-        w = np.max(np.abs(np.asarray(layout.matrix, np.float64)), axis=-1).ravel()
+        w = np.max(np.abs(np.asarray(layout.matrix, np.float64)), axis=-1)
+        if constant is not None:
+            # The row of the bias keeps its scale: its input is what the rule says.
+            w[..., -1] = 0.0
+        w = w.ravel()
         found[path] = (np.maximum(x, found[path][0]), w) if path in found else (x, w)
 
     watched: Any = replace_products(model, lambda dot: _Watch(dot, note))
@@ -158,12 +168,12 @@ def _peak(vectors: Float[Array, "*batch n_in"]) -> Float[Array, " n_in"]:
 class _Watch(WatchedProduct):
     """Notes what goes into it."""
 
-    def __init__(self, dot: AnalogDot, note: Callable[[str, Layout], None]):
+    def __init__(self, dot: AnalogDot, note: Callable[[str, Layout, float | None], None]):
         super().__init__(dot)
         self.note = note
 
     def see(self, layout: Layout) -> None:
-        self.note(self.path, layout)
+        self.note(self.path, layout, self.host.constant)
 
 
 def _check_groups(model: nnx.Module, chosen: Sequence[str], groups: Mapping[str, Sequence[str]]) -> None:

@@ -137,7 +137,9 @@ def learn_input_ranges(
 
     def make(dot: AnalogDot) -> Hook:
         mean = squares[dot.path]
-        return TrainedInputRange(jnp.where(mean > 0, deviations * jnp.sqrt(mean), 1.0), decay=decay)
+        limit = jnp.where(mean > 0, deviations * jnp.sqrt(mean), 1.0)
+        # A row that holds the bias starts unclipped.
+        return TrainedInputRange(jnp.maximum(limit, dot.host.constant or 0.0), decay=decay)
 
     return attach(model, make, pattern=pattern)
 
