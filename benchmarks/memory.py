@@ -19,8 +19,16 @@ from models.encoder import Encoder, EncoderConfig
 
 def bert_base(blocks: int) -> EncoderConfig:
     """Return the sizes of BERT-base (Devlin et al. 2019), with another number of blocks if need be."""
-    sizes = {"width": 768, "embedding": 768, "heads": 12, "hidden": 3072, "positions": 512}
-    return EncoderConfig(vocabulary=30_522, blocks=blocks, layers=blocks, **sizes)
+    return EncoderConfig(
+        vocabulary=30_522,
+        width=768,
+        embedding=768,
+        blocks=blocks,
+        layers=blocks,
+        heads=12,
+        hidden=3072,
+        positions=512,
+    )
 
 
 def held(*trees: object) -> float:

@@ -67,8 +67,8 @@ _LOW_RANK = (
     "`lora_a @ lora_b` to the kernel to have it on the tile"
 )
 _OWN_CODE = (
-    "is a product of the layer's own code; an nnx.Linear, nnx.Conv, nnx.Einsum or nnx.Embed in the place of the parameter "
-    "could be analog"
+    "is a product of the layer's own code; an nnx.Linear, nnx.Conv, nnx.Einsum or nnx.Embed in its place could be "
+    "analog"
 )
 _MADE_ANEW = (nnx.WeightNorm, nnx.SpectralNorm)
 

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from analog_networks import CHIP, READ
 from flax import nnx
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 from layer_kinds import KINDS, made
 
 from jaxaimc import nn
@@ -73,6 +75,47 @@ def test_a_chip_gives_the_same_numbers_everywhere(kind):
         np.testing.assert_array_equal(form(chip, x, blank), expected, err_msg=name)
     for name, form in TO_ROUNDING.items():
         np.testing.assert_allclose(form(chip, x, blank), expected, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("kind", ["linear", "general", "grouped convolution", "einsum", "tied embedding"])
+def test_a_mesh_with_explicit_axes_changes_nothing(kind):
+    blank, x = made(kind)
+    mesh = jax.make_mesh((1, 1), ("batch", "column"))
+    assert all(kind == AxisType.Explicit for kind in mesh.axis_types)
+    chip = nn.drift(nn.program(blank, CHIP), 10.0)
+    expected = read(chip, x)
+    with jax.set_mesh(mesh):
+        divided = nnx.clone(blank)
+        for path, parameter in nnx.to_flat_state(nnx.state(divided, nnx.Param)):
+            axis = 0 if "embedding" in path else parameter.ndim - 1
+            spec = P(*("column" if i == axis else None for i in range(parameter.ndim)))
+            parameter.set_value(jax.device_put(parameter[...], NamedSharding(mesh, spec)))
+        x = jax.device_put(x, NamedSharding(mesh, P("batch")))
+        chip = nn.drift(nn.program(divided, CHIP), 10.0)
+        for found in (read(chip, x), nnx.jit(read)(chip, x, READ)):
+            assert jax.typeof(found).sharding.spec[0] == "batch"
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_layer_divides_its_outputs_as_its_call_says():
+    blank, x = made("linear")
+    chip = nn.with_read_key(nn.program(blank, CHIP), READ)
+    expected = chip(x)
+    mesh = jax.make_mesh((1, 1), ("batch", "column"))
+    with jax.set_mesh(mesh):
+        found = nn.with_read_key(chip, READ)(x, out_sharding=P("batch", "column"))
+    assert jax.typeof(found).sharding.spec == P("batch", "column")
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_references_as_values_of_variables_change_nothing():
+    chip, x = made("linear")[0], made("linear")[1]
+    expected = read(nn.program(chip, CHIP), x)
+    with nnx.var_defaults(ref=True):
+        behind, _ = made("linear")
+        found = read(nn.drift(nn.program(behind, CHIP), 0.0), x)
+    assert behind.kernel.ref
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
