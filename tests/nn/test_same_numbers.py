@@ -61,8 +61,8 @@ TO_ROUNDING = {
     "jax.jit": lambda chip, x, blank: jitted_apart(chip, x),
     "programmed under nnx.jit, in tree mode": lambda chip, x, blank: programmed_in_tree_mode(blank, x),
 }
-# The other recurrent cells have the same layers; each takes seconds to compile.
-SLOW = {"lstm"}
+# Others are made of the same layers, or share their host.
+SLOW = {"lstm", "attention", "convolution", "transposed convolution", "low-rank branch"}
 
 
 @pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if kind in SLOW else ()) for kind in KINDS])
@@ -77,7 +77,14 @@ def test_a_chip_gives_the_same_numbers_everywhere(kind):
         np.testing.assert_allclose(form(chip, x, blank), expected, rtol=1e-4, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("kind", ["linear", "general", "grouped convolution", "einsum", "tied embedding"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "linear",
+        "grouped convolution",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("general", "einsum", "tied embedding")),
+    ],
+)
 def test_a_mesh_with_explicit_axes_changes_nothing(kind):
     blank, x = made(kind)
     mesh = jax.make_mesh((1, 1), ("batch", "column"))
