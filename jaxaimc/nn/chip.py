@@ -38,12 +38,15 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         The model on that chip, right after programming.
 
     Raises:
-        ValueError: If the model has no analog layer, a kernel is not finite, or the key is not a single typed key.
+        ValueError: If the model has no analog layer, a kernel is not finite or has a shape but no values, or the key is
+            not a single typed key.
         ConvergenceError: If the wires of a layer cannot be solved.
     """
     check_key("key", key)
 
     def one(layer: Any, dot: AnalogDot) -> None:
+        _check_filled(layer, dot)
+
         def chip(config: AnalogConfig, kernel: Array, key: Key[Array, ""]) -> tuple[Programmed, Prepared]:
             programmed = tile.program(config, kernel, key)
             return programmed, tile.prepare(config, programmed)
@@ -303,3 +306,11 @@ def over_stack(function: Callable[..., Any], axes: int) -> Callable[..., Any]:
 
 def _check_weights(layer: Any, dot: AnalogDot) -> None:
     dot.check_chip(dot.host.weights(layer), dot.host.stack(layer))
+
+
+def _check_filled(layer: Any, dot: AnalogDot) -> None:
+    if isinstance(getattr(layer, dot.host.parameter).get_value(), jax.ShapeDtypeStruct):
+        raise ValueError(
+            f"Layer {dot.path!r} has the shape of a kernel but no values, as after `nnx.eval_shape`; fill the model by "
+            "`nnx.update(model, state)` first, or call `jaxaimc.nn.program` inside of `nnx.eval_shape` as well."
+        )

@@ -14,6 +14,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, UInt32
 
+from jaxaimc._core.sharding import divided_by_xla
+
 _ODD = np.uint32(0x9E3779B1)
 
 
@@ -66,7 +68,6 @@ def check_weights(
         )
 
 
-@functools.partial(jax.jit, static_argnums=1)
 def checksums(weights: Float[Array, "..."], stack: tuple[int, ...]) -> UInt32[Array, "..."]:
     """Return the checksum of every layer of a stack.
 
@@ -74,6 +75,11 @@ def checksums(weights: Float[Array, "..."], stack: tuple[int, ...]) -> UInt32[Ar
         weights: Weights of all layers.
         stack: Axes of the stack, none for a layer of its own.
     """
+    return divided_by_xla(functools.partial(_checksums, stack=stack), weights)(weights)
+
+
+@functools.partial(jax.jit, static_argnames="stack")
+def _checksums(weights: Float[Array, "..."], stack: tuple[int, ...]) -> UInt32[Array, "..."]:
     return jnp.vectorize(checksum, signature="(n)->()")(weights.reshape(*stack, -1))
 
 

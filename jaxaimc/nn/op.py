@@ -145,6 +145,8 @@ class AnalogDot(AnalogProduct):
         if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
             y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path, self.host.on_tile)
         y = y.astype(named.get("preferred_element_type") or layout.dtype)
+        if named.get("out_sharding") is not None:
+            y = jax.sharding.reshard(y, named["out_sharding"])
         return self._compare(y, self.digital(*arguments, **named)) if self.analog_mode == "probe" else y
 
     def digital(self, *arguments: Any, **named: Any) -> Float[Array, "..."]:

@@ -67,6 +67,10 @@ _LOW_RANK = (
     "is a factor of a low-rank branch, which stays digital so that it can be trained beside a programmed chip; add "
     "`lora_a @ lora_b` to the kernel to have it on the tile"
 )
+_OWN_CODE = (
+    "is a product of the layer's own code; an nnx.Linear, nnx.Conv, nnx.Einsum or nnx.Embed in its place could be "
+    "analog"
+)
 _MADE_ANEW = (nnx.WeightNorm, nnx.SpectralNorm)
 
 
@@ -177,7 +181,7 @@ def _raw(path: str, module: Any) -> Iterator[Candidate]:
         if usage == "added" or not matrices:
             continue
         if usage == "multiplied":
-            yield Candidate(below(path, name), module, name, None, "is a product of the layer's own code")
+            yield Candidate(below(path, name), module, name, None, _OWN_CODE)
         elif any(sum(size > 1 for size in shape) > 1 for shape in matrices):
             yield Candidate(below(path, name), module, name, None, "may be multiplied with, its use is not clear")
 

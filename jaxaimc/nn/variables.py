@@ -1,17 +1,30 @@
 """Variable types that keep analog state apart from `nnx.Param`: optimisers and checkpoints of parameters skip it."""
 
+from typing import Any
+
 from flax import nnx
 
 
-class DeviceParam(nnx.Variable):
+class _Whole(nnx.Variable):
+    """A variable whose value is a component or a tuple, not an array.
+
+    `nnx.var_defaults(ref=True)` asks Flax to put the values of new variables behind mutable references, which hold
+    arrays only: these variables stay out of that.
+    """
+
+    def __init__(self, value: Any, **metadata: Any):
+        super().__init__(value, **{"ref": False, **metadata})
+
+
+class DeviceParam(_Whole):
     """An `AnalogConfig`: its leaves can be differentiated and optimised like parameters."""
 
 
-class Conductance(nnx.Variable):
+class Conductance(_Whole):
     """A `Programmed`: the devices of a layer."""
 
 
-class EffectiveMatrix(nnx.Variable):
+class EffectiveMatrix(_Whole):
     """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
@@ -19,7 +32,7 @@ class Checksum(nnx.Variable):
     """The checksum of the kernel that a layer's chip was programmed from."""
 
 
-class ReadKey(nnx.Variable):
+class ReadKey(_Whole):
     """A read key and the number of reads made with it."""
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.rounding import round_ste
+from jaxaimc._core.sharding import divided_by_xla
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.state import Prepared, Programmed, over_tiles
@@ -32,7 +33,8 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
     """
     config.validate()
     check_programmed(config, programmed)
-    prepared = prepare_unchecked(config, programmed, placement)
+    fold = partial(prepare_unchecked, placement=placement)
+    prepared = divided_by_xla(fold, programmed)(config, programmed)
     check_residual("the matrix", prepared.residual)
     return prepared
 

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Key
 
 from jaxaimc._core.arguments import as_matrix, check_key, check_time
 from jaxaimc._core.rounding import never_zero
+from jaxaimc._core.sharding import divided_by_xla
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.conversion import even_share
@@ -50,7 +51,7 @@ def program(config: AnalogConfig, w: Float[Array, "*group n_in n_out"], key: Key
     w = as_matrix("w", w, "n_in, n_out", groups=True)
     check_key("key", key)
     groups, n_in, n_out = (1, *w.shape)[-3:]
-    g, g_target, w_scale, converters = _program(config, w, key)
+    g, g_target, w_scale, converters = divided_by_xla(_program, w)(config, w, key)
     return Programmed(
         key=key,
         g=g,
@@ -129,7 +130,7 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
     config.validate()
     check_programmed(config, programmed)
     check_time("t", t)
-    return _drift(config, programmed, t)
+    return divided_by_xla(_drift, programmed)(config, programmed, t)
 
 
 @jax.jit

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.arguments import as_matrix, as_real, check_key, check_time, check_trailing
 from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc._core.random import fold_in, normal
+from jaxaimc._core.sharding import divided_by_xla
 from jaxaimc._core.xla import add_up, product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
@@ -79,7 +80,7 @@ def mvm(
     """
     x = checked_read(config, prepared, x, key)
     warn_of_lost_inputs(config.drive.lost(x), "mvm")
-    return _mvm(config, prepared, x, key)
+    return divided_by_xla(_mvm, (prepared, x), like=x)(config, prepared, x, key)
 
 
 @jax.jit
@@ -200,7 +201,7 @@ def analog_matmul(
     check_key("key", key)
     if t is not None:
         check_time("t", t)
-    y, residual = _analog_matmul(config, w, x, key, t)
+    y, residual = divided_by_xla(_analog_matmul, (w, x))(config, w, x, key, t)
     check_residual("the matrix", residual)
     return y
 

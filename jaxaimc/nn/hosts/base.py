@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc._core.random import fold_in
+from jaxaimc._core.sharding import reshaped
 
 
 class Parts(NamedTuple):
@@ -252,7 +253,7 @@ class Host(abc.ABC):
         batch = tuple(x.shape[axis] for axis in free)
         return Layout(
             vectors=x.transpose(*free, *x_axes).reshape(*batch, n_in),
-            matrix=kernel.reshape(math.prod(kernel.shape[:contracted]), -1),
+            matrix=reshaped(kernel, (math.prod(kernel.shape[:contracted]), math.prod(kernel.shape[contracted:]))),
             outputs=lambda y: y.reshape(*batch, *kernel.shape[contracted:]),
         )
 

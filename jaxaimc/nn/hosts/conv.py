@@ -15,6 +15,7 @@ from flax.nnx.nn.linear import canonicalize_padding
 from jaxtyping import Array, Float
 
 from jaxaimc._core.checks import check_integer
+from jaxaimc._core.sharding import reshaped
 from jaxaimc.nn.hosts.base import Host, Layout
 from jaxaimc.nn.hosts.linear import call_problem
 from jaxaimc.nn.hosts.windows import Windows
@@ -225,8 +226,8 @@ def _matrix(kernel: Float[Array, "..."], axes: int, groups: int) -> Float[Array,
     """Return kernels of shape (*stack, *sizes, channels of a group, outputs) as matrices."""
     stack, n_in, n_out = kernel.shape[: kernel.ndim - axes], math.prod(kernel.shape[-axes:-1]), kernel.shape[-1]
     if groups == 1:
-        return kernel.reshape(*stack, n_in, n_out)
-    return jnp.swapaxes(kernel.reshape(*stack, n_in, groups, n_out // groups), -3, -2)
+        return reshaped(kernel, (*stack, n_in, n_out))
+    return jnp.swapaxes(reshaped(kernel, (*stack, n_in, groups, n_out // groups)), -3, -2)
 
 
 def _turned(kernel: Array, turn: bool, axes: int) -> Array:

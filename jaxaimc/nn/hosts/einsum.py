@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from jaxaimc._core.sharding import reshaped
 from jaxaimc.nn.hosts.base import Host, Layout
 from jaxaimc.nn.hosts.linear import call_problem
 
@@ -187,7 +188,7 @@ def _matrix(kernel: Array, order: tuple[tuple[int, ...], tuple[int, ...]]) -> Ar
     axes = [lead + axis for axis in (*rows, *cols)]
     n_in = math.prod(kernel.shape[lead + axis] for axis in rows)
     n_out = math.prod(kernel.shape[lead + axis] for axis in cols)
-    return kernel.transpose(*range(lead), *axes).reshape(*kernel.shape[:lead], n_in, n_out)
+    return reshaped(kernel.transpose(*range(lead), *axes), (*kernel.shape[:lead], n_in, n_out))
 
 
 def _inverse(axes: tuple[int, ...]) -> list[int]:

@@ -10,6 +10,7 @@ from flax import nnx
 from jax.core import Tracer
 from jaxtyping import Array, Float
 
+from jaxaimc._core.sharding import reshaped
 from jaxaimc.nn.hosts.base import Host
 
 
@@ -50,7 +51,7 @@ class LinearGeneralHost(Host):
         """Return the kernel with the axes that are summed over made one, and the others as well."""
         kernel = layer.kernel[...]
         lead = kernel.shape[: kernel.ndim - self.axes(layer)]
-        return kernel.reshape(*lead, math.prod(layer.in_features), math.prod(layer.out_features))
+        return reshaped(kernel, (*lead, math.prod(layer.in_features), math.prod(layer.out_features)))
 
     def bias(self, layer: Any) -> Float[Array, "*stack n_out"] | None:
         """Return the bias with its axes made one."""
