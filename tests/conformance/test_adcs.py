@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 from parts import check_as_part, names_of, public
+from tiers import mostly_slow
 
 from jaxaimc import AnalogConfig, adcs, cells, component, drives
 from jaxaimc.testing import ConformanceError, check_adc
@@ -36,7 +37,10 @@ def test_every_converter_is_here():
     assert public(adcs, adcs.ADC) == names_of(CONVERTERS)
 
 
-@pytest.mark.parametrize("adc", CONVERTERS, ids=name)
+FAST = (adcs.CCO, adcs.Ramp, adcs.Pipeline, adcs.Mismatch, adcs.CodeTable, adcs.Hybrid, adcs.Voting)
+
+
+@pytest.mark.parametrize("adc", mostly_slow(CONVERTERS, lambda adc: isinstance(adc, FAST)), ids=name)
 def test_converter_conforms(adc):
     check_adc(adc)
 

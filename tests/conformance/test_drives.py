@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from parts import check_as_part, names_of, public
+from tiers import mostly_slow
 
 from jaxaimc import AnalogConfig, analog_matmul, cells, component, drives, leaf
 from jaxaimc.adcs import IdealADC
@@ -31,7 +32,7 @@ def test_every_drive_is_here():
     assert public(drives, drives.Drive) == names_of(DRIVES)
 
 
-@pytest.mark.parametrize("drive", DRIVES, ids=name)
+@pytest.mark.parametrize("drive", mostly_slow(DRIVES, lambda drive: drive in DRIVES[::3]), ids=name)
 def test_drive_conforms(drive):
     check_drive(drive)
 

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_parts import TABLE
+from tiers import mostly_slow
 
 from jaxaimc._core import random
 from jaxaimc.devices import (
@@ -115,7 +116,7 @@ def drawn_from(device, monkeypatch):
     return keys, early
 
 
-@pytest.mark.parametrize("stuck", [False, True], ids=["", "stuck"])
+@pytest.mark.parametrize("stuck", mostly_slow([False, True], lambda stuck: stuck), ids=["", "stuck"])
 @pytest.mark.parametrize("pair", PAIRS, ids="-".join)
 def test_k1_no_two_draws_share_a_key(pair, stuck, monkeypatch):
     device = Device(programming=PROGRAMMING[pair[0]], drift=DRIFT[pair[1]])

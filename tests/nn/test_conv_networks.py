@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from analog_networks import CHIP, READ, analog_paths
 from flax import nnx
+from tiers import mostly_slow
 
 from jaxaimc import AnalogConfig, adcs, calibration, nn
 from jaxaimc.drives import PWM, FixedRange
@@ -84,7 +85,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", mostly_slow(WAYS, lambda name: name in list(WAYS)[::3]))
 def test_a_small_network_trains(name):
     model = Small(nnx.Rngs(0))
     analog = nn.convert(model, NOISY)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from analog_networks import CHIP, READ
 from flax import nnx
+from tiers import mostly_slow
 
 from jaxaimc import AnalogConfig, adcs, calibration, nn
 from jaxaimc.drives import PWM, FixedRange
@@ -97,7 +98,9 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize(
+    "name", mostly_slow(WAYS, lambda name: name in ("chip of a step", "mean-field noise", "weight noise"))
+)
 def test_networks_train(analog, name):
     model = learn_input_ranges(analog, [X]) if name == "chip of a step" else analog
     if name == "clipped weights":

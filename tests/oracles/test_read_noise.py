@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiers import mostly_slow
 
 from jaxaimc import AnalogConfig, tile
 from jaxaimc.adcs import IdealADC
@@ -192,7 +193,7 @@ LADDER = [
 ]
 
 
-@pytest.mark.parametrize(("case", "r", "low", "high"), LADDER)
+@pytest.mark.parametrize(("case", "r", "low", "high"), mostly_slow(LADDER, lambda *case: case == LADDER[-1]))
 def test_size_of_what_the_ladder_adds(case, r, low, high):
     rows, cols, samples = 512, 8, 1500
     rng = np.random.default_rng(0)

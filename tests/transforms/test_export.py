@@ -36,7 +36,16 @@ CONFIGS = {
 }
 # Inputs of one tile where a solve per vector compiles slowly, else of two tiles.
 # CI reads one configuration of each kind of wires and converter.
-SLOW = ("standard", "SONOS", "PRIME", "ASIM, collapsed", "no wires", "open idle cells", "nonlinear mesh")
+SLOW = (
+    "standard",
+    "SONOS",
+    "PRIME",
+    "ASIM, collapsed",
+    "no wires",
+    "open idle cells",
+    "nonlinear mesh",
+    "noisy converter",
+)
 CASES = [
     ("tile circuit", 6),
     *(

@@ -71,6 +71,7 @@ def test_linear_curve_is_the_linear_mesh(x64):
     np.testing.assert_allclose(found.current, mesh.read(jnp.asarray(g), jnp.asarray(v)).current, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_gradients_against_finite_differences(x64):
     g, v = example()
 
