@@ -22,7 +22,6 @@ from benchmarks._timing import medians
 from jaxaimc import AnalogConfig, nn, presets
 from jaxaimc.adcs import IdealADC
 from jaxaimc.devices import IdealDevice
-from jaxaimc.drives import PWM
 from models.encoder import Encoder
 from models.minilm import MINILM
 from models.resnet import cifar_resnet
@@ -56,7 +55,6 @@ def configs() -> dict[str, AnalogConfig]:
         "all effects": whole,
         "without read noise": replace(whole, device=whole.device.with_(read_noise=IdealDevice().read_noise)),
         "without the converter": replace(whole, adc=IdealADC()),
-        "conventional pulses": replace(whole, drive=PWM()),
     }
 
 

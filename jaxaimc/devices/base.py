@@ -87,6 +87,13 @@ class ReadNoise(_Measured, Component):
         g = jax.ShapeDtypeStruct((), jnp.float32)
         return jax.eval_shape(lambda g: self.variance(g, g, 0.0), g).shape[0]
 
+    @property
+    def small_terms(self) -> int:
+        """Number of last products whose conductance factors are small and nearly proportional to the first one: a
+        matrix takes each as that factor times their ratio over the whole of a tile row, which saves a matmul. None,
+        unless a class says otherwise."""
+        return 0
+
 
 @component
 class NoProgrammingNoise(ProgrammingNoise):

@@ -51,11 +51,13 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: P
     merge = partial(_merge_tile_columns, n_out=programmed.n_out // programmed.groups)
     exact = programmed.exact and config.wires.exact
     matrix = merge(matrix)
+    variance, ratios = _without_small_terms(merge(variance), config.device.read_noise.small_terms)
     return Prepared(
         # XLA divides by the span by multiplying with its inverse, which leaves some ones a unit in the last place off.
         matrix=round_ste(matrix) if exact else matrix,
         baseline=merge(baseline),
-        variance=merge(variance),
+        variance=variance,
+        ratios=ratios,
         w_scale=merge(programmed.w_scale),
         residual=merge(residual),
         circuit=circuit,
@@ -93,6 +95,16 @@ def _prepare_tile(
     noise = config.device.read_noise.variance(g, g_target, t) / span**2
     variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
     return matrix / span, baseline / (span * config.drive.v_read), variance, residual, circuit
+
+
+def _without_small_terms(
+    variance: Float[Array, "tile_row term rows slice n_out"], small: int
+) -> tuple[Float[Array, "tile_row whole rows slice n_out"], Float[Array, "tile_row small"]]:
+    """Return the variance without its small terms, and these over the first, which they are nearly proportional to."""
+    total = jnp.sum(variance, axis=(2, 3, 4))
+    whole = variance.shape[1] - small
+    first = total[:, :1]
+    return variance[:, :whole], total[:, whole:] / jnp.where(first > 0, first, 1.0)
 
 
 def _merge_tile_columns(leaf: Array, n_out: int) -> Array:

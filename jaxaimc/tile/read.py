@@ -20,7 +20,7 @@ from jaxaimc._core.arguments import as_matrix, as_real, check_key, check_time, c
 from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc._core.random import fold_in, normal
 from jaxaimc._core.sharding import divided_by_xla
-from jaxaimc._core.xla import add_up, product
+from jaxaimc._core.xla import add_up, variance_product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.checks import checked_read
@@ -52,7 +52,9 @@ def mvm(
     through a device is taken to be its conductance times the full read voltage, which drops the product of IR drop and
     noise. Measured against matrices sampled device by device, 512 rows: the standard deviation is right within 1 % for
     weights and inputs of both signs (0.15 and 1 ohm), and 23 % (39 %) too large in the worst case, all weights and
-    inputs one, where the outputs themselves lose 24 % (61 %).
+    inputs one, where the outputs themselves lose 24 % (61 %). In single precision the variance is a product of bfloat16
+    factors, and of a noise with a small second term (`ReadNoise.small_terms`) both are one product: for normal weights
+    and inputs the standard deviation is within 0.1 % of the exact sum, and within 1.8 % whatever they are.
 
     Args:
         config: The tile.
@@ -149,10 +151,15 @@ def read_noise(
     config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
 ) -> Float[Array, "*batch plane out"]:
     """Return `sigma(u) eps` of one row of tiles, in fully driven cells."""
-    terms, rows, slices, cols = tile.variance.shape
-    weight = config.device.read_noise.weight(pulses.duration) * pulses.level**2
-    weight = jnp.moveaxis(weight, 0, -2).reshape(*pulses.level.shape[:-1], terms * rows)
-    variance = product(weight, tile.variance.reshape(terms * rows, slices * cols))
+    whole, rows, slices, cols = tile.variance.shape
+    factors = [weight * pulses.level**2 for weight in config.device.read_noise.weight(pulses.duration)]
+    for ratio, small in zip(tile.ratios, factors[whole:], strict=True):
+        factors[0] = factors[0] + ratio * small
+    # One product for each term: side by side in one, their factors would be written anew.
+    variance = sum(
+        variance_product(factor, of_cells.reshape(rows, slices * cols))
+        for factor, of_cells in zip(factors[:whole], tile.variance, strict=True)
+    )
     # The square root has no derivative at zero, where a vector drives no row.
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)

@@ -64,6 +64,7 @@ class Prepared:
         matrix: Effective weight of every cell [1], signs and wires included.
         baseline: Charge of an idle column [fully driven cells].
         variance: Read-noise variance factors of every cell, seen at the output [1].
+        ratios: Factors of terms that are small, over those of the first term [1].
         w_scale: Weight that stands for a normalised one, per column; drift compensation acts here.
         residual: How far the wires' own check of the matrix is off, of the largest output [1].
         circuit: What wires that are not linear solve at every read, with leading axes (tile_row, tile_col, slice); None
@@ -78,6 +79,7 @@ class Prepared:
     matrix: Float[Array, "tile_row rows slice n_out"]
     baseline: Float[Array, "tile_row slice n_out"]
     variance: Float[Array, "tile_row term rows slice n_out"]
+    ratios: Float[Array, "tile_row small_term"]
     w_scale: Float[Array, "tile_row n_out"]
     residual: Float[Array, "tile_row slice n_out"]
     circuit: Any = None

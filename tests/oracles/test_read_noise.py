@@ -207,7 +207,7 @@ def test_size_of_what_the_ladder_adds(case, r, low, high):
     pulses = config.drive.encode(x)
     level, g = pulses.level[0], programmed.g[0, 0, 0]
     factors = device.read_noise.weight(pulses.duration[0]) * level**2
-    drawn = jnp.einsum("tr,trc->c", factors, prepared.variance[0, :, :, 0])
+    drawn = (factors[0] + prepared.ratios[0, 0] * factors[1]) @ prepared.variance[0, 0, :, 0]
     spread = device.read_noise.sigma(g, pulses.duration[0][:, None])
 
     @jax.jit

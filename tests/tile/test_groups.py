@@ -111,10 +111,10 @@ def noisy_chip():
 def test_noisy_devices_of_a_group_act_in_that_group_only():
     w, x, _, drifted, _ = noisy_chip()
     prepared = prepare(NOISY, drifted)
-    found = mvm(NOISY, replace(prepared, variance=prepared.variance[:, :0]), x)
+    found = mvm(NOISY, replace(prepared, variance=prepared.variance[:, :0], ratios=prepared.ratios[:, :0]), x)
     for index, part in enumerate(jnp.split(x, 3, axis=-1)):
         own = prepare(NOISY, group_of(drifted, index))
-        expected = mvm(NOISY, replace(own, variance=own.variance[:, :0]), part)
+        expected = mvm(NOISY, replace(own, variance=own.variance[:, :0], ratios=own.ratios[:, :0]), part)
         np.testing.assert_allclose(found[:, 7 * index : 7 * index + 7], expected, rtol=1e-5, atol=1e-5)
     # Groups have devices of their own, although their weights are equal.
     equal = program(NOISY, jnp.broadcast_to(w[:1], w.shape), KEY)

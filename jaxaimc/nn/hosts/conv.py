@@ -34,7 +34,7 @@ class ConvHost(Host):
     kind = nnx.Conv
     slot = "conv_general_dilated"
 
-    def __init__(self, most_elements: int = 2**24):
+    def __init__(self, most_elements: int = 2**20):
         check_integer("ConvHost", "most_elements", most_elements, low=1)
         self.most_elements = most_elements
 

@@ -122,9 +122,11 @@ def with_mean_field_noise(model: nnx.Module) -> nnx.Module:
         prepared: Prepared = dot.prepared.get_value()
         variance = prepared.variance
         if variance.shape[1]:
-            sums = jax.lax.stop_gradient(jnp.sum(variance, axis=2))
+            sums = jnp.sum(variance, axis=2)
+            small = [prepared.ratios[:, [k], None, None] * sums[:, :1] for k in range(prepared.ratios.shape[1])]
+            sums = jax.lax.stop_gradient(jnp.concatenate([sums, *small], axis=1))
             dot.hooks = nnx.List([*dot.hooks, MeanFieldReadNoise(sums, variance.shape[2])])
-            silent = replace(prepared, variance=variance[:, :0])
+            silent = replace(prepared, variance=variance[:, :0], ratios=prepared.ratios[:, :0])
             dot.prepared = EffectiveMatrix(silent)
 
     return changed_layers(model, one)
