@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from parts import check_refusals, names_of, public
+from tiers import mostly_slow
 
 from jaxaimc import component, devices
 from jaxaimc.devices import (
@@ -76,7 +77,7 @@ def test_every_device_is_here():
     assert public(devices, Device) == names_of(device for device, _ in DEVICES.values())
 
 
-@pytest.mark.parametrize("name", DEVICES)
+@pytest.mark.parametrize("name", mostly_slow(DEVICES, lambda name: name in list(DEVICES)[::2]))
 def test_device(name):
     check_device(*DEVICES[name])
 
@@ -87,7 +88,7 @@ def test_bad_numbers_are_refused_in_every_field(name):
     check_refusals(DEVICES[name][0])
 
 
-@pytest.mark.parametrize("name", ["pcm", "hermes pair", "sonos", "table"])
+@pytest.mark.parametrize("name", mostly_slow(["pcm", "hermes pair", "sonos", "table"], lambda name: name == "pcm"))
 def test_device_in_double_precision(name, x64):
     check_device(*DEVICES[name])
 

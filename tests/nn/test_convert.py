@@ -91,6 +91,7 @@ def test_an_examples_noise_does_not_depend_on_its_batch(net, x):
     np.testing.assert_allclose(jnp.concatenate(parts), whole, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_vmap_over_chip_keys_equals_a_loop(net, x):
     analog = nn.convert(net, AnalogConfig())
     keys = jax.random.split(CHIP, 3)

@@ -141,6 +141,7 @@ def test_wires_that_miss_their_check_end_the_run_and_keep_what_is_done(task, mod
     assert [rows.scores[0]["name"] for rows in store.rows.values()][:3] == ["digital", "input pulses only", "ADC only"]
 
 
+@pytest.mark.slow
 def test_outputs_that_are_not_numbers_are_not_scored(task):
     hasty = wires.NonlinearMesh(mesh=wires.Mesh(r_row=50.0, r_col=50.0), max_iterations=1)
     settings = dataclasses.replace(SETTINGS, examples=4, batch=4, chips=1)

@@ -108,6 +108,7 @@ def test_noise_in_percent_and_in_steps_are_the_same(x64):
     np.testing.assert_allclose(multiply(share, W, X), multiply(macro, W, X), atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vote", [Mode(), Mean()], ids=["mode", "mean"])
 def test_votes_on_the_top_diagonals_lower_the_error(x64, vote):
     """One conversion in error is worth most on the top diagonals, where nine now decide."""
