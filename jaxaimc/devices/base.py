@@ -314,6 +314,11 @@ def _check_terms(noise: ReadNoise) -> None:
             f"Field `read_noise` of Device must have one factor in `weight` for each in `variance`, but {_name(noise)} "
             f"returns shape {weight} for 5 pulses, and {variance} for 3 devices: the first axis counts the factors."
         )
+    if noise.small_terms and not 0 < noise.small_terms < noise.terms:
+        raise ValueError(
+            f"Field `read_noise` of Device must have a term that its small ones are nearly proportional to, but "
+            f"{_name(noise)} has {noise.terms} terms and says that {noise.small_terms} are small."
+        )
     _COUNTED.add(structure)
 
 

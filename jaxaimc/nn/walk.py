@@ -44,14 +44,12 @@ def analog_layers(model: Any) -> Iterator[tuple[Any, AnalogDot]]:
 
 
 def analog_products(model: Any) -> Iterator[AnalogDot]:
-    """Yield the analog products of a model, each once.
+    """Return the analog products with weights of a model, each once.
 
     Args:
         model: Any model.
     """
-    for _, module in modules(model):
-        if isinstance(module, AnalogDot):
-            yield module
+    return (product for product in every_product(model) if isinstance(product, AnalogDot))
 
 
 def every_product(model: Any) -> Iterator[AnalogProduct]:

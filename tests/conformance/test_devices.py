@@ -151,6 +151,13 @@ def test_bad_number_of_noise_terms_s2(name, function):
         Device(read_noise=part).validate()
 
 
+@pytest.mark.parametrize("count", [-1, 1, 2])
+def test_bad_number_of_small_noise_terms(count):
+    part = component(type("Uneven", (Broken,), {"small_terms": property(lambda self: count)}))()
+    with pytest.raises(ValueError, match=f"but Uneven has 1 terms and says that {count} are small"):
+        Device(read_noise=part).validate()
+
+
 def test_weights_are_ones_for_as_many_terms_as_the_variance_has():
     part = component(
         type("Two", (Broken,), {"variance": lambda self, g, target, t: jnp.ones((2, *g.shape), g.dtype)})
