@@ -13,6 +13,7 @@ from flax import nnx
 import jaxaimc
 from jaxaimc import AnalogConfig, component, nn
 from jaxaimc.adcs import ADC
+from jaxaimc.drives import PWM, FixedRange, PerVector
 
 ROOT = Path(jaxaimc.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -69,14 +70,15 @@ def test_the_top_level_is_small_and_public():
 
 
 @pytest.mark.parametrize(
-    ("layer", "shape"),
+    ("layer", "shape", "bound"),
     [
-        (lambda rngs: nnx.Linear(4, 3, rngs=rngs), (2, 4)),
-        (lambda rngs: nnx.Conv(4, 4, 2, feature_group_count=2, rngs=rngs), (2, 5, 4)),
+        (lambda rngs: nnx.Linear(4, 3, rngs=rngs), (2, 4), PerVector()),
+        (lambda rngs: nnx.Conv(4, 4, 2, feature_group_count=2, rngs=rngs), (2, 5, 4), PerVector()),
+        (lambda rngs: nnx.Conv(4, 4, 2, rngs=rngs), (2, 5, 4), FixedRange(limit=1.0)),
     ],
-    ids=["linear", "convolution"],
+    ids=["linear", "convolution", "images"],
 )
-def test_from_a_layers_call_to_the_converter_are_six_functions(layer, shape):
+def test_from_a_layers_call_to_the_converter_are_six_functions(layer, shape, bound):
     """Counted in the stack of a converter that looks at who called it."""
     seen = []
 
@@ -88,6 +90,6 @@ def test_from_a_layers_call_to_the_converter_are_six_functions(layer, shape):
             )
             return q
 
-    analog = nn.convert(layer(nnx.Rngs(0)), AnalogConfig(adc=Looking(), rows=8, cols=8), key=jax.random.key(0))
+    analog = nn.convert(layer(nnx.Rngs(0)), AnalogConfig(adc=Looking(), drive=PWM(range=bound), rows=8, cols=8), key=jax.random.key(0))
     nn.with_read_key(analog, jax.random.key(1))(jnp.ones(shape))
     assert 0 < len(seen[-1]) <= 6, seen[-1]

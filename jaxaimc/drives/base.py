@@ -59,6 +59,14 @@ class Drive(Component):
         return False
 
     @property
+    def by_input(self) -> bool:
+        """Whether the pulses of an input depend on that input alone, none for zero, and all inputs have one scale.
+
+        A convolution can then be read without a vector for each of its windows.
+        """
+        return False
+
+    @property
     def bipolar(self) -> bool:
         """Whether a single device can give negative charges: by polarity, or as accumulating planes are subtracted."""
         return True

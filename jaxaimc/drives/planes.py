@@ -12,7 +12,7 @@ from jaxaimc._core.component import component, leaf, static
 from jaxaimc._core.digits import equal_widths
 from jaxaimc.drives.base import Drive, Pulses, as_levels, quantise
 from jaxaimc.drives.ranges import InputRange, PerVector
-from jaxaimc.drives.signs import SignMagnitude, Signs
+from jaxaimc.drives.signs import SignMagnitude, Signs, TwoPasses, TwosComplement, Unsigned
 from jaxaimc.units import V, ns
 
 
@@ -23,6 +23,13 @@ class PlaneDrive(Drive):
     signs: Signs
     t_pulse: float
     range: InputRange
+
+    @property
+    def by_input(self) -> bool:
+        """Where the range is one for all inputs, and the signs are cut input by input."""
+        known = [signs.planes for signs in (SignMagnitude, TwoPasses, TwosComplement, Unsigned)]
+        own = type(self.signs).planes in known and type(self).encode is PlaneDrive.encode
+        return own and self.range.shared
 
     @property
     def bipolar(self) -> bool:

@@ -19,6 +19,11 @@ class _PulseWidth(Drive):
     range: InputRange
 
     @property
+    def by_input(self) -> bool:
+        """Where the range is one for all inputs."""
+        return self.range.shared and type(self).encode in (PWM.encode, SplitPWM.encode)
+
+    @property
     def steps(self) -> int:
         """Largest magnitude `K` that the bits can express."""
         return 2 ** (self.bits - 1) - 1

@@ -15,6 +15,11 @@ from jaxaimc._core.rounding import clip, never_zero
 class InputRange(Component):
     """Base of all input ranges. One of your own needs `bound`, and `of_parts` if calls may be read in parts."""
 
+    @property
+    def shared(self) -> bool:
+        """Whether all inputs have one bound, whatever they are, so that each can be scaled by itself."""
+        return False
+
     @abstractmethod
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return the input value, greater than zero, that is driven at full scale for each vector."""
@@ -80,6 +85,11 @@ class FixedRange(InputRange):
     """
 
     limit: float = leaf(above=0.0)
+
+    @property
+    def shared(self) -> bool:
+        """Yes, unless a derived range says what the bound is."""
+        return type(self).bound is FixedRange.bound and type(self).normalise is InputRange.normalise
 
     def bound(self, x: Float[Array, "*batch rows"]) -> Float[Array, "*batch"]:
         """Return `limit` for every vector."""

@@ -27,6 +27,7 @@ class ColumnCorrection(Hook):
         offset: Offset of every column, in the unit of the outputs.
     """
 
+    needs_vectors = False
     by_vector = True
 
     def __init__(self, gain: Float[Array, " n_out"], offset: Float[Array, " n_out"]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jaxaimc import tile
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
 from jaxaimc.nn.guard import check_weights, without_kernel_gradient
-from jaxaimc.nn.hosts.base import Host, Parts
+from jaxaimc.nn.hosts.base import Host, Images, Layout, Parts
 from jaxaimc.nn.modes import AnalogProduct
 from jaxaimc.nn.variables import (
     Checksum,
@@ -29,7 +30,8 @@ class Call(NamedTuple):
 
     Attributes:
         config: The tile, as changed by the hooks.
-        inputs: Input vectors, as changed by the hooks. Where a row of the tile holds the bias, they have its constant
+        inputs: Input vectors, as changed by the hooks; images, where no hook needs vectors and a window slides over
+            them. Where a row of the tile holds the bias, they have its constant
             input as well, behind those of the layer (with groups, behind those of each).
         kernel: The layer's kernel as a matrix, or as one for each group of its inputs, with the row of the bias if the
             tile has one.
@@ -52,6 +54,8 @@ class Hook(nnx.Module):
 
     Attributes:
         needs_key: Whether `after` draws random numbers from the call's key.
+        needs_vectors: Whether a method looks at the inputs. If none does, a convolution may hand them its images
+            instead of a vector for each window.
         uses_kernel: Whether what `after` returns depends on the call's kernel, so that the kernel has a gradient
             although a programmed chip has answered.
         by_vector: Whether the vectors of a call may pass in parts: the hook keeps nothing, the tile that it returns
@@ -60,6 +64,7 @@ class Hook(nnx.Module):
     """
 
     needs_key: bool = False
+    needs_vectors: bool = True
     uses_kernel: bool = False
     by_vector: bool = False
 
@@ -138,10 +143,7 @@ class AnalogDot(AnalogProduct):
         if self.analog_mode != "train":
             self.chip()
             self.check_chip(layout.matrix)
-        if isinstance(layout.vectors, Parts):
-            y = layout.outputs(self._read_parts(layout.vectors, layout.matrix))
-        else:
-            y = layout.outputs(self.read(layout.vectors, layout.matrix))
+        y = layout.outputs(self._way(layout)())
         if self.analog_mode == "analog" and not any(hook.uses_kernel for hook in self.hooks):
             y = without_kernel_gradient(y, layout.matrix, self.chip(), self.path, self.host.on_tile)
         y = y.astype(named.get("preferred_element_type") or layout.dtype)
@@ -186,14 +188,19 @@ class AnalogDot(AnalogProduct):
         check_weights(self.path, weights, self.checksum, stack, self.host.on_tile)
 
     def read(
-        self, inputs: Float[Array, "*batch n_in"], kernel: Float[Array, "*group rows cols"], chip: Any = None
-    ) -> Float[Array, "*batch n_out"]:
+        self,
+        inputs: Float[Array, "*batch n_in"],
+        kernel: Float[Array, "*group rows cols"],
+        chip: Any = None,
+        window: tile.Window | None = None,
+    ) -> Float[Array, "*positions n_out"]:
         """Multiply vectors with the matrix on the chip, hooks included.
 
         Args:
             inputs: Input vectors.
             kernel: The matrix that the chip was programmed from; programmed now in mode `"train"`.
             chip: Tile, chip and read key, where they are those of other parts of the same call as well.
+            window: Slides over the inputs, which are images; without one they are vectors.
 
         Returns:
             Output vectors.
@@ -203,13 +210,45 @@ class AnalogDot(AnalogProduct):
         """
         config, inputs = self._before(inputs)
         config, prepared, key = (config, *self._chip(config, inputs, kernel)) if chip is None else chip
-        y = tile.mvm(config, prepared, inputs, key)
+        if window is None:
+            y = tile.mvm(config, prepared, inputs, key)
+        else:
+            y = tile.convolve(config, prepared, window, inputs, key)
         call = Call(config, inputs, kernel, prepared, key)
         for hook in self.hooks:
             y = hook.after(call, y)
         return y
 
-    def _read_parts(self, parts: Parts, kernel: Array) -> Array:
+    def _way(self, layout: Layout) -> Callable[[], Array]:
+        """Return how the call is multiplied: as images under a window, as vectors in parts, or all vectors at once."""
+        images, inputs, kernel = layout.images, layout.vectors, layout.matrix
+        chip = None
+        if images is not None and not any(hook.needs_vectors for hook in self.hooks):
+            config, seen = self._before(images.x)
+            if config.drive.by_input:
+                prepared, key = chip = self._chip(config, seen, kernel)
+                if tile.slides(config, prepared) and images.at_once(tile.charges_per_vector(config, prepared)):
+                    return self._of_images(images, kernel, (config, prepared, key))
+        if isinstance(inputs, Parts):
+            return partial(self._read_parts, inputs, kernel, chip)
+        return partial(self.read, inputs, kernel, None if chip is None else (config, *chip))
+
+    def _of_images(
+        self, images: Images, kernel: Array, chip: tuple[AnalogConfig, Prepared, Any]
+    ) -> Callable[[], Array]:
+        """Return how to multiply with what is under a window, in some of the images at a time if there are many."""
+        config, prepared, key = chip
+        parts = images.parts(tile.charges_per_vector(config, prepared))
+        if parts is None:
+            return partial(self.read, images.x, kernel, chip, images.window)
+
+        def read(index: Array) -> Array:
+            own = (config, prepared, parts.key(key, index))
+            return self.read(parts.vectors(index), kernel, own, images.window)
+
+        return lambda: parts.together(parts.each(read))
+
+    def _read_parts(self, parts: Parts, kernel: Array, chip: tuple[Prepared, Any] | None = None) -> Array:
         """Multiply with the vectors of one part after the other, or of all at once if something has to see them all."""
         if not all(hook.by_vector for hook in self.hooks):
             return self.read(parts.whole(), kernel)
@@ -217,7 +256,7 @@ class AnalogDot(AnalogProduct):
         apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self._before(parts.vectors(index))[1])))
         if apart is None:
             return self.read(parts.whole(), kernel)
-        prepared, key = self._chip(config, inputs, kernel)
+        prepared, key = self._chip(config, inputs, kernel) if chip is None else chip
 
         def read(index: Array) -> Array:
             return self.read(parts.vectors(index), kernel, (apart, prepared, parts.key(key, index)))

@@ -13,6 +13,7 @@ Axis names used throughout the library:
 """
 
 from jaxaimc.tile.charges import charges
+from jaxaimc.tile.convolve import Window, charges_per_vector, convolve, slides
 from jaxaimc.tile.footprint import Footprint, footprint
 from jaxaimc.tile.prepare import prepare
 from jaxaimc.tile.program import as_programmed, drift, program
@@ -24,9 +25,12 @@ __all__ = [
     "Footprint",
     "Prepared",
     "Programmed",
+    "Window",
     "analog_matmul",
     "as_programmed",
     "charges",
+    "charges_per_vector",
+    "convolve",
     "drift",
     "footprint",
     "mvm",
@@ -34,5 +38,6 @@ __all__ = [
     "program",
     "reads_are_random",
     "saturation",
+    "slides",
     "tile_grid",
 ]

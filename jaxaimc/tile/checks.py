@@ -50,7 +50,7 @@ def check_prepared(config: AnalogConfig, prepared: Any) -> None:
 
 
 def checked_read(
-    config: AnalogConfig, prepared: Any, x: Any, key: Key[Array, "*keys"] | None
+    config: AnalogConfig, prepared: Any, x: Any, key: Key[Array, "*keys"] | None, *, places: int = 1, name: str = "x"
 ) -> Float[Array, "*batch n_in"]:
     """Check what a prepared matrix is read with.
 
@@ -59,6 +59,8 @@ def checked_read(
         prepared: What was passed as a prepared matrix.
         x: What was passed as input vectors.
         key: Read key, one or one per vector, or None.
+        places: Places of a window, under each of which lie as many of the matrix's rows as `x` has channels.
+        name: Name of the argument.
 
     Returns:
         The input vectors, in floating point.
@@ -69,8 +71,13 @@ def checked_read(
     """
     config.validate()
     check_prepared(config, prepared)
-    x = as_real("x", x)
-    check_trailing("x", x, prepared.n_in, "n_in")
+    x = as_real(name, x)
+    if prepared.n_in % places:
+        raise ValueError(
+            f"Argument `prepared` must have as many rows for each of the {places} places of the window, but has "
+            f"{prepared.n_in} in all."
+        )
+    check_trailing(name, x, prepared.n_in // places, "n_in" if places == 1 else "channel")
     if key is not None:
         check_key("key", key, batched=True)
     return x

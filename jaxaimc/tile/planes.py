@@ -1,16 +1,33 @@
 """Charges of planes of pulses: products with the effective matrix, several planes in one where that is exact."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.rounding import round_ste
-from jaxaimc._core.xla import packed_product, planes_per_product, product
+from jaxaimc._core.xla import packed_product, planes_per_product, product, variance_product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.state import Prepared, row_blocks
+
+
+class Lines(NamedTuple):
+    """Products of the pulses on the lines of a tile with a matrix on its rows.
+
+    Attributes:
+        product: Product in full precision.
+        variance_product: Product of numbers that are not negative, to within a hundredth.
+    """
+
+    product: Callable[[Array, Array], Array] = product
+    variance_product: Callable[[Array, Array], Array] = variance_product
+
+
+VECTORS = Lines()
 
 
 def driven_tiles(
@@ -27,15 +44,20 @@ def driven_tiles(
         The pulses, and what each tile row is read with, along a leading axis: the tile, the levels and durations of its
         rows, and its number.
     """
-    prepared = _in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
+    prepared = in_precision(prepared, jnp.promote_types(x.dtype, prepared.matrix.dtype))
     pulses = config.drive.encode(x.astype(prepared.matrix.dtype))
     tile_rows, rows = prepared.matrix.shape[:2]
     level, duration = (row_blocks(a, tile_rows, rows, prepared.groups) for a in (pulses.level, pulses.duration))
     return pulses, (prepared, level, duration, jnp.arange(tile_rows))
 
 
-def _in_precision(prepared: Prepared, dtype: jnp.dtype) -> Prepared:
-    """Return a prepared matrix in another precision; itself where it has that already."""
+def in_precision(prepared: Prepared, dtype: jnp.dtype) -> Prepared:
+    """Return a prepared matrix in another precision; itself where it has that already.
+
+    Args:
+        prepared: The matrix.
+        dtype: Floating type.
+    """
     if prepared.matrix.dtype == dtype:
         return prepared
     wider = lambda a: a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
@@ -65,7 +87,7 @@ def pulses_of_part(pulses: Pulses, part: slice) -> Pulses:
 
 
 def charges_of_parts(
-    config: AnalogConfig, tile: Prepared, pulses: Pulses, parts: list[slice]
+    config: AnalogConfig, tile: Prepared, pulses: Pulses, parts: list[slice], lines: Lines = VECTORS
 ) -> tuple[Float[Array, "*batch plane out"], ...]:
     """Return `u W_eff` for parts of the planes, in fully driven cells, without what idle columns add."""
     rows, slices, cols = tile.matrix.shape
@@ -73,7 +95,7 @@ def charges_of_parts(
         return (_solved_charge(config, tile, pulses),)
     matrix = tile.matrix.reshape(rows, slices * cols)
     if len(parts) == 1:
-        return (product(pulses.level, matrix),)
+        return (lines.product(pulses.level, matrix),)
     digit = pulses.steps[0]
     # The parts have equally many planes but for the last one, which is filled up.
     size = parts[0].stop - parts[0].start

@@ -5,7 +5,7 @@ A read of a programmed chip is, for every tile,
     q = u W_eff + b + sigma(u) eps,    y = x_scale w_scale decode(adc(q)),
 
 with `u` the pulses of the inputs, `W_eff` the effective matrix, `b` the charge of idle columns and `sigma` the standard
-deviation that the devices' noise has under these pulses. `_read_tile` is this equation.
+deviation that the devices' noise has under these pulses. `read_tile` is this equation.
 """
 
 import math
@@ -20,12 +20,12 @@ from jaxaimc._core.arguments import as_matrix, as_real, check_key, check_time, c
 from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc._core.random import fold_in, normal
 from jaxaimc._core.sharding import divided_by_xla
-from jaxaimc._core.xla import add_up, variance_product
+from jaxaimc._core.xla import add_up
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import at_converters, readout
-from jaxaimc.tile.planes import charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
+from jaxaimc.tile.planes import VECTORS, Lines, charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
 from jaxaimc.tile.prepare import prepare_unchecked
 from jaxaimc.tile.program import drift, program
 from jaxaimc.tile.state import Prepared
@@ -95,7 +95,7 @@ def _mvm(
 
     def partial_sum(tile: Prepared, level: Array, duration: Array, index: Array) -> Array:
         read_key = None if key is None else fold_in(key, index)
-        return _read_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
+        return read_tile(config, tile, replace(pulses, level=level, duration=duration), read_key)
 
     charges = tiles[1].size // rows * math.prod(outs)
     if len(tiles[-1]) == 1:
@@ -125,45 +125,65 @@ def _side_by_side(y: Float[Array, "group *batch cols"]) -> Float[Array, "*batch 
     return y.reshape(*y.shape[:-2], y.shape[-2] * y.shape[-1])
 
 
-def _read_tile(
-    config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
+def read_tile(
+    config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None, lines: Lines = VECTORS
 ) -> Float[Array, "*batch n_out"]:
-    """Read one row of tiles, without the leading axis: `q = u W_eff + b + sigma(u) eps`, `w_scale decode(adc(q))`."""
+    """Read one row of tiles, without the leading axis: `q = u W_eff + b + sigma(u) eps`, `w_scale decode(adc(q))`.
+
+    Args:
+        config: The tile.
+        tile: The row of tiles.
+        pulses: Pulses on its lines.
+        key: Read key of this row of tiles, or None if nothing is drawn.
+        lines: Products of the pulses.
+    """
     rows, slices, cols = tile.matrix.shape
     parts = parts_of_planes(config, tile, pulses)  # one, unless several planes share a product
     total = jnp.zeros((), tile.matrix.dtype)
-    for index, (part, q) in enumerate(zip(parts, charges_of_parts(config, tile, pulses, parts), strict=True)):
+    for index, (part, q) in enumerate(zip(parts, charges_of_parts(config, tile, pulses, parts, lines), strict=True)):
         part_key = key if key is None or len(parts) == 1 else fold_in(key, index)
         q = q + tile.baseline.reshape(slices * cols)
         if tile.variance.shape[0]:
-            q = q + read_noise(config, tile, pulses_of_part(pulses, part), part_key)
+            q = q + read_noise(config, tile, pulses_of_part(pulses, part), part_key, lines)
         q = at_converters(config.cell, config.drive, pulses, q.reshape(*q.shape[:-1], slices, cols), config.cols)
         known = {"rows": rows, "tile_rows": config.rows, "converters": tile.converters}
         seen, significance = readout(config.cell, config.drive, pulses, part, **known)
         adc_key = fold_in(part_key, _CONVERTERS) if config.adc.noisy and part_key is not None else None
         # One pass over the charges together with the conversion; a contraction would store the codes.
         total = total + add_up(config.adc.convert(q, seen, adc_key) * significance[:, None, None], -3)
-    driven = jnp.einsum("...pr,p->...", pulses.level, pulses.significance, precision=jax.lax.Precision.HIGHEST)
+    weighted = pulses.level * pulses.significance[:, None]
+    driven = add_up(lines.product(weighted, jnp.ones((rows, 1), weighted.dtype))[..., 0], -1)
     return config.cell.decode(total, driven) * tile.w_scale
 
 
 def read_noise(
-    config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None
+    config: AnalogConfig, tile: Prepared, pulses: Pulses, key: Key[Array, "*keys"] | None, lines: Lines = VECTORS
 ) -> Float[Array, "*batch plane out"]:
-    """Return `sigma(u) eps` of one row of tiles, in fully driven cells."""
+    """Return `sigma(u) eps` of one row of tiles, in fully driven cells.
+
+    Args:
+        config: The tile.
+        tile: The row of tiles.
+        pulses: Pulses on its lines.
+        key: Read key of this row of tiles.
+        lines: Products of the pulses.
+    """
     whole, rows, slices, cols = tile.variance.shape
     factors = [weight * pulses.level**2 for weight in config.device.read_noise.weight(pulses.duration)]
     for ratio, small in zip(tile.ratios, factors[whole:], strict=True):
         factors[0] = factors[0] + ratio * small
     # One product for each term: side by side in one, their factors would be written anew.
     variance = sum(
-        variance_product(factor, of_cells.reshape(rows, slices * cols))
+        lines.variance_product(factor, of_cells.reshape(rows, slices * cols))
         for factor, of_cells in zip(factors[:whole], tile.variance, strict=True)
     )
     # The square root has no derivative at zero, where a vector drives no row.
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
-    return sigma * normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")
+    # A branch of its own keeps XLA from drawing anew in every place that reads the outputs; the wider of a network's
+    # layers are read in three.
+    draw = lambda: normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")  # noqa: E731
+    return sigma * jax.lax.cond(jnp.any(tile.variance > 0), draw, lambda: jnp.zeros_like(sigma))
 
 
 def reads_are_random(config: AnalogConfig, prepared: Prepared) -> bool:

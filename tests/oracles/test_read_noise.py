@@ -18,7 +18,7 @@ from jaxaimc.adcs import IdealADC
 from jaxaimc.cells import Differential
 from jaxaimc.devices import Device, PCMFlickerNoise, PCMPulseNoise
 from jaxaimc.drives import PWM, SplitPWM
-from jaxaimc.tile.read import _read_tile
+from jaxaimc.tile.read import read_tile
 from jaxaimc.wires import Ladder, NoWires, Placement
 
 SAMPLES = 20_000
@@ -39,7 +39,7 @@ def planes_of(config, prepared, pulses, key):
     """Output of each plane by itself, shape (plane, batch, cols): the same draws, other planes at weight zero."""
     one_tile = jax.tree.map(lambda leaf: leaf[0], prepared)
     read_key = jax.random.fold_in(key, 0)  # that of the first tile row
-    read = lambda one: _read_tile(config, one_tile, replace(pulses, significance=one), read_key)  # noqa: E731
+    read = lambda one: read_tile(config, one_tile, replace(pulses, significance=one), read_key)  # noqa: E731
     return jax.vmap(read)(jnp.eye(len(pulses.significance)))
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int, Key
 
 from jaxaimc._core.random import fold_in
 from jaxaimc._core.sharding import reshaped
+from jaxaimc.tile import Window
 
 
 class Parts(NamedTuple):
@@ -57,6 +58,34 @@ class Parts(NamedTuple):
         return own if self.of_example == 1 else fold_in(own, index % self.of_example)
 
 
+class Images(NamedTuple):
+    """The inputs of a call whose vectors are what is under a window that slides over images.
+
+    Attributes:
+        x: The images.
+        window: The window.
+        at_once: Returns how many images may be read at once, from the number of charges that a window has.
+    """
+
+    x: Float[Array, "example *spatial channel"]
+    window: Window
+    at_once: Callable[[int], int]
+
+    def parts(self, charges: int) -> Parts | None:
+        """Return some of the images at a time, or None if all may be read at once.
+
+        Args:
+            charges: Number of charges that a window has.
+        """
+        # The size of a symbolic batch is not known.
+        count, most = self.x.shape[0], self.at_once(charges)
+        if not isinstance(count, int) or count <= most:
+            return None
+        size = largest_divisor(count, most)
+        x = self.x.reshape(count // size, size, *self.x.shape[1:])
+        return Parts(count // size, 1, lambda index: x[index], lambda y: y.reshape(count, *y.shape[2:]))
+
+
 class Layout(NamedTuple):
     """One call of a layer's product, as a matrix product.
 
@@ -64,11 +93,13 @@ class Layout(NamedTuple):
         vectors: Inputs of the matrix product, or a way to make them in parts.
         matrix: Its weights, which are those of `Host.kernel`.
         outputs: Gives the outputs of the matrix product the shape that the layer expects.
+        images: The same inputs as images, where the vectors are windows of them.
     """
 
     vectors: Float[Array, "*batch n_in"] | Parts
     matrix: Float[Array, "*group n_in n_out"]
     outputs: Callable[[Array], Array]
+    images: Images | None = None
 
     @property
     def every_vector(self) -> Float[Array, "*batch n_in"]:
@@ -79,6 +110,16 @@ class Layout(NamedTuple):
     def dtype(self) -> jnp.dtype:
         """Precision of the inputs; layers give their kernel the same before they multiply."""
         return self.matrix.dtype if isinstance(self.vectors, Parts) else self.vectors.dtype
+
+
+def largest_divisor(count: int, most: int) -> int:
+    """Return the largest divisor of a number up to a bound, one at least.
+
+    Args:
+        count: The number.
+        most: The bound.
+    """
+    return next((size for size in range(min(count, most), 1, -1) if count % size == 0), 1)
 
 
 class Host(abc.ABC):

@@ -27,8 +27,8 @@ class ConvHost(Host):
     """Each output is the sum over a window of the inputs, weighted with the kernel.
 
     Args:
-        most_elements: Number of elements of windows that are held at once. The windows of larger calls are made and
-            read in parts, as long as no hook and no input range of the layer needs all of them at once.
+        most_elements: Number of elements of windows, or of charges, that are held at once. The windows of larger calls
+            are made and read in parts, as long as no hook and no input range of the layer needs all of them at once.
     """
 
     kind = nnx.Conv
@@ -116,6 +116,7 @@ class ConvHost(Host):
             vectors=windows.vectors(filled) if parts is None else parts,
             matrix=_matrix(kernel, kernel.ndim, feature_group_count),
             outputs=lambda y: y.transpose(place),
+            images=windows.images(x, math.prod(windows.outputs(filled)), self.most_elements),
         )
 
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from jaxaimc.nn.hosts.base import Parts
+from jaxaimc.nn.hosts.base import Images, Parts, largest_divisor
+from jaxaimc.tile import Window
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Windows:
         # The size of a symbolic batch is not known.
         if not self.sizes or not isinstance(examples, int) or examples * lines * line <= most:
             return None
-        at_once = _largest_divisor(examples, most // (lines * line))
-        rows = lines if lines * line <= most else _largest_divisor(lines, most // line)
+        at_once = largest_divisor(examples, most // (lines * line))
+        rows = lines if lines * line <= most else largest_divisor(lines, most // line)
         of_example = lines // rows
         height = (rows - 1) * self.strides[0] + self._reaches()[0]
 
@@ -101,11 +102,19 @@ class Windows:
 
         return Parts(examples // at_once * of_example, of_example, vectors, together)
 
+    def images(self, x: Float[Array, "example *spatial channel"], positions: int, most: int) -> Images | None:
+        """Return the inputs as images, or None if windows of one place, or of groups, gain nothing by that.
+
+        Args:
+            x: Inputs, without zeros around them.
+            positions: Number of windows on an image.
+            most: Largest number of charges that are held at once.
+        """
+        if math.prod(self.sizes) == 1 or self.groups > 1 or positions == 0 or 0 in x.shape:
+            return None
+        window = Window(self.sizes, self.strides, self.padding, self.input_dilation, self.kernel_dilation)
+        return Images(x, window, lambda charges: most // (positions * charges))
+
     def _reaches(self) -> tuple[int, ...]:
         """Return how many inputs a window spans along each axis."""
         return tuple((size - 1) * step + 1 for size, step in zip(self.sizes, self.kernel_dilation, strict=True))
-
-
-def _largest_divisor(count: int, most: int) -> int:
-    """Return the largest divisor of a number up to a bound, one at least."""
-    return next((size for size in range(min(count, most), 1, -1) if count % size == 0), 1)

@@ -99,8 +99,9 @@ def changed(layout: Layout, matrix: Array, vectors: Callable[[Array], Array]) ->
     present = layout.vectors
     if isinstance(present, Parts):
         make = present.vectors
-        return layout._replace(matrix=matrix, vectors=present._replace(vectors=lambda index: vectors(make(index))))
-    return layout._replace(matrix=matrix, vectors=vectors(present))
+        inputs = present._replace(vectors=lambda index: vectors(make(index)))
+        return layout._replace(matrix=matrix, images=None, vectors=inputs)
+    return layout._replace(matrix=matrix, images=None, vectors=vectors(present))
 
 
 def groups_of(matrix: Float[Array, "*group n_in n_out"]) -> int:

@@ -55,6 +55,7 @@ class ScaleCheck(Hook):
         scale: Scale of each input [1].
     """
 
+    needs_vectors = False
     by_vector = True
 
     def __init__(self, path: str, scale: tuple[float, ...]):

@@ -26,6 +26,7 @@ class WeightLimit(Hook):
             of shape (groups, 1, columns).
     """
 
+    needs_vectors = False
     by_vector = True
 
     def __init__(self, limit: Float[Array, "..."]):

@@ -70,6 +70,7 @@ class TrainedOutputRange(Hook):
         ValueError: If it is not greater than zero.
     """
 
+    needs_vectors = False
     by_vector = True
 
     def __init__(self, limit: float | Array):
