@@ -90,6 +90,7 @@ def test_from_a_layers_call_to_the_converter_are_six_functions(layer, shape, bou
             )
             return q
 
-    analog = nn.convert(layer(nnx.Rngs(0)), AnalogConfig(adc=Looking(), drive=PWM(range=bound), rows=8, cols=8), key=jax.random.key(0))
+    config = AnalogConfig(adc=Looking(), drive=PWM(range=bound), rows=8, cols=8)
+    analog = nn.convert(layer(nnx.Rngs(0)), config, key=jax.random.key(0))
     nn.with_read_key(analog, jax.random.key(1))(jnp.ones(shape))
     assert 0 < len(seen[-1]) <= 6, seen[-1]

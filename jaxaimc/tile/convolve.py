@@ -190,5 +190,7 @@ def _convolve(
         return read_tile(config, tile, pulses, read_key, window.lines(tile_row))
 
     # Each row of tiles has its own part of the window.
-    partial_sums = [partial_sum(tile_row) for tile_row in range(prepared.matrix.shape[0])]
-    return sum(partial_sums[1:], start=partial_sums[0]) * pulses.x_scale[(0,) * pulses.x_scale.ndim]
+    total = partial_sum(0)
+    for tile_row in range(1, prepared.matrix.shape[0]):
+        total = total + partial_sum(tile_row)
+    return total * pulses.x_scale[(0,) * pulses.x_scale.ndim]
