@@ -59,6 +59,38 @@ def _variance_product_jvp(primals: tuple[Array, Array], tangents: tuple[Array, A
     return variance_product(x, w), product(d_x, w) + product(x, d_w)
 
 
+@jax.custom_vjp
+def short_product(x: Float[Array, "vector rows"], w: Float[Array, "rows cols"]) -> Float[Array, "vector cols"]:
+    """Return `x @ w` where it is a small part of a result, and its derivatives, by reverse mode, likewise.
+
+    In single precision the factors are rounded to bfloat16 and the products added up in single precision, which takes
+    half the time on CPUs with AVX-512 and less on accelerators. Other precisions are those of `product`.
+
+    Args:
+        x: Vectors.
+        w: Matrix.
+
+    Returns:
+        Vectors.
+    """
+    if x.dtype != jnp.float32 or w.dtype != jnp.float32:
+        return product(x, w)
+    short = (x.astype(jnp.bfloat16), w.astype(jnp.bfloat16))
+    return jnp.matmul(*short, preferred_element_type=jnp.float32)
+
+
+def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
+    return short_product(x, w), (x, w)
+
+
+def _short_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    x, w = saved
+    return short_product(cotangent, w.T), short_product(x.T, cotangent)
+
+
+short_product.defvjp(_short_forward, _short_backward)
+
+
 def grouped_product(
     x: Float[Array, "*batch n_in"], w: Float[Array, "*group rows cols"]
 ) -> Float[Array, "*batch n_out"]:

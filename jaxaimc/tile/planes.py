@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -113,9 +113,14 @@ def _solved_charge(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> Floa
     """Return the charges of wires that are not linear, in fully driven cells: one solve per vector, plane and slice."""
     _, slices, cols = tile.matrix.shape
 
-    def of_planes(level: Float[Array, "*batch plane rows"], steps: int) -> Float[Array, "*batch plane slice cols"]:
+    def of_planes(
+        level: Float[Array, "*batch plane rows"], steps: int, plane: int | None = None
+    ) -> Float[Array, "*batch plane slice cols"]:
         known = {"steps": steps, "timed": pulses.timed, "v_read": config.drive.v_read}
-        one = lambda circuit: circuit.charge(level, **known)  # noqa: E731
+
+        def one(circuit: Any) -> Array:
+            return (circuit if plane is None else circuit.of_plane(plane)).charge(level, **known)
+
         # Tiles side by side share no wire: each is solved by itself, and a last one's unused columns are dropped.
         charge = jax.vmap(jax.vmap(one))(tile.circuit)
         tile_cols, _, *batch, width = charge.shape
@@ -124,6 +129,6 @@ def _solved_charge(config: AnalogConfig, tile: Prepared, pulses: Pulses) -> Floa
     if len(set(pulses.steps)) == 1:
         charge = of_planes(pulses.level, pulses.steps[0])
     else:
-        parts = [of_planes(pulses.level[..., [k], :], steps) for k, steps in enumerate(pulses.steps)]
+        parts = [of_planes(pulses.level[..., [k], :], steps, k) for k, steps in enumerate(pulses.steps)]
         charge = jnp.concatenate(parts, axis=-3)
     return charge.reshape(*pulses.level.shape[:-1], slices * cols) / config.cell.g_span

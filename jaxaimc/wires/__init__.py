@@ -8,7 +8,7 @@ from jaxaimc.wires.layouts import InterleavedColumns, InterleavedRows, Layout, S
 from jaxaimc.wires.mesh import Mesh, OperatingPoint, Reading
 from jaxaimc.wires.methods import Automatic, ConjugateGradient, FixedPoint
 from jaxaimc.wires.nonlinear import NonlinearMesh
-from jaxaimc.wires.open_idle import OpenIdle
+from jaxaimc.wires.open_idle import Blocks, EveryStep, IdleMethod, MeanField, OpenIdle
 from jaxaimc.wires.outcome import ConvergenceError, SolveOutcome, check_residual
 from jaxaimc.wires.surrogates import AlphaBeta, StaticFactor
 from jaxaimc.wires.timing import Alignment, Centred, Left, Right, Staggered
@@ -17,19 +17,23 @@ __all__ = [
     "Alignment",
     "AlphaBeta",
     "Automatic",
+    "Blocks",
     "Centred",
     "Circuit",
     "ConjugateGradient",
     "ConvergenceError",
     "Crossbar",
     "DeviceIV",
+    "EveryStep",
     "FixedPoint",
+    "IdleMethod",
     "InterleavedColumns",
     "InterleavedRows",
     "Ladder",
     "Layout",
     "Left",
     "Linear",
+    "MeanField",
     "Mesh",
     "Method",
     "MiloIV",

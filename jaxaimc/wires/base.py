@@ -62,6 +62,14 @@ class Circuit(Component):
             v_read: Read voltage [V].
         """
 
+    def of_plane(self, index: int) -> "Circuit":
+        """Return the circuit as one plane of pulses sees it: this one, unless it has been told of each.
+
+        Args:
+            index: Number of the plane.
+        """
+        return self
+
 
 class Linear(NamedTuple):
     """A tile as seen from its terminals: output current = `sum_i V_i matrix_ij + baseline_j`.
@@ -106,6 +114,23 @@ class Wires(Component):
     def exact(self) -> bool:
         """Whether the effective matrix is the conductances themselves."""
         return False
+
+    @property
+    def profiled(self) -> bool:
+        """Whether `effective` takes a `profile`, how active each row is, which `activity` finds for pulses."""
+        return False
+
+    def activity(
+        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool
+    ) -> Float[Array, "*batch bin rows"]:
+        """Return for which share of each of some stretches of time the rows are connected [1].
+
+        Args:
+            level: Signed pulses as a share of the largest one [1].
+            steps: Whole steps of a full-scale pulse; 0 where levels are no multiples of one over it.
+            timed: Whether a level is a share of time, as `Circuit.charge` has it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no rows that are connected for a while.")
 
     @abc.abstractmethod
     def effective(

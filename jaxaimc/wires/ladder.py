@@ -84,7 +84,7 @@ def _effective(
     r_end = ladder.r * (ladder.adc_segments + lead) + ladder.r_out
     # A double-precision leaf must not change the type of a single-precision scan.
     r, r_end = jnp.asarray(ladder.r, g.dtype), jnp.asarray(r_end, g.dtype)
-    share, y_column = _ladder(_far_first(load, flipped), r, r_end)
+    share, y_column = ladder_shares(_far_first(load, flipped), r, r_end)
     share = _far_first(share, flipped)
     return Linear(
         matrix=signed_sum(g, signs) * share,
@@ -101,7 +101,7 @@ def _far_first(x: Float[Array, "rows cols"], flipped: np.ndarray) -> Float[Array
 
 
 @jax.custom_jvp
-def _ladder(
+def ladder_shares(
     load: Float[Array, "rows cols"], r: Float[Array, ""] | float, r_end: Float[Array, " cols"]
 ) -> tuple[Float[Array, "rows cols"], Float[Array, " cols"]]:
     """Solve all ladders for a unit voltage at the ADC with grounded rows, in positive numbers only.
@@ -131,7 +131,7 @@ def _ladder(
     return _voltages(drop, drop_end), last * drop_end
 
 
-@_ladder.defjvp
+@ladder_shares.defjvp
 def _ladder_jvp(primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple[Any, Any]:
     """Differentiate the two walks by two linear ones, which JAX transposes for reverse mode."""
     load, r, r_end = primals

@@ -14,7 +14,7 @@ from jaxaimc.wires.crossbar import Crossbar, DeviceIV, Sources, State, peak_colu
 from jaxaimc.wires.curves import MiloIV
 from jaxaimc.wires.mesh import Mesh, Reading, check_array
 from jaxaimc.wires.outcome import SolveOutcome, check_conductances, check_converged
-from jaxaimc.wires.timing import share_of_step
+from jaxaimc.wires.timing import overlap
 
 
 @component
@@ -165,7 +165,8 @@ def _charge(
         end = steps * sign * vector
 
         def on(step: Array) -> Array:
-            return sign * share_of_step(jnp.zeros_like(end), end, step.astype(end.dtype), steps)
+            low = step.astype(end.dtype)
+            return sign * overlap(jnp.zeros_like(end), end, low, low + 1, steps)
 
         return add_up(vector, on, jnp.full(steps, 1 / steps, vector.dtype))
 

@@ -1,158 +1,136 @@
 """Columns whose idle cells are open (1T1R), so that the load on a wire depends on which rows are active now.
 
 The circuit is time-varying and its charge is not linear in the inputs: a row that ends its pulse takes its load off
-the wire of every other row. Time is cut into equal steps. Within a step each row's devices load the wire with their
-conductance times the share of the step for which they are connected, and the column is solved exactly. Where pulses
-start and end on step boundaries, as pulse-width modulated codes do, that is the exact charge; with fewer, longer
-steps it is an approximation whose error falls with the square of the step, because only rows that end within the same
-step see each other's load averaged.
-
-A column is solved in one pass from its far end, without a division per row: with the far node at one volt and all
-rows grounded, current and voltage only grow toward the ADC, and the node voltages over the ADC's are by reciprocity
-the shares with which the devices' currents arrive.
+the wire of every other row. There are three methods for it, from exact to fast: `EveryStep`, `Blocks`, `MeanField`.
 """
 
-import warnings
+import abc
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.component import component, leaf, static
+from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.units import ohm
-from jaxaimc.wires.base import Circuit, Placement, Solved, Wires, in_one_precision, one_by_one, signed_sum
-from jaxaimc.wires.carry import carried
-from jaxaimc.wires.ladder import Ladder
+from jaxaimc.wires.base import Circuit, Linear, Placement, Solved, Wires, signed_sum
+from jaxaimc.wires.columns import ColumnGroup, Columns, shares
+from jaxaimc.wires.idle_blocks import BlockColumns
+from jaxaimc.wires.idle_mean_field import mean_field, mean_shares
+from jaxaimc.wires.idle_steps import SteppedColumns
 from jaxaimc.wires.outcome import check_conductances
-from jaxaimc.wires.timing import Alignment, Left, share_of_step
+from jaxaimc.wires.timing import Alignment, Left
 
-# Rows between two rescalings of the running voltages, which only grow. In float32 that holds up to 16 times per row:
-# segments with 15 times the resistance of what they feed, beyond which the charge is no number.
-_ROWS_AT_ONCE = 32
-_UNKNOWN_STEPS = 127  # of pulses that are no whole steps of their drive
-_STEPS_AT_ONCE = 16  # time steps solved side by side: bounds the memory, and keeps the running state in the cache
+# Stretches of time of a profile that serves read noise alone.
+_FEW_BINS = 4
+# Pulse lengths of which the mean activity is taken where no data say how long pulses are.
+_LENGTHS = 64
 
 
-class ColumnGroup(NamedTuple):
-    """Columns that are read at the same end, far end first.
+class IdleMethod(Component):
+    """How columns with open idle cells are solved. A method of your own derives from this and writes `circuit`."""
 
-    Attributes:
-        load: Conductance that an active cell puts on its wire [S].
-        drive: Conductance with which an active cell drives its wire, signs included [S].
-        r_end: Resistance between the last node and the ADC [ohm].
-    """
+    bins: int | None
 
-    load: Float[Array, "rows cols"]
-    drive: Float[Array, "rows cols"]
-    r_end: Float[Array, ""]
+    @abc.abstractmethod
+    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+        """Return the columns, ready to be read.
+
+        Args:
+            columns: The columns.
+            steps: Time steps that the wires were given.
+            profile: Mean share of each stretch of time for which a row is connected, for each plane of pulses, or one
+                for all [1].
+        """
+
+    @property
+    def profile_bins(self) -> int:
+        """Number of stretches of time of a profile."""
+        return _FEW_BINS
 
 
 @component
-class IdleColumns(Circuit):
-    """Columns whose idle cells are disconnected, ready to be read.
+class EveryStep(IdleMethod):
+    """Every step of the drive is solved by itself: exact, and the reference for the other methods."""
+
+    bins: ClassVar[int | None] = None
+
+    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+        """Return the columns, to be solved step by step."""
+        return SteppedColumns(columns=columns, steps=steps)
+
+
+@component
+class Blocks(IdleMethod):
+    """Few stretches of time, and blocks of rows as two-ports: matrix products and a short ladder.
+
+    The error is that of the charge over the effect of the wires, both as root mean square, and was measured for 64 to
+    512 rows, 0.15 to 20 ohm a segment, normal and rectified inputs.
 
     Attributes:
-        groups: With n groups, group k holds the columns k, k + n, k + 2n, ...
-        r: Segment resistance [ohm].
-        at_first: For each group whether it is read at the first row's end.
-        alignment: When each row's pulse starts.
-        steps: Time steps into which the longest pulse is cut; None for the drive's own.
+        error: Largest error over the effect of the wires [1]; says how many stretches and blocks there are.
+        rows: Rows of a block; None for as many as the error allows.
+        bins: Stretches of time of timed pulses; None for as few as the error allows.
     """
 
-    groups: tuple[ColumnGroup, ...]
-    r: Float[Array, ""]
-    at_first: tuple[bool, ...] = static()
-    alignment: Alignment = Left()
-    steps: int | None = static(default=None, low=1, high=65536)
+    error: float = static(default=0.02)
+    rows: int | None = static(default=None, low=1, high=65536)
+    bins: int | None = static(default=None, low=1, high=65536)
 
-    def charge(
-        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool, v_read: Float[Array, ""] | float
-    ) -> Float[Array, "*batch cols"]:
-        """Return the mean output current over the longest pulse, per volt of read voltage [S].
+    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+        """Return the columns, to be solved block by block."""
+        return BlockColumns(columns=columns, error=self.error, rows=self.rows, bins=self.bins)
 
-        Memory is bounded by a few arrays of 16 steps x cols, whatever the batch. Gradients are exact for the charge
-        as computed here, in conductances, resistances and pulses; where a pulse ends on a step boundary the derivative
-        in its length is the mean of those of the two steps that meet there, and a row whose amplitude is zero is taken
-        to stay disconnected.
+    def check(self) -> None:
+        """Check the error.
 
-        Args:
-            level: Signed pulses as a share of the longest, or of the read voltage [1].
-            steps: Whole steps of a full-scale pulse; 0 where levels are no multiples of one over it.
-            timed: Whether a level is the share of time for which its row is connected and driven at full voltage.
-                Otherwise a row whose level is not zero is connected for the whole pulse, and driven with that share.
-            v_read: Read voltage [V]; the charge is linear in it.
-
-        Returns:
-            The charge of each column per volt and per length of the longest pulse [S].
+        Raises:
+            ValueError: If it is no share of the effect.
         """
-        cols = sum(group.load.shape[1] for group in self.groups)
-        count = self._count(steps) if timed else 0
-        return _charge(self, level, count, cols)
+        if not isinstance(self.error, (int, float)) or not 0.0005 <= self.error <= 1:
+            raise ValueError(f"Field `error` of Blocks must be in [0.0005, 1], but is {self.error}.")
 
-    def _count(self, steps: int) -> int:
-        """Return into how many steps the longest pulse is cut."""
-        edges = steps * self.alignment.edges_per_step
-        if self.steps is None:
-            return edges or _UNKNOWN_STEPS
-        if edges and self.steps % edges:
-            warnings.warn(
-                f"Field `steps` of OpenIdle is {self.steps}, but the drive's pulses start and end at multiples of "
-                f"1/{edges} of the longest: their charge is approximate. It is exact with `steps=None` or a multiple "
-                f"of {edges}.",
-                stacklevel=3,
+
+@component
+class MeanField(IdleMethod):
+    """A matrix for each of few stretches of time, in which the rows load the wire as they do on average over data.
+
+    The cheapest method, prepared once for a chip, and the one to train on. `jaxaimc.nn.calibrate` finds the profile of
+    a layer's rows from data; without it pulses of all lengths are taken to be as frequent.
+
+    Attributes:
+        bins: Stretches of time of timed pulses.
+        activities: Activities over that of the profile at which matrices are built, from the lowest. Between several,
+            such as (0.7, 1.0, 1.4), every vector has its own.
+    """
+
+    bins: int | None = static(default=4, low=1, high=65536)
+    activities: tuple[float, ...] = static(default=(1.0,))
+
+    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+        """Return the columns as matrices."""
+        return mean_field(columns, profile, self.activities)
+
+    @property
+    def profile_bins(self) -> int:
+        """The method's own."""
+        return self.bins or _FEW_BINS
+
+    def check(self) -> None:
+        """Check bins and activities.
+
+        Raises:
+            ValueError: If there is none, or activities do not rise from above zero.
+        """
+        if self.bins is None:
+            raise ValueError("Field `bins` of MeanField must be a number of stretches, but is None.")
+        rising = all(a < b for a, b in zip(self.activities, self.activities[1:], strict=False))
+        if not self.activities or not rising or not 0 < self.activities[0] <= self.activities[-1] <= 100:
+            raise ValueError(
+                "Field `activities` of MeanField must be numbers in (0, 100] from the lowest to the highest, but is "
+                f"{self.activities}."
             )
-        return self.steps
-
-    def _amplitudes(self, level: Float[Array, " rows"]) -> Float[Array, " cols"]:
-        connected = jnp.asarray(level != 0, level.dtype)
-        return self._in_order([current[0] for current in self._currents(connected[None], level[None])])
-
-    def _currents(self, connected: Float[Array, "step rows"], driven: Float[Array, "step rows"]) -> list[Array]:
-        """Return the currents of each group of columns in each step, per volt of read voltage [S]."""
-        return [
-            _solve_columns(group, self.r, *((x[:, ::-1] if at_first else x) for x in (connected, driven)))
-            for group, at_first in zip(self.groups, self.at_first, strict=True)
-        ]
-
-    def _in_order(self, currents: list[Array]) -> Float[Array, " cols"]:
-        """Put the columns of the groups side by side again."""
-        if len(currents) == 1:
-            return currents[0]
-        even, odd = currents
-        paired = jnp.stack([even[: odd.shape[0]], odd], axis=-1).reshape(-1)
-        return jnp.concatenate([paired, even[odd.shape[0] :]])
-
-    def _timed(self, level: Float[Array, " rows"], steps: int) -> Float[Array, " cols"]:
-        count = min(_STEPS_AT_ONCE, steps)
-        chunks = -(-steps // count)
-        # Steps that only fill up the last chunk lie beyond every pulse: nobody is connected, no charge flows.
-        times = jnp.arange(chunks * count, dtype=level.dtype).reshape(chunks, count)
-
-        @jax.checkpoint
-        def add_chunk(totals: tuple[Array, ...], step: Array) -> tuple[tuple[Array, ...], None]:
-            connected, driven = self._shares(level, step[:, None], steps)
-            currents = self._currents(connected, driven)
-            return tuple(t + jnp.sum(c, axis=0) for t, c in zip(totals, currents, strict=True)), None
-
-        none = tuple(carried(jnp.zeros_like(group.drive[0]), self, level) for group in self.groups)
-        totals, _ = jax.lax.scan(add_chunk, none, times)
-        return self._in_order([total / steps for total in totals])
-
-    def _shares(self, level: Array, step: Array, steps: int) -> tuple[Array, Array]:
-        """Return for which share of each step each row is connected, and the same with the sign of its drive."""
-        fixed = jax.lax.stop_gradient
-
-        def share(duration: Array) -> Array:
-            start = self.alignment.start(duration)
-            return share_of_step(steps * start, steps * (start + duration), step, steps)
-
-        # The load is even in the level: no slope at zero, where JAX's `abs` has one.
-        connected = share(fixed(jnp.sign(level)) * level)
-        # The drive is odd in the level and has a slope at zero, where sign times magnitude would have none.
-        lengthened = share(fixed(jnp.abs(level)) + level - fixed(level))
-        return connected, fixed(jnp.sign(level) * connected) + lengthened - fixed(lengthened)
 
 
 @component
@@ -170,6 +148,7 @@ class OpenIdle(Wires):
         steps: Time steps into which the longest of timed pulses is cut; None for the drive's own (127 for `PWM` at 8
             bits), with which the charge is exact. Fewer are a fast approximation, and a warning says so where pulses
             then start or end within a step. Rows driven with amplitudes stay connected, and need one step.
+        method: How the columns are solved: exactly, or faster with a stated error.
 
     Example:
         >>> import jax.numpy as jnp
@@ -190,27 +169,69 @@ class OpenIdle(Wires):
     alternate: bool = static(default=True)
     alignment: Alignment = Left()
     steps: int | None = static(default=None, low=1, high=65536)
+    method: IdleMethod = EveryStep()
+
+    @property
+    def profiled(self) -> bool:
+        """Yes: read noise, drift compensation and `MeanField` depend on how active the rows are."""
+        return True
+
+    def check(self) -> None:
+        """Check that `steps` belong to the method.
+
+        Raises:
+            ValueError: If the method has none.
+        """
+        if self.steps is not None and not isinstance(self.method, EveryStep):
+            raise ValueError(
+                f"Field `steps` of OpenIdle must be None with `method={type(self.method).__name__}(...)`, which has "
+                f"stretches of its own, but is {self.steps}."
+            )
+
+    def activity(
+        self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool
+    ) -> Float[Array, "*batch bin rows"]:
+        """Return for which share of each of some stretches of time the rows are connected [1].
+
+        Args:
+            level: Signed pulses as a share of the largest one [1].
+            steps: Whole steps of a full-scale pulse.
+            timed: Whether a level is a share of time. Otherwise there is one stretch, the whole pulse.
+        """
+        if not timed:
+            return jnp.asarray(level != 0, level.dtype)[..., None, :]
+        alignment, steps = self.alignment.simplest, max(steps, 1)
+        edges = jnp.asarray(alignment.bins(self.method.profile_bins), level.dtype)[:, None] * steps
+        return shares(level[..., None, :], alignment, edges[:-1], edges[1:], steps)[0]
 
     def effective(
-        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        profile: Float[Array, "plane bin rows"] | None = None,
     ) -> Solved:
-        """Return the columns as a circuit, and as linear tile what they are with every cell connected.
+        """Return the columns as a circuit, and as linear tile what they are on average.
 
-        The linear tile serves read noise and drift compensation, which need one number per cell; the charge itself
-        never uses it.
+        The linear tile serves read noise and drift compensation, which need one number per cell: the share of a
+        device's current that reaches the output, mean over the time for which its row is connected, while the other
+        rows load the wire as the profile says.
 
         Args:
             g: Device conductances [S].
             signs: Sign of each polarity's drive.
             placement: Where the block sits on the tile.
+            profile: Mean share of each stretch of time for which a row is connected, for each plane of pulses, as
+                `activity` has it [1]; None for timed pulses of which all lengths are as frequent.
         """
         check_conductances("g", g)
+        return _effective(self, g, signs, placement, profile)
+
+    def _columns(
+        self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
+    ) -> Columns:
         total_r = self.r + self.r_supply
-        ladder = Ladder(
-            r=total_r, adc_segments=self.adc_segments, r_out=self.r_out, v_adc=0.0, v_idle=0.0, alternate=self.alternate
-        )
-        rows = g.shape[1]
-        before, after = placement.row_start, placement.rows_after(rows)
+        before, after = placement.row_start, placement.rows_after(g.shape[1])
         load, drive = signed_sum(g, (1.0,) * len(signs)), signed_sum(g, signs)
         # Even columns of the tile are read at the last row's end, odd ones at the first's.
         ends = (placement.col_start % 2 == 1, placement.col_start % 2 == 0) if self.alternate else (False,)
@@ -222,58 +243,46 @@ class OpenIdle(Wires):
             own = [x[::-1] for x in own] if at_first else own
             return ColumnGroup(*own, r_end=jnp.asarray(r_end, g.dtype))
 
-        circuit = IdleColumns(
+        return Columns(
             groups=tuple(group(k, at_first) for k, at_first in enumerate(ends)),
             r=jnp.asarray(total_r, g.dtype),
             at_first=ends,
             alignment=self.alignment,
-            steps=self.steps,
         )
-        return Solved(linear=ladder.effective(g, signs, placement), circuit=circuit)
+
+    def _of_all_lengths(self, rows: int, dtype: Any) -> Float[Array, "1 bin rows"]:
+        lengths = (jnp.arange(_LENGTHS, dtype=dtype) + 0.5) / _LENGTHS
+        level = jnp.broadcast_to(lengths[:, None], (_LENGTHS, rows))
+        return jnp.mean(self.activity(level, steps=0, timed=True), axis=0)[None]
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _charge(
-    columns: IdleColumns, level: Float[Array, "*batch rows"], steps: int, cols: int
-) -> Float[Array, "*batch cols"]:
-    """Return the charges of timed pulses cut into steps, or of amplitudes for no steps."""
-    columns, level = in_one_precision(columns, level)
-    one = partial(columns._timed, steps=steps) if steps else columns._amplitudes
-    return one_by_one(one, level, cols)
-
-
-def _solve_columns(
-    columns: ColumnGroup, r: Array, connected: Float[Array, "step rows"], driven: Float[Array, "step rows"]
-) -> Float[Array, "step cols"]:
-    """Return the output current of each column in each step, per volt of read voltage [S]."""
-    fill = -columns.load.shape[0] % _ROWS_AT_ONCE
-
-    def grouped(x: Array) -> Array:
-        # Open rows beyond the far end do nothing, so that is where a last group is filled up.
-        filled = jnp.pad(x, [(fill, 0)] + [(0, 0)] * (x.ndim - 1))
-        return filled.reshape(-1, _ROWS_AT_ONCE, *x.shape[1:])
-
-    # One row per scan step: with several, XLA computes the chain once for each of the three running quantities.
-    def add_row(state: tuple[Array, Array, Array], row: tuple) -> tuple[tuple[Array, Array, Array], None]:
-        voltage, current, output = state
-        load, drive, on, signed = row
-        voltage = voltage + r * current
-        return (
-            voltage,
-            current + load * on[:, None] * voltage,
-            output + drive * signed[:, None] * voltage,
-        ), None
-
-    def add_rows(state: tuple[Array, Array, Array], group: tuple) -> tuple[tuple[Array, Array, Array], None]:
-        (voltage, current, output), _ = jax.lax.scan(add_row, state, group)
-        # Only ratios matter. What has left the range of the precision says so, not zero.
-        scale = jnp.where(jnp.isfinite(voltage), 1 / voltage, jnp.nan)
-        return (jnp.ones_like(voltage), current * scale, output * scale), None
-
-    none = carried(
-        jnp.zeros((connected.shape[0], columns.load.shape[1]), connected.dtype), columns, r, connected, driven
+@partial(jax.jit, static_argnums=(2, 3), inline=True)
+def _effective(
+    wires: OpenIdle,
+    g: Float[Array, "polarity rows cols"],
+    signs: tuple[float, ...],
+    placement: Placement,
+    profile: Float[Array, "plane bin rows"] | None,
+) -> Solved:
+    columns = wires._columns(g, signs, placement)
+    profile = wires._of_all_lengths(g.shape[1], g.dtype) if profile is None else profile
+    share = _mean_over_time(columns, profile, wires.alignment.simplest)
+    linear = Linear(
+        matrix=signed_sum(g, signs) * share,
+        sensitivity=jnp.broadcast_to(share, g.shape),
+        baseline=jnp.zeros_like(g[0, 0]),
     )
-    start = (none + 1, none, none)
-    groups = (grouped(columns.load), grouped(columns.drive), grouped(connected.T), grouped(driven.T))
-    (voltage, current, output), _ = jax.lax.scan(add_rows, start, groups)
-    return output / (voltage + columns.r_end * current)
+    return Solved(linear=linear, circuit=wires.method.circuit(columns, wires.steps, profile))
+
+
+def _mean_over_time(
+    columns: Columns, profile: Float[Array, "plane bin rows"], alignment: Alignment
+) -> Float[Array, "rows cols"]:
+    """Return which share of each cell's current reaches its output, mean over the time for which it is connected."""
+    of_bins = mean_shares(columns, profile)
+    edges = jnp.asarray(alignment.bins(profile.shape[1]), profile.dtype)
+    time = profile * jnp.diff(edges)[:, None]
+    total = jnp.sum(time, axis=(0, 1))
+    # A row that is never connected has no noise that would be seen.
+    time = jnp.where(total > 0, time / jnp.where(total > 0, total, 1.0), 1.0 / (time.shape[0] * time.shape[1]))
+    return jnp.sum(time[..., None] * of_bins, axis=(0, 1))

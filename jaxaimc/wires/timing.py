@@ -24,6 +24,23 @@ class Alignment(Component):
     def start(self, duration: Float[Array, "*batch rows"]) -> Float[Array, "*batch rows"]:
         """Return the start of each pulse for its duration, both as a share of the longest pulse [1]."""
 
+    def bins(self, count: int) -> tuple[float, ...]:
+        """Return the edges of a few stretches into which the longest pulse is cut, from zero to one [1].
+
+        Args:
+            count: Number of stretches; equally long ones unless more pulses start or end at some times than at others.
+        """
+        return tuple(edge / count for edge in range(count + 1))
+
+    @property
+    def simplest(self) -> "Alignment":
+        """An alignment with the same charge whatever the pulses, for which `bins` are best."""
+        return self
+
+
+# Power with which the edges of time stretches grow: most pulses of usual inputs are short.
+_CLOSER = 1.7
+
 
 @component
 class Left(Alignment):
@@ -33,6 +50,10 @@ class Left(Alignment):
         """Return zero for every row."""
         return jnp.zeros_like(duration)
 
+    def bins(self, count: int) -> tuple[float, ...]:
+        """Return edges that are closer to each other at first, when most pulses end."""
+        return tuple((edge / count) ** _CLOSER for edge in range(count + 1))
+
 
 @component
 class Right(Alignment):
@@ -41,6 +62,11 @@ class Right(Alignment):
     def start(self, duration: Float[Array, "*batch rows"]) -> Float[Array, "*batch rows"]:
         """Return what is left of the longest pulse."""
         return 1 - duration
+
+    @property
+    def simplest(self) -> Alignment:
+        """That of pulses which start together."""
+        return Left()
 
 
 @component
@@ -54,6 +80,11 @@ class Centred(Alignment):
         """Return half of what is left of the longest pulse."""
         return (1 - duration) / 2
 
+    @property
+    def simplest(self) -> Alignment:
+        """That of pulses which start together."""
+        return Left()
+
 
 @component
 class Staggered(Alignment):
@@ -64,15 +95,23 @@ class Staggered(Alignment):
         return jnp.where(jnp.arange(duration.shape[-1]) % 2, 1 - duration, 0.0)
 
 
-@partial(jax.custom_jvp, nondiff_argnums=(3,))
-def share_of_step(start: Array, end: Array, step: Array, steps: int) -> Array:
-    """Return for which share of a time step a pulse is on; times in units of steps [1]."""
-    return jnp.clip(jnp.minimum(end, step + 1) - jnp.maximum(start, step), 0, 1)
+@partial(jax.custom_jvp, nondiff_argnums=(4,))
+def overlap(start: Array, end: Array, low: Array, high: Array, longest: int) -> Array:
+    """Return for how long a pulse is on within a stretch of time; times in units of steps [1].
+
+    Args:
+        start: Start of the pulse.
+        end: Its end.
+        low: Start of the stretch, between zero and `longest`.
+        high: Its end.
+        longest: Length of the longest pulse.
+    """
+    return jnp.clip(jnp.minimum(end, high) - jnp.maximum(start, low), 0, high - low)
 
 
-@share_of_step.defjvp
-def _share_of_step_jvp(steps: int, primals: tuple[Array, Array, Array], tangents: tuple[Array, Array, Array]) -> tuple:
-    start, end, step = primals
+@overlap.defjvp
+def _overlap_jvp(longest: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple:
+    start, end, low, high = primals
 
     def snapped(edge: Array) -> Array:
         # A code over its largest times the steps is a whole number but for rounding.
@@ -80,11 +119,12 @@ def _share_of_step_jvp(steps: int, primals: tuple[Array, Array, Array], tangents
         return jnp.where(jnp.abs(edge - whole) < 1e-3, whole, edge)
 
     def inside(edge: Array) -> Array:
-        # An edge on a boundary moves in both steps that meet there, half in each; at the window's ends there is one.
+        # An edge on a boundary moves in both stretches that meet there, half in each; at the window's ends there is
+        # one.
         edge = snapped(edge)
-        after = (edge >= step) & (edge < step + 1) & (step < steps)
-        before = (edge > step) & (edge <= step + 1)
-        return after * jnp.where(edge <= 0, 1.0, 0.5) + before * jnp.where(edge >= steps, 1.0, 0.5)
+        after = (edge >= low) & (edge < high) & (low < longest)
+        before = (edge > low) & (edge <= high)
+        return after * jnp.where(edge <= 0, 1.0, 0.5) + before * jnp.where(edge >= longest, 1.0, 0.5)
 
     moved = inside(end) * tangents[1] - inside(start) * tangents[0]
-    return share_of_step(start, end, step, steps), moved
+    return overlap(start, end, low, high, longest), moved

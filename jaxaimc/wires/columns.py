@@ -1,0 +1,106 @@
+"""Columns whose idle cells are disconnected, grouped by the end at which they are read."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxaimc._core.component import component, static
+from jaxaimc.wires.timing import Alignment, Left, overlap
+
+
+class ColumnGroup(NamedTuple):
+    """Columns that are read at the same end, far end first.
+
+    Attributes:
+        load: Conductance that an active cell puts on its wire [S].
+        drive: Conductance with which an active cell drives its wire, signs included [S].
+        r_end: Resistance between the last node and the ADC [ohm].
+    """
+
+    load: Float[Array, "rows cols"]
+    drive: Float[Array, "rows cols"]
+    r_end: Float[Array, ""]
+
+
+@component
+class Columns:
+    """All columns of a tile.
+
+    Attributes:
+        groups: With n groups, group k holds the columns k, k + n, k + 2n, ...
+        r: Segment resistance [ohm].
+        at_first: For each group whether it is read at the first row's end.
+        alignment: When each row's pulse starts.
+    """
+
+    groups: tuple[ColumnGroup, ...]
+    r: Float[Array, ""]
+    at_first: tuple[bool, ...] = static()
+    alignment: Alignment = Left()
+
+    @property
+    def count(self) -> int:
+        """Number of columns."""
+        return sum(group.load.shape[-1] for group in self.groups)
+
+    def far_first(self, x: Float[Array, "*batch rows"]) -> list[Float[Array, "*batch rows"]]:
+        """Return what is on the rows in the order that each group has them.
+
+        Args:
+            x: One number for each row.
+        """
+        return [x[..., ::-1] if at_first else x for at_first in self.at_first]
+
+    def in_order(self, of_groups: list[Float[Array, "*batch _"]]) -> Float[Array, "*batch cols"]:
+        """Put the columns of the groups side by side again.
+
+        Args:
+            of_groups: One number for each column of each group.
+        """
+        if len(of_groups) == 1:
+            return of_groups[0]
+        even, odd = of_groups
+        paired = jnp.stack([even[..., : odd.shape[-1]], odd], axis=-1)
+        paired = paired.reshape(*odd.shape[:-1], 2 * odd.shape[-1])
+        return jnp.concatenate([paired, even[..., odd.shape[-1] :]], axis=-1)
+
+    def matrix(self, of_groups: list[Float[Array, "*batch rows _"]]) -> Float[Array, "*batch rows cols"]:
+        """Put matrices of the groups, far end first, side by side in the order of rows and columns.
+
+        Args:
+            of_groups: One matrix for each group.
+        """
+        return self.in_order(
+            [x[..., ::-1, :] if at_first else x for x, at_first in zip(of_groups, self.at_first, strict=True)]
+        )
+
+
+def shares(
+    level: Float[Array, "*batch rows"],
+    alignment: Alignment,
+    low: Float[Array, "*bin 1"],
+    high: Float[Array, "*bin 1"],
+    steps: int,
+) -> tuple[Float[Array, "*both rows"], Float[Array, "*both rows"]]:
+    """Return for which share of a stretch of time each row is connected, and the same with the sign of its drive.
+
+    Args:
+        level: Signed pulses as a share of the longest, of a shape that broadcasts against that of `low` [1].
+        alignment: When each pulse starts.
+        low: Begin of each stretch, in steps.
+        high: Its end, in steps.
+        steps: Steps of the longest pulse.
+    """
+    fixed = jax.lax.stop_gradient
+
+    def share(duration: Array) -> Array:
+        start = alignment.start(duration)
+        return overlap(steps * start, steps * (start + duration), low, high, steps) / (high - low)
+
+    # The load is even in the level: no slope at zero, where JAX's `abs` has one.
+    connected = share(fixed(jnp.sign(level)) * level)
+    # The drive is odd in the level and has a slope at zero, where sign times magnitude would have none.
+    lengthened = share(fixed(jnp.abs(level)) + level - fixed(level))
+    return connected, fixed(jnp.sign(level) * connected) + lengthened - fixed(lengthened)
