@@ -32,12 +32,18 @@ def mean_shares(columns: Columns, profile: Float[Array, "*stretch rows"]) -> Flo
         profile: Mean share of each stretch of time for which a row is connected [1].
     """
     flat = profile.reshape(-1, profile.shape[-1])
-    found = []
-    for group, own in zip(columns.groups, columns.far_first(flat), strict=True):
-        r_end = jnp.broadcast_to(group.r_end, group.load.shape[1:])
-        solve = lambda load, r_end=r_end: ladder_shares(load, columns.r, r_end)[0]  # noqa: E731
-        found.append(jax.vmap(solve)(own[..., None] * group.load))
-    return columns.matrix(found).reshape(*profile.shape, -1)
+    sizes = [group.load.shape[1] for group in columns.groups]
+    # All stretches and groups side by side in one ladder, rows first: its scans run over rows.
+    loads = [
+        own.T[:, :, None] * group.load[:, None, :]
+        for group, own in zip(columns.groups, columns.far_first(flat), strict=True)
+    ]
+    ends = [jnp.broadcast_to(group.r_end, (len(flat), size)) for group, size in zip(columns.groups, sizes, strict=True)]
+    load, r_end = jnp.concatenate(loads, axis=2), jnp.concatenate(ends, axis=1)
+    share, _ = ladder_shares(load.reshape(load.shape[0], -1), columns.r, r_end.reshape(-1))
+    share = jnp.moveaxis(share.reshape(load.shape), 0, 1)
+    of_groups = jnp.split(share, np.cumsum(sizes)[:-1], axis=2)
+    return columns.matrix(of_groups).reshape(*profile.shape, -1)
 
 
 @component

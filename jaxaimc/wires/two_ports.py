@@ -134,8 +134,8 @@ def _backward(m: int, precise: bool, saved: tuple[Array, ...], cotangent: Array)
         by_state, by_sums, of_r = _step_back(blocks[index], states[index], states[index + 1], by_state, r, m)
         by_blocks.append(by_sums)
         by_r = by_r + of_r
-    by_loads = [jnp.concatenate(sums[:2], axis=1) for sums in reversed(by_blocks)]
-    by_drives = [jnp.concatenate(sums[2:], axis=1) for sums in reversed(by_blocks)]
+    by_loads = [(sums.load, sums.load_moment) for sums in reversed(by_blocks)]
+    by_drives = [(sums.drive, sums.drive_moment) for sums in reversed(by_blocks)]
     by_connected, by_load = _by_factors(connected, load, by_loads, m, precise)
     by_driven, by_drive = _by_factors(driven, drive, by_drives, m, precise)
     return by_connected, by_driven, by_load, by_drive, jnp.sum(by_r), by_r_end
@@ -168,18 +168,16 @@ def _step_back(
 
 
 def _by_factors(
-    x: Float[Array, "vector rows"], g: Float[Array, "rows cols"], by_sums: list[Array], m: int, precise: bool
+    x: Float[Array, "vector rows"], g: Float[Array, "rows cols"], by_sums: list[tuple[Array, Array]], m: int, precise: bool
 ) -> tuple[Float[Array, "vector rows"], Float[Array, "rows cols"]]:
     """Return the derivatives by both factors of the sums of all blocks."""
     multiply = product if precise else short_product
-    cols = g.shape[1]
     number = jnp.arange(1, m + 1, dtype=g.dtype)[:, None]
     by_x, by_g = [], []
-    for index, by in enumerate(by_sums):
+    for index, (by_sum, by_moment) in enumerate(by_sums):
         own = slice(index * m, (index + 1) * m)
-        by_x.append(multiply(by, _with_moment(g[own]).T))
-        both = multiply(x[:, own].T, by)
-        by_g.append(both[:, :cols] + number * both[:, cols:])
+        by_x.append(multiply(by_sum, g[own].T) + multiply(by_moment, (number * g[own]).T))
+        by_g.append(multiply(x[:, own].T, by_sum) + number * multiply(x[:, own].T, by_moment))
     return jnp.concatenate(by_x, axis=1), jnp.concatenate(by_g, axis=0)
 
 
