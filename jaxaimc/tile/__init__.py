@@ -12,6 +12,7 @@ Axis names used throughout the library:
     variance.
 """
 
+from jaxaimc.tile.activity import activity_profile
 from jaxaimc.tile.charges import charges
 from jaxaimc.tile.convolve import Window, charges_per_vector, convolve, slides
 from jaxaimc.tile.footprint import Footprint, footprint
@@ -26,6 +27,7 @@ __all__ = [
     "Prepared",
     "Programmed",
     "Window",
+    "activity_profile",
     "analog_matmul",
     "as_programmed",
     "charges",

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.sharding import divided_by_xla
 from jaxaimc.config.analog import AnalogConfig
+from jaxaimc.tile.activity import assumed_profile
 from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.state import Prepared, Programmed, over_tiles
 from jaxaimc.wires import Placement, Solved, check_residual
@@ -47,7 +48,8 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: P
         start = (config.rows - programmed.g.shape[-2]) // 2
         placement = Placement(rows=config.rows, cols=config.cols, row_start=start)
     fold = over_tiles(partial(_prepare_tile, config, placement, programmed.t))
-    matrix, baseline, variance, residual, circuit = fold(programmed.g, programmed.g_target)
+    folded = fold(programmed.g, programmed.g_target, _profile_of_tiles(config, programmed))
+    matrix, baseline, variance, residual, circuit = folded
     merge = partial(_merge_tile_columns, n_out=programmed.n_out // programmed.groups)
     exact = programmed.exact and config.wires.exact
     matrix = merge(matrix)
@@ -69,18 +71,33 @@ def prepare_unchecked(config: AnalogConfig, programmed: Programmed, placement: P
     )
 
 
+def _profile_of_tiles(
+    config: AnalogConfig, programmed: Programmed
+) -> Float[Array, "tile_row tile_col plane bin rows"] | None:
+    """Return how active the rows of every tile are, if that matters to the wires."""
+    if not config.wires.profiled:
+        return None
+    profile = programmed.profile
+    if isinstance(profile, tuple):
+        profile = assumed_profile(config, programmed.n_in, programmed.groups, programmed.g.dtype)
+    # The same for tiles side by side.
+    return jnp.broadcast_to(profile[:, None], (*programmed.g.shape[:2], *profile.shape[1:]))
+
+
 def _prepare_tile(
     config: AnalogConfig,
     placement: Placement,
     t: Float[Array, ""],
     g: Float[Array, "slice polarity rows cols"],
     g_target: Float[Array, "slice polarity rows cols"],
+    profile: Float[Array, "plane bin rows"] | None,
 ) -> tuple[Array, Array, Array, Array, Any]:
     """Return matrix, baseline, variance, residual and circuit of one tile."""
     span = config.cell.g_span
+    known: Any = {} if profile is None else {"profile": profile}
 
     def one_slice(g: Array) -> tuple[Array, tuple[Array, Array, Array, Any]]:
-        seen = config.wires.effective(g, config.cell.signs, placement)
+        seen = config.wires.effective(g, config.cell.signs, placement, **known)
         linear, circuit = seen if isinstance(seen, Solved) else (seen, None)
         residual = jnp.broadcast_to(jnp.asarray(linear.residual, g.dtype), g.shape[-1:])
         return linear.matrix, (linear.sensitivity, linear.baseline, residual, circuit)

@@ -37,6 +37,8 @@ class Programmed:
         converters: What is particular to each converter; its arrays end with the axes (slice, cols).
         n_in: Rows of the matrix, those of all groups.
         n_out: Columns of the matrix, those of all groups.
+        profile: For which share of each stretch of time each row is connected, mean over data, as `activity_profile`
+            finds it [1]; `()` where that is not known. Only wires that are `profiled` have a use for it.
         exact: Whether every device holds exactly zero or the cell's `g_span`.
         groups: Number of blocks of equal size along the diagonal of the matrix; one for a matrix without groups.
     """
@@ -48,6 +50,7 @@ class Programmed:
     w_scale: Float[Array, "tile_row tile_col cols"]
     t: Float[Array, ""]
     converters: Any = ()
+    profile: Any = ()
     n_in: int = static()
     n_out: int = static()
     exact: bool = static(default=False)

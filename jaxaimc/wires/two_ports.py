@@ -168,7 +168,11 @@ def _step_back(
 
 
 def _by_factors(
-    x: Float[Array, "vector rows"], g: Float[Array, "rows cols"], by_sums: list[tuple[Array, Array]], m: int, precise: bool
+    x: Float[Array, "vector rows"],
+    g: Float[Array, "rows cols"],
+    by_sums: list[tuple[Array, Array]],
+    m: int,
+    precise: bool,
 ) -> tuple[Float[Array, "vector rows"], Float[Array, "rows cols"]]:
     """Return the derivatives by both factors of the sums of all blocks."""
     multiply = product if precise else short_product
