@@ -1,6 +1,7 @@
 """Flax NNX: analog layers attached to existing models by path."""
 
 from jaxaimc.nn.activations import ActivationProduct
+from jaxaimc.nn.activity import AssumedActivityWarning, with_activity
 from jaxaimc.nn.attention import AnalogAttention, with_analog_attention
 from jaxaimc.nn.blank import Blank, Module
 from jaxaimc.nn.calibrate import Calibration, SaturatedRangeWarning, calibrate, calibrate_and_report
@@ -26,6 +27,7 @@ from jaxaimc.nn.rules import Rule
 from jaxaimc.nn.saturation import Saturation, saturation
 from jaxaimc.nn.summary import ProductSummary, Summary, summary
 from jaxaimc.nn.variables import (
+    ActivityProfile,
     Checksum,
     Conductance,
     DeviceParam,
@@ -37,8 +39,10 @@ from jaxaimc.nn.variables import (
 
 __all__ = [
     "ActivationProduct",
+    "ActivityProfile",
     "AnalogAttention",
     "AnalogDot",
+    "AssumedActivityWarning",
     "Blank",
     "Calibration",
     "Call",
@@ -79,6 +83,7 @@ __all__ = [
     "saturation",
     "summary",
     "to_digital",
+    "with_activity",
     "with_analog_attention",
     "with_column_correction",
     "with_effective",

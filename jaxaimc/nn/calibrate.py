@@ -16,6 +16,7 @@ from jaxaimc._core.xla import add_up
 from jaxaimc.calibration import NothingToCalibrateWarning, Percentile, RangeRule, has_range
 from jaxaimc.config import AnalogConfig
 from jaxaimc.drives import InputRange
+from jaxaimc.nn.activity import with_activity_of
 from jaxaimc.nn.chip import effective, program
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.hooks import refuse_stack, replace_products
@@ -68,9 +69,10 @@ def calibrate(
     The network is called once, not jitted, with the digital activations, so that no layer's choice depends on
     another's. A layer's input range is a percentile of the magnitudes of its inputs; a learned range begins there.
     With that range set, the charges that its converters get from the model's chip are profiled with read noise, and
-    the rule chooses from them. Converters without a range (`CCO`) keep what they have, and so does what a layer has
-    already where it answers these inputs better by the rule's measure (for a fixed input range, the error that half of
-    the inputs stay below). `calibrate_and_report` says what became of every range.
+    the rule chooses from them. Where the load on wires depends on how active rows are (`OpenIdle`), their profile is
+    found as well, see `with_activity`. Converters without a range (`CCO`) keep what they have, and so does what a
+    layer has already where it answers these inputs better by the rule's measure (for a fixed input range, the error
+    that half of the inputs stay below). `calibrate_and_report` says what became of every range.
 
     A chip that has drifted is recalibrated by the same call: `calibrate(drift(model, t), inputs, read_key,
     input_percentile=None)`.
@@ -199,7 +201,9 @@ def _calibrated(
         configs[path] = chosen
         outcomes.append(found)
         _warn_of_kept(found, adc_rule)
-    return map_configs(model, lambda path, config: configs[path]), sorted(outcomes)
+    chosen = map_configs(model, lambda path, config: configs[path])
+    vectors = {path: jnp.asarray(what.vectors) for path, what in seen.items() if what.count}
+    return with_activity_of(chosen, vectors), sorted(outcomes)
 
 
 def _outcome(

@@ -5,6 +5,7 @@ Layers that `nnx.vmap` has stacked have one chip each; every array of theirs has
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -18,6 +19,7 @@ from jaxaimc._core.checks import shown
 from jaxaimc._core.random import fold_in
 from jaxaimc.calibration import Compensation
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.activity import known_activity
 from jaxaimc.nn.guard import checksums
 from jaxaimc.nn.keys import key_of_each
 from jaxaimc.nn.op import AnalogDot
@@ -41,6 +43,10 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         ValueError: If the model has no analog layer, a kernel is not finite or has a shape but no values, or the key is
             not a single typed key.
         ConvergenceError: If the wires of a layer cannot be solved.
+
+    Warns:
+        AssumedActivityWarning: If a layer is read by mean field (`jaxaimc.wires.MeanField`) and nothing is known of how
+            active its rows are.
     """
     check_key("key", key)
 
@@ -48,11 +54,12 @@ def program(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
         _check_filled(layer, dot)
 
         def chip(config: AnalogConfig, kernel: Array, key: Key[Array, ""]) -> tuple[Programmed, Prepared]:
-            programmed = tile.program(config, kernel, key)
+            programmed = replace(tile.program(config, kernel, key), profile=profile)
             return programmed, tile.prepare(config, programmed)
 
         config, kernel = dot.config.get_value(), dot.host.kernel(layer)
         check_matrix("w", kernel.reshape(-1, kernel.shape[-1]), "n_in, n_out")
+        profile = known_activity(dot, kernel)
         keys = stack_keys(dot.layer_key(key_of_each(key, kernel, config)), dot.stack)
         programmed, prepared = over_stack(chip, len(dot.stack))(config, kernel, keys)
         check_residual(f"layer {dot.path!r}", prepared.residual)

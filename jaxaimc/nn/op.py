@@ -17,6 +17,7 @@ from jaxaimc.nn.guard import check_weights, without_kernel_gradient
 from jaxaimc.nn.hosts.base import Host, Images, Layout, Parts
 from jaxaimc.nn.modes import AnalogProduct
 from jaxaimc.nn.variables import (
+    ActivityProfile,
     Checksum,
     Conductance,
     DeviceParam,
@@ -121,6 +122,7 @@ class AnalogDot(AnalogProduct):
         self.programmed: Conductance | None = nnx.data(None)
         self.prepared: EffectiveMatrix | None = nnx.data(None)
         self.checksum: Checksum | None = nnx.data(None)
+        self.profile: ActivityProfile | None = nnx.data(None)
         self.hooks: Any = nnx.List([])
 
     def __call__(self, *arguments: Any, **named: Any) -> Float[Array, "..."]:
@@ -274,7 +276,12 @@ class AnalogDot(AnalogProduct):
         """Return the chip that answers and the key of this read, if anything is drawn in it."""
         if self.analog_mode == "train":
             chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
-            return tile.prepare(config, tile.program(config, kernel, chip_key)), key
+            programmed = tile.program(config, kernel, chip_key)
+            if config.wires.profiled:
+                # Of these inputs: the call has no other data.
+                own = tile.activity_profile(config, jax.lax.stop_gradient(inputs), programmed.groups)
+                programmed = replace(programmed, profile=own)
+            return tile.prepare(config, programmed), key
         prepared = self.chip()
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)
         return prepared, self._next_key(inputs, (config, prepared)) if noisy else None

@@ -28,6 +28,10 @@ class EffectiveMatrix(_Whole):
     """A `Prepared`: what a layer's matrix-vector product needs."""
 
 
+class ActivityProfile(nnx.Variable):
+    """For which share of each stretch of time each row of a layer's tiles is connected, mean over data."""
+
+
 class Checksum(nnx.Variable):
     """The checksum of the kernel that a layer's chip was programmed from."""
 

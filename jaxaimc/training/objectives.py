@@ -19,6 +19,7 @@ from jaxaimc.nn.hooks import as_digital, in_mode
 from jaxaimc.training.fit.precision import widened
 from jaxaimc.training.fit.steps import Objective
 from jaxaimc.training.ideal_backward import with_ideal_backward
+from jaxaimc.training.noise.activity import with_tracked_activity
 from jaxaimc.training.noise.outputs import with_mean_field_noise
 from jaxaimc.training.noise.programming import training_chip
 from jaxaimc.training.noise.weights import WeightNoise, with_weight_noise
@@ -61,7 +62,13 @@ def weight_noise(*noises: WeightNoise, ramp: Ramp | None = None) -> Forward:
     return forward
 
 
-def circuit(*, exact_noise: bool = False, ideal_backward: bool = False, noises: Sequence[WeightNoise] = ()) -> Forward:
+def circuit(
+    *,
+    exact_noise: bool = False,
+    ideal_backward: bool = False,
+    noises: Sequence[WeightNoise] = (),
+    activity_momentum: float = 0.9,
+) -> Forward:
     """Make a forward through the whole analog network, on a chip that is programmed anew in every step.
 
     Once per step every kernel is programmed and its wires are folded in; the products then cost what digital ones do.
@@ -74,13 +81,21 @@ def circuit(*, exact_noise: bool = False, ideal_backward: bool = False, noises: 
         ideal_backward: Gradients of the digital product instead of the circuit's, as Rasch et al. 2023 train; see
             `jaxaimc.training.ideal_backward`.
         noises: Further noise on the weights that are programmed.
+        activity_momentum: Where the load on wires depends on how active rows are (`jaxaimc.wires.OpenIdle`) and
+            `jaxaimc.nn.with_activity` has given the layers a profile of it, the profile follows the batches: weight of
+            the profile so far, in [0, 1) [1].
 
     Returns:
         A forward for models that went through `jaxaimc.nn.convert`.
+
+    Raises:
+        ValueError: If `activity_momentum` is out of range.
     """
+    check_number("circuit", "activity_momentum", activity_momentum, low=0.0, high=1.0, open_high=True)
 
     def forward(model: Any, inputs: Array, key: Key[Array, ""], step: Int[Array, ""]) -> Array:
         del step
+        model = with_tracked_activity(model, activity_momentum)
         if ideal_backward:
             model = with_ideal_backward(model)
         weight_key, chip_key, read_key = jax.random.split(key, 3)
@@ -143,7 +158,7 @@ def many_chips(forward: Forward, chips: int) -> Forward:
             # Chips work on different examples: dropout draws on each anew.
             nnx.update(copy, jax.tree.map(lambda k: jax.random.fold_in(k, chip), nnx.state(copy, nnx.RngKey)))
             outputs = forward(copy, inputs, key, step)
-            return outputs, nnx.state(copy, nnx.Any(nnx.BatchStat, nnx.RngCount))
+            return outputs, nnx.state(copy, nnx.Any(nnx.BatchStat, nnx.RngCount, nn.ActivityProfile))
 
         parts = inputs.reshape(chips, -1, *inputs.shape[1:])
         outputs, changed = jax.vmap(one)(parts, jax.random.split(key, chips), jnp.arange(chips))

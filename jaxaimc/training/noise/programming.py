@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.hashed import fast_key
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn import AnalogDot
+from jaxaimc.nn.activity import known_activity
 from jaxaimc.nn.chip import put_chip
 from jaxaimc.nn.hooks import refuse_stack
 from jaxaimc.nn.walk import changed_layers
@@ -32,6 +33,7 @@ class _Layer(NamedTuple):
     config: AnalogConfig
     kernel: Float[Array, "*group n_in n_out"]
     key: Key[Array, ""]
+    profile: Any
 
 
 def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
@@ -55,7 +57,8 @@ def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 
     def collect(layer: Any, dot: AnalogDot) -> None:
         refuse_stack(dot, "be trained with `training_chip`, only with `exact_noise`")
-        layers[dot.path] = _Layer(dot.config.get_value(), dot.host.kernel(layer), dot.layer_key(chip_key))
+        kernel = dot.host.kernel(layer)
+        layers[dot.path] = _Layer(dot.config.get_value(), kernel, dot.layer_key(chip_key), known_activity(dot, kernel))
 
     changed_layers(model, collect)
     chips: dict[str, tuple[Programmed, Prepared]] = {}
@@ -72,8 +75,8 @@ def training_chip(model: nnx.Module, key: Key[Array, ""]) -> nnx.Module:
 def _alike(layers: dict[str, _Layer]) -> list[list[str]]:
     """Return the paths of layers that are programmed together."""
     groups: dict[Any, list[str]] = {}
-    for path, (config, kernel, _) in layers.items():
-        kind = (jax.tree.structure(config), kernel.shape, kernel.dtype)
+    for path, (config, kernel, _, profile) in layers.items():
+        kind = (jax.tree.structure(config), kernel.shape, kernel.dtype, jnp.shape(profile))
         groups.setdefault(kind if kernel.size <= _SMALL else path, []).append(path)
     return list(groups.values())
 
@@ -89,7 +92,7 @@ def _together(layers: Sequence[_Layer]) -> list[tuple[Programmed, Prepared]]:
 def _program(layer: _Layer) -> tuple[Programmed, Prepared]:
     programmed = program(layer.config, layer.kernel, layer.key)
     noise = in_memory(jax.lax.stop_gradient(programmed.g - programmed.g_target))
-    constant = replace(programmed, g=in_memory(programmed.g_target + noise))
+    constant = replace(programmed, g=in_memory(programmed.g_target + noise), profile=layer.profile)
     return constant, prepare(layer.config, constant)
 
 
