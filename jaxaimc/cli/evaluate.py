@@ -77,11 +77,13 @@ class Evaluate:
         study = standard_study(task, config, model=model, settings=settings, network=network)
         chip = study.summary
         command = ["jaxaimc", *sys.argv[1:]]
-        folder = ResultsFolder(self.output / folder_name(task, facts), facts, command, notes_of(chip))
+        folder = ResultsFolder(
+            self.output / folder_name(task, facts), facts, command, notes_of(chip, study.wire_errors)
+        )
         console = Console()
         on_tiles = f"{chip.analog} of {len(chip.rows)} products on tiles"
         say(console, f"Task {task.name}, {on_tiles}, results in {folder.path}")
-        for line in tables.summary_lines(chip):
+        for line in [*tables.summary_lines(chip), *tables.method_lines(config, study.wire_errors)]:
             say(console, line)
         try:
             before = [row for rows in study.finished(folder).values() for row in rows.scores]

@@ -10,13 +10,20 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from jaxaimc import tile
+from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.hooks import refuse_stack, replace_products
 from jaxaimc.nn.hosts.wrapped import groups_of
 from jaxaimc.nn.op import AnalogDot
-from jaxaimc.nn.profile import MOST, Seen, Watch
+from jaxaimc.nn.profile import Seen, Watch
 from jaxaimc.nn.variables import ActivityProfile, Conductance, EffectiveMatrix
 from jaxaimc.nn.walk import analog_layers, changed_layers
-from jaxaimc.wires import MeanField
+from jaxaimc.tile import Programmed
+from jaxaimc.wires import MeanField, NoWires
+
+# Numbers that are held of a layer's inputs: 16 MB in single precision.
+_MOST = 2**22
+# Vectors for which a method is compared with a finer one.
+_FEW = 32
 
 
 class AssumedActivityWarning(UserWarning):
@@ -50,20 +57,32 @@ def with_activity(model: nnx.Module, inputs: Any) -> nnx.Module:
         >>> with_activity(analog, jax.random.normal(jax.random.key(0), (64, 8))).dot_general.profile[...].shape
         (1, 1, 4, 8)
     """
-    seen = {
-        dot.path: Seen(dot.path, most=max(1, MOST // (8 * dot.host.kernel(layer).shape[-2])))
-        for layer, dot in analog_layers(model)
-        if dot.config.get_value().wires.profiled
-    }
-    if not seen:
+    if not any(dot.config.get_value().wires.profiled for _, dot in analog_layers(model)):
         return model
-    watched: Any = replace_products(model, lambda dot: Watch(dot, seen[dot.path].add if dot.path in seen else _ignore))
+    return with_activity_of(model, layer_inputs(model, inputs))
+
+
+def layer_inputs(model: nnx.Module, inputs: Any) -> dict[str, Float[Array, "vector n_in"]]:
+    """Return the input vectors of every analog layer, or a sample of them, with digital activations.
+
+    Args:
+        model: Converted model.
+        inputs: Examples as the model takes them.
+
+    Raises:
+        ValueError: If the model has no analog layer, or one is not reached by the inputs.
+    """
+    seen = {
+        dot.path: Seen(dot.path, most=max(1, _MOST // dot.host.kernel(layer).shape[-2]))
+        for layer, dot in analog_layers(model)
+    }
+    watched: Any = replace_products(model, lambda dot: Watch(dot, seen[dot.path].add))
     watched(inputs)
     jax.effects_barrier()
     for path, what in seen.items():
         if not what.count:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {path!r} was not called.")
-    return with_activity_of(model, {path: jnp.asarray(what.vectors) for path, what in seen.items()})
+    return {path: jnp.asarray(what.vectors) for path, what in seen.items()}
 
 
 def with_activity_of(model: nnx.Module, vectors: dict[str, Float[Array, "vector n_in"]]) -> nnx.Module:
@@ -123,5 +142,33 @@ def known_activity(dot: AnalogDot, kernel: Float[Array, "*group n_in n_out"]) ->
     return ()
 
 
-def _ignore(vectors: Any) -> None:
-    """Look at nothing."""
+def method_errors(model: nnx.Module, vectors: dict[str, Float[Array, "vector n_in"]]) -> dict[str, float]:
+    """Return how far the wires' method is off in every layer, by a finer method for the same chip.
+
+    Args:
+        model: Result of `program`.
+        vectors: Input vectors by path of the layer, of which a few are looked at.
+
+    Returns:
+        Error of the charges that converters get over the effect of the wires on them, both as root mean square, by path
+        [1]; empty where wires are exact.
+    """
+    found = {}
+    for _, dot in analog_layers(model):
+        config = dot.config.get_value()
+        if config.wires.finer is None or dot.programmed is None or dot.path not in vectors:
+            continue
+        x = vectors[dot.path][:_FEW]
+        programmed = dot.programmed.get_value()
+        own, finer, ideal = (
+            _charges(replace(config, wires=wires), programmed, x)
+            for wires in (config.wires, config.wires.finer, NoWires())
+        )
+        effect = jnp.sqrt(jnp.mean((finer - ideal) ** 2))
+        off = jnp.sqrt(jnp.mean((own - finer) ** 2))
+        found[dot.path] = float(off / effect) if effect > 0 else 0.0
+    return found
+
+
+def _charges(config: AnalogConfig, programmed: Programmed, x: Float[Array, "vector n_in"]) -> Float[Array, "..."]:
+    return tile.charges(config, tile.prepare(config, programmed), x)

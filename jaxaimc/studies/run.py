@@ -2,23 +2,29 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxaimc import nn
 from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.presets import tile_circuit
 from jaxaimc.studies import memory
 from jaxaimc.studies.results import Evaluation, EvaluationProgress, Memory, Row, Rows, Store, summarise
 from jaxaimc.studies.scenarios import Scenario, Settings, standard
 from jaxaimc.studies.store import fingerprint
 from jaxaimc.tasks import Split, Task, check_contract, load_model
-from jaxaimc.tasks.chips import Chips, as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
+from jaxaimc.tasks.chips import Chips, LayerInputs, as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
 from jaxaimc.tasks.score import chip_scores, mean_score, total
+
+# Test examples from which the activity of rows is known, and the error of the wires' method.
+_PROFILED = 64
 
 Progress = Callable[[EvaluationProgress], None]
 
@@ -195,9 +201,31 @@ class Study:
         found = self._last.get((same, group))
         if found is None:
             self._last.clear()  # before the next ones are made: two would not fit
-            found = program_chips(self.model, config, keys, scenario.t, compensated=scenario.compensated)
+            known = self._layer_inputs if config.wires.profiled else None
+            found = program_chips(
+                self.model, config, keys, scenario.t, compensated=scenario.compensated, layer_inputs=known
+            )
             self._last[same, group] = found
         return found
+
+    @cached_property
+    def _layer_inputs(self) -> LayerInputs:
+        """Inputs of every layer on the first test examples, which say how active rows are."""
+        inputs = jnp.asarray(self.test.first(_PROFILED).inputs)
+        return layer_inputs(nn.convert(self.model, self._whole), inputs)
+
+    @cached_property
+    def wire_errors(self) -> dict[str, float]:
+        """Error of the wires' method over their effect, by layer [1]; empty where wires are exact.
+
+        By a finer method, on the first of the programmed chips and a few inputs of the first test examples.
+        """
+        whole = self._whole
+        if whole is None or whole.wires.finer is None:
+            return {}
+        quiet = replace(whole, device=whole.device.only())
+        chip = nn.program(with_activity_of(nn.convert(self.model, quiet), self._layer_inputs), jax.random.key(0))
+        return method_errors(chip, self._layer_inputs)
 
     @cached_property
     def _last(self) -> dict[tuple[str, range], Chips]:

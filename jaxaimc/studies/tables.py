@@ -1,13 +1,15 @@
 """The results of an evaluation as text tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from jaxaimc import nn
+from jaxaimc.config import AnalogConfig
 from jaxaimc.studies.results import Evaluation, Row
 from jaxaimc.studies.sensitivity import Sensitivity
 from jaxaimc.units import format_duration
@@ -170,6 +172,27 @@ def summary_lines(summary: nn.Summary) -> list[str]:
         more = f" and {len(digital) - 5} more" if len(digital) > 5 else ""
         lines.append(f"Digital: {', '.join(digital[:5])}{more}")
     return lines
+
+
+def method_lines(config: AnalogConfig, errors: Mapping[str, float]) -> list[str]:
+    """Say how far the wires' method is off, if it is not exact.
+
+    Args:
+        config: The tile.
+        errors: Error over the effect of the wires, by layer [1].
+
+    Returns:
+        A line, or none.
+    """
+    if not errors:
+        return []
+    worst = max(errors, key=lambda path: errors[path])
+    mean = float(np.sqrt(np.mean(np.square(list(errors.values())))))
+    method = type(getattr(config.wires, "method", config.wires)).__name__
+    return [
+        f"{type(config.wires).__name__} by {method}: charges are off by {100 * mean:.2g} % of what the wires do to "
+        f"them, by {100 * errors[worst]:.2g} % in {worst} (root mean square, by a finer method on some of the inputs)"
+    ]
 
 
 def digital_score(rows: Sequence[Row]) -> float | None:

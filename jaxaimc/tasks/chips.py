@@ -17,12 +17,14 @@ from jaxaimc._core.live import peak_bytes
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
+from jaxaimc.nn.activity import with_activity_of
 from jaxaimc.nn.hooks import tell
 from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
 
 Chips = dict[str, Prepared]
+LayerInputs = dict[str, Float[Array, "vector n_in"]]
 
 
 def chip_keys(seed: int, chips: range | int) -> tuple[Key[Array, " chip"], Key[Array, " chip"]]:
@@ -43,7 +45,13 @@ def chip_keys(seed: int, chips: range | int) -> tuple[Key[Array, " chip"], Key[A
 
 
 def program_chips(
-    model: nn.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool
+    model: nn.Module,
+    config: AnalogConfig,
+    keys: Key[Array, " chip"],
+    t: float | None,
+    *,
+    compensated: bool,
+    layer_inputs: LayerInputs | None = None,
 ) -> Chips:
     """Program chips with a network and fold their wires in.
 
@@ -53,6 +61,8 @@ def program_chips(
         keys: Chip keys.
         t: Time of the read since programming [s]; None for right after it.
         compensated: Whether drift is compensated.
+        layer_inputs: Input vectors by layer, for wires whose load depends on how active rows are; None where none are
+            known.
 
     Returns:
         Effective matrices by layer, every array with a leading chip axis.
@@ -60,7 +70,7 @@ def program_chips(
     Raises:
         ConvergenceError: If the wires of a layer miss their own check on some chip.
     """
-    chips = _program(model, config, keys, t, compensated=compensated)
+    chips = _program(model, config, keys, t, compensated=compensated, layer_inputs=layer_inputs)
     for path, prepared in chips.items():
         check_residual(f"layer {path!r}", prepared.residual)
     return chips
@@ -241,9 +251,17 @@ def _shapes_of_chip(model: nn.Module, config: AnalogConfig) -> Chips:
 
 
 def _program(
-    model: nn.Module, config: AnalogConfig, keys: Key[Array, " chip"], t: float | None, *, compensated: bool = False
+    model: nn.Module,
+    config: AnalogConfig,
+    keys: Key[Array, " chip"],
+    t: float | None,
+    *,
+    compensated: bool = False,
+    layer_inputs: LayerInputs | None = None,
 ) -> Chips:
     analog = nn.convert(model, config)
+    if layer_inputs is not None:
+        analog = with_activity_of(analog, layer_inputs)
 
     def one(key: Key[Array, ""]) -> Chips:
         chip = nn.program(analog, key)

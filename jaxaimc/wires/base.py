@@ -120,6 +120,11 @@ class Wires(Component):
         """Whether `effective` takes a `profile`, how active each row is, which `activity` finds for pulses."""
         return False
 
+    @property
+    def finer(self) -> "Wires | None":
+        """The same circuit by a method with a smaller error, to tell that of the present one; None for exact ones."""
+        return None
+
     def activity(
         self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool
     ) -> Float[Array, "*batch bin rows"]:

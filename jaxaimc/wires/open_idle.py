@@ -24,6 +24,8 @@ from jaxaimc.wires.timing import Alignment, Left
 
 # Stretches of time of a profile that serves read noise alone.
 _FEW_BINS = 4
+# Error below which blocks cost as much as every step [1].
+_LEAST_ERROR = 0.0005
 # Pulse lengths of which the mean activity is taken where no data say how long pulses are.
 _LENGTHS = 64
 
@@ -48,6 +50,11 @@ class IdleMethod(Component):
     def profile_bins(self) -> int:
         """Number of stretches of time of a profile."""
         return _FEW_BINS
+
+    @property
+    def finer(self) -> "IdleMethod | None":
+        """A method with a smaller error, to tell that of this one; None if it is exact."""
+        return None
 
 
 @component
@@ -82,14 +89,19 @@ class Blocks(IdleMethod):
         """Return the columns, to be solved block by block."""
         return BlockColumns(columns=columns, error=self.error, rows=self.rows, bins=self.bins)
 
+    @property
+    def finer(self) -> IdleMethod:
+        """Blocks of a quarter of the error, at most that of the default."""
+        return Blocks(error=min(max(self.error / 4, _LEAST_ERROR), 0.02))
+
     def check(self) -> None:
         """Check the error.
 
         Raises:
             ValueError: If it is no share of the effect.
         """
-        if not isinstance(self.error, (int, float)) or not 0.0005 <= self.error <= 1:
-            raise ValueError(f"Field `error` of Blocks must be in [0.0005, 1], but is {self.error}.")
+        if not isinstance(self.error, (int, float)) or not _LEAST_ERROR <= self.error <= 1:
+            raise ValueError(f"Field `error` of Blocks must be in [{_LEAST_ERROR}, 1], but is {self.error}.")
 
 
 @component
@@ -116,6 +128,11 @@ class MeanField(IdleMethod):
     def profile_bins(self) -> int:
         """The method's own."""
         return self.bins or _FEW_BINS
+
+    @property
+    def finer(self) -> IdleMethod:
+        """Blocks."""
+        return Blocks()
 
     def check(self) -> None:
         """Check bins and activities.
@@ -187,6 +204,12 @@ class OpenIdle(Wires):
                 f"Field `steps` of OpenIdle must be None with `method={type(self.method).__name__}(...)`, which has "
                 f"stretches of its own, but is {self.steps}."
             )
+
+    @property
+    def finer(self) -> "OpenIdle | None":
+        """The same columns by a method with a smaller error; None where this one is exact."""
+        finer = self.method.finer
+        return None if finer is None else self.with_(method=finer)
 
     def activity(
         self, level: Float[Array, "*batch rows"], *, steps: int, timed: bool
