@@ -78,8 +78,17 @@ def _profile_of_tiles(
     if not config.wires.profiled:
         return None
     profile = programmed.profile
+    assumed = partial(assumed_profile, config, programmed.n_in, programmed.groups, programmed.g.dtype)
     if isinstance(profile, tuple):
-        profile = assumed_profile(config, programmed.n_in, programmed.groups, programmed.g.dtype)
+        profile = assumed()
+    tile_rows, planes, _, rows = jax.eval_shape(assumed).shape
+    allowed = [(tile_rows, count, rows) for count in (1, planes)]
+    if profile.ndim != 4 or (*profile.shape[:2], profile.shape[3]) not in allowed:
+        raise ValueError(
+            f"Argument `programmed` has a profile of shape {profile.shape}, but with `config`, whose drive is "
+            f"{type(config.drive).__name__}, it must have ({tile_rows}, {planes} or 1, bins, {rows}): find it with "
+            "`activity_profile` for the drive that the chip is read with."
+        )
     # The same for tiles side by side.
     return jnp.broadcast_to(profile[:, None], (*programmed.g.shape[:2], *profile.shape[1:]))
 

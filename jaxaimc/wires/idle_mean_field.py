@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from jaxaimc._core.component import component, static
 from jaxaimc._core.xla import product, short_product
 from jaxaimc.wires.base import Circuit, in_one_precision
+from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import Columns, shares
 from jaxaimc.wires.ladder import ladder_shares
 from jaxaimc.wires.timing import Alignment, Left
@@ -108,17 +109,20 @@ def _charge(
         return jnp.stack(of_planes, axis=-2)
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
+    widths = jnp.asarray(np.diff(edges), level.dtype)[:, None, None]
     if timed:
         times = jnp.asarray(edges * steps, level.dtype)[:, None, None]
         connected, driven = shares(vectors, circuit.alignment, times[:-1], times[1:], steps)
-        driven = driven * jnp.asarray(np.diff(edges), level.dtype)[:, None, None]
     else:
+        # Rows driven with amplitudes are connected in all stretches of a profile that has several.
         connected, driven = jnp.asarray(vectors != 0, level.dtype)[None], vectors[None]
+    driven = driven * widths
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
         driven = driven[:, None] * weights[..., None]
     parts = jnp.moveaxis(driven.reshape(bins * activities, -1, rows), 0, 1).reshape(-1, bins * activities * rows)
-    y = product(vectors, circuit.drive) + short_product(parts, circuit.taken.reshape(-1, cols))
+    taken = circuit.taken.reshape(-1, cols)
+    y = product(vectors, circuit.drive) + short_product(carried(parts, taken), carried(taken, parts))
     return y.reshape(*level.shape[:-1], cols)
 
 
