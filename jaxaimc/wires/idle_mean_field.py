@@ -115,7 +115,7 @@ def _charge(
         connected, driven = shares(vectors, circuit.alignment, times[:-1], times[1:], steps)
     else:
         # Rows driven with amplitudes are connected in all stretches of a profile that has several.
-        connected, driven = jnp.asarray(vectors != 0, level.dtype)[None], vectors[None]
+        connected, driven = jnp.broadcast_to(jnp.asarray(vectors != 0, level.dtype), (bins, *vectors.shape)), vectors
     driven = driven * widths
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
