@@ -55,7 +55,8 @@ def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -
         bins: Number of stretches, where that is given.
         blocks: Number of blocks, where that is given.
     """
-    choices = sorted({min(choice, rows) for choice in _CHOICES})
+    # Blocks have equally many rows, which leaves fewer of them than asked for.
+    choices = sorted({math.ceil(rows / math.ceil(rows / choice)) for choice in _CHOICES})
     fits = [
         # Sums cost as much for each stretch, the ladder for each stretch and block.
         (k * (16 + b), k, b)
@@ -73,7 +74,7 @@ class BlockColumns(Circuit):
     Attributes:
         columns: The columns.
         error: Largest error over the effect of the wires [1].
-        rows: Rows of a block; None for as many as the error allows.
+        rows: Largest number of rows of a block; None for as many as the error allows.
         bins: Stretches of time; None for as few as the error allows.
     """
 
@@ -116,7 +117,8 @@ class BlockColumns(Circuit):
         bins, blocks = cheapest(self.error, rows, bins=known, blocks=blocks)
         # Pulses of few steps have no more stretches that differ.
         bins = min(bins, steps) if steps and self.bins is None else bins
-        return bins, self.rows or math.ceil(rows / min(blocks, rows))
+        # As equal as can be: within a block that is filled up with open rows, load is not spread at all evenly.
+        return bins, math.ceil(rows / blocks)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
