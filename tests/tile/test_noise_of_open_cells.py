@@ -5,7 +5,6 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from jaxaimc import AnalogConfig, mvm, prepare, program
@@ -60,9 +59,16 @@ def too_large(kind):
     return {name: (float(jnp.mean(ratio)) - 1, float(jnp.std(ratio))) for name, ratio in found.items()}
 
 
-# Of 400 samples a standard deviation is right to 3.5 %, that of 32 outputs to 0.6 %; the draws add 0.3 %.
+# Of 400 samples a standard deviation is right to 3.5 %, that of 32 outputs to about 1 %; the draws add 0.3 %.
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["normal", "rectified"])
 def test_standard_deviation_against_noisy_devices(kind):
-    found = too_large(kind)
-    np.testing.assert_allclose(found["data"][0], 0, atol=0.04)
+    found = {name: abs(mean) for name, (mean, _) in too_large(kind).items()}
+    assert found["data"] < 0.04
+    assert found["data"] + 0.02 < found["assumed"] < found["all connected"] - 0.04
+
+
+@pytest.mark.slow
+def test_standard_deviation_where_all_weights_and_inputs_are_one():
+    # What is dropped, that less current through one device is more through others, is largest here.
+    assert abs(too_large("ones")["data"][0]) < 0.5
