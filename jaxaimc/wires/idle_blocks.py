@@ -175,7 +175,7 @@ def _of_group(
     on, signed = (jnp.pad(x.reshape(-1, present), ((0, 0), (fill, 0))) for x in (connected, driven))
     load, drive = (jnp.pad(x, ((fill, 0), (0, 0))) for x in (group.load, group.drive))
     given = (on, signed, load, drive, circuit.columns.r, group.r_end)
-    off = taken_off(*(carried(x, given) for x in given), rows, circuit.error < _ROUNDED)
+    off: Array = taken_off(*(carried(x, given) for x in given), rows, circuit.error < _ROUNDED)
     off = off.reshape(bins, count, -1)
     # Written out: XLA would not vectorise a sum over the bins together with the ladder.
     return sum(float(edges[k + 1] - edges[k]) * off[k] for k in range(1, bins)) + float(edges[1] - edges[0]) * off[0]

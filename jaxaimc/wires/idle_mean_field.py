@@ -84,7 +84,8 @@ class MeanFieldColumns(Circuit):
         """Return the mean output current over the longest pulse, per volt of read voltage [S].
 
         The product with the conductances is in full precision, and the one with what the wires add to them in
-        bfloat16 where vectors are in single precision. Gradients are by reverse mode.
+        bfloat16 where vectors are in single precision. Gradients are by reverse mode; they take the weights of several
+        activities, which depend on levels and profile, to be constants.
 
         Args:
             level: Signed pulses as a share of the longest, or of the read voltage [1].

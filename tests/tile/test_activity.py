@@ -139,3 +139,20 @@ def test_mean_field_with_the_profile_of_its_inputs_is_closer_to_every_step():
     exact = read(EveryStep(), ())
     of_data, assumed = (read(MeanField(bins=BINS), p) for p in (activity_profile(config, x), ()))
     assert float(jnp.mean((of_data - exact) ** 2)) < 0.1 * float(jnp.mean((assumed - exact) ** 2))
+
+
+@pytest.mark.parametrize("drive", [BitSerial(bits=4), SplitPWM()], ids=lambda drive: type(drive).__name__)
+def test_every_plane_of_pulses_has_its_own_profile(drive):
+    # With the profile of one vector, its mean field is its own; with planes exchanged it is not.
+    programmed = program(CONFIG, jnp.asarray(np.random.default_rng(1).normal(size=(22, 5))), jax.random.key(0))
+
+    def read(method, profile):
+        config = replace(CONFIG, drive=drive, wires=OpenIdle(r=500.0, method=method))
+        return mvm(config, prepare(config, replace(programmed, profile=profile)), INPUTS[:1])
+
+    fine = MeanField(bins=48)
+    profile = activity_profile(replace(CONFIG, drive=drive, wires=OpenIdle(method=fine)), INPUTS[:1])
+    exact = read(EveryStep(), ())
+    largest = float(jnp.max(jnp.abs(exact)))
+    np.testing.assert_allclose(read(fine, profile), exact, atol=1e-3 * largest)
+    assert float(jnp.max(jnp.abs(read(fine, profile[:, ::-1]) - exact))) > 4e-3 * largest
