@@ -78,10 +78,23 @@ def _profile_of_tiles(
     if not config.wires.profiled:
         return None
     profile = programmed.profile
+    assumed = partial(assumed_profile, config, programmed.n_in, programmed.groups, programmed.g.dtype)
     if isinstance(profile, tuple):
-        profile = assumed_profile(config, programmed.n_in, programmed.groups, programmed.g.dtype)
+        profile = assumed()
+    else:
+        _check_profile(config, profile.shape, jax.eval_shape(assumed).shape)
     # The same for tiles side by side.
     return jnp.broadcast_to(profile[:, None], (*programmed.g.shape[:2], *profile.shape[1:]))
+
+
+def _check_profile(config: AnalogConfig, shape: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    tile_rows, planes, _, rows = wanted
+    if len(shape) != 4 or (shape[0], shape[3]) != (tile_rows, rows) or shape[1] not in (1, planes):
+        raise ValueError(
+            f"Argument `programmed` has a profile of shape {tuple(shape)}, but with `config`, whose drive is "
+            f"{type(config.drive).__name__}, it must have ({tile_rows}, {planes}, bins, {rows}), or one plane for all: "
+            "find it with `activity_profile` for the drive that the chip is read with."
+        )
 
 
 def _prepare_tile(

@@ -1,4 +1,4 @@
-"""First values of loops, with the type that the loop's body gives them."""
+"""First values of loops, and arguments of functions with derivatives of their own, with the type that is expected."""
 
 from typing import Any
 
@@ -12,7 +12,8 @@ def carried(value: Shaped[Array, "..."], *data: Any) -> Shaped[Array, "..."]:
     """Return a loop's first value, varying over the same devices as the data that its body adds.
 
     `jax.shard_map` checks over which mesh axes a value varies, and refuses a loop whose carry starts as a constant and
-    comes back as a shard's own. Elsewhere this returns the value itself.
+    comes back as a shard's own. Likewise it refuses derivatives written by hand that are a shard's own where their
+    argument is the same for all. Elsewhere this returns the value itself.
 
     Args:
         value: What the loop starts from.

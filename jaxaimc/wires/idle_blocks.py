@@ -18,6 +18,7 @@ from jaxtyping import Array, Float
 from jaxaimc._core.component import component, static
 from jaxaimc._core.xla import product
 from jaxaimc.wires.base import Circuit, in_one_precision
+from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import ColumnGroup, Columns, shares
 from jaxaimc.wires.two_ports import taken_off
 
@@ -41,8 +42,8 @@ def expected_error(rows: int, bins: int | None, blocks: int | None) -> float:
     """
     of_bins = 0.0 if bins is None else 0.7 / bins**2
     of_blocks = 0.0 if blocks is None or blocks >= rows else 0.5 / blocks**1.9
-    # Fewer rows average less over each other.
-    return (1 + 20 / rows) * math.hypot(of_bins, of_blocks)
+    # Fewer rows average less over each other, those of rectified inputs least.
+    return (1 + (40 / rows) ** 1.2) * math.hypot(of_bins, of_blocks)
 
 
 def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -> tuple[int, int]:
@@ -54,7 +55,8 @@ def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -
         bins: Number of stretches, where that is given.
         blocks: Number of blocks, where that is given.
     """
-    choices = sorted({min(choice, rows) for choice in _CHOICES})
+    # Blocks have equally many rows, which leaves fewer of them than asked for.
+    choices = sorted({math.ceil(rows / math.ceil(rows / choice)) for choice in _CHOICES})
     fits = [
         # Sums cost as much for each stretch, the ladder for each stretch and block.
         (k * (16 + b), k, b)
@@ -72,7 +74,7 @@ class BlockColumns(Circuit):
     Attributes:
         columns: The columns.
         error: Largest error over the effect of the wires [1].
-        rows: Rows of a block; None for as many as the error allows.
+        rows: Largest number of rows of a block; None for as many as the error allows.
         bins: Stretches of time; None for as few as the error allows.
     """
 
@@ -115,7 +117,8 @@ class BlockColumns(Circuit):
         bins, blocks = cheapest(self.error, rows, bins=known, blocks=blocks)
         # Pulses of few steps have no more stretches that differ.
         bins = min(bins, steps) if steps and self.bins is None else bins
-        return bins, self.rows or math.ceil(rows / min(blocks, rows))
+        # As equal as can be: within a block that is filled up with open rows, load is not spread at all evenly.
+        return bins, math.ceil(rows / blocks)
 
 
 @partial(jax.jit, static_argnums=(2, 3))
@@ -146,10 +149,13 @@ def _charge(
             for group, own in zip(circuit.columns.groups, pairs, strict=True)
         ]
 
-    if count:
-        size = min(count, max(1, _AT_ONCE // bins))
-        chunks = jnp.pad(vectors, ((0, -count % size), (0, 0))).reshape(-1, size, vectors.shape[1])
-        off = [x.reshape(-1, x.shape[-1])[:count] for x in jax.lax.map(some, chunks)]
+    if 0 not in level.shape[:-1]:
+        size = max(1, _AT_ONCE // bins)
+        # The size of a symbolic batch is not known: it is read as if it were large.
+        size = min(count, size) if isinstance(count, int) else size
+        chunks = -(-count // size)
+        filled = jnp.pad(vectors, ((0, chunks * size - count), (0, 0))).reshape(chunks, size, vectors.shape[1])
+        off = [x.reshape(chunks * size, x.shape[-1])[:count] for x in jax.lax.map(some, filled)]
         ideal = [x + y for x, y in zip(ideal, off, strict=True)]
     return circuit.columns.in_order(ideal).reshape(*level.shape[:-1], circuit.columns.count)
 
@@ -168,7 +174,8 @@ def _of_group(
     fill = -present % rows
     on, signed = (jnp.pad(x.reshape(-1, present), ((0, 0), (fill, 0))) for x in (connected, driven))
     load, drive = (jnp.pad(x, ((fill, 0), (0, 0))) for x in (group.load, group.drive))
-    off = taken_off(on, signed, load, drive, circuit.columns.r, group.r_end, rows, circuit.error < _ROUNDED)
+    given = (on, signed, load, drive, circuit.columns.r, group.r_end)
+    off: Array = taken_off(*(carried(x, given) for x in given), rows, circuit.error < _ROUNDED)
     off = off.reshape(bins, count, -1)
     # Written out: XLA would not vectorise a sum over the bins together with the ladder.
     return sum(float(edges[k + 1] - edges[k]) * off[k] for k in range(1, bins)) + float(edges[1] - edges[0]) * off[0]

@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from jaxaimc._core.component import component, static
 from jaxaimc._core.xla import product, short_product
 from jaxaimc.wires.base import Circuit, in_one_precision
+from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import Columns, shares
 from jaxaimc.wires.ladder import ladder_shares
 from jaxaimc.wires.timing import Alignment, Left
@@ -83,7 +84,8 @@ class MeanFieldColumns(Circuit):
         """Return the mean output current over the longest pulse, per volt of read voltage [S].
 
         The product with the conductances is in full precision, and the one with what the wires add to them in
-        bfloat16 where vectors are in single precision. Gradients are by reverse mode.
+        bfloat16 where vectors are in single precision. Gradients are by reverse mode; they take the weights of several
+        activities, which depend on levels and profile, to be constants.
 
         Args:
             level: Signed pulses as a share of the longest, or of the read voltage [1].
@@ -108,17 +110,20 @@ def _charge(
         return jnp.stack(of_planes, axis=-2)
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
+    widths = jnp.asarray(np.diff(edges), level.dtype)[:, None, None]
     if timed:
         times = jnp.asarray(edges * steps, level.dtype)[:, None, None]
         connected, driven = shares(vectors, circuit.alignment, times[:-1], times[1:], steps)
-        driven = driven * jnp.asarray(np.diff(edges), level.dtype)[:, None, None]
     else:
-        connected, driven = jnp.asarray(vectors != 0, level.dtype)[None], vectors[None]
+        # Rows driven with amplitudes are connected in all stretches of a profile that has several.
+        connected, driven = jnp.broadcast_to(jnp.asarray(vectors != 0, level.dtype), (bins, *vectors.shape)), vectors
+    driven = driven * widths
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
         driven = driven[:, None] * weights[..., None]
     parts = jnp.moveaxis(driven.reshape(bins * activities, -1, rows), 0, 1).reshape(-1, bins * activities * rows)
-    y = product(vectors, circuit.drive) + short_product(parts, circuit.taken.reshape(-1, cols))
+    taken = circuit.taken.reshape(-1, cols)
+    y = product(vectors, circuit.drive) + short_product(carried(parts, taken), carried(taken, parts))
     return y.reshape(*level.shape[:-1], cols)
 
 

@@ -8,11 +8,13 @@ from jaxaimc import component, leaf, wires
 from jaxaimc.testing import ConformanceError, check_wires
 from jaxaimc.wires import (
     AlphaBeta,
+    Blocks,
     ConjugateGradient,
     InterleavedColumns,
     InterleavedRows,
     Ladder,
     Linear,
+    MeanField,
     Mesh,
     NonlinearMesh,
     NoWires,
@@ -31,6 +33,9 @@ WIRES = {
     "mesh by elimination": Mesh(r_row=30.0, r_col=20.0, layout=InterleavedRows(), solve_up_to=0),
     "open idle": OpenIdle(r=30.0),
     "open idle, staggered": OpenIdle(r=30.0, alignment=Staggered()),
+    "open idle, blocks": OpenIdle(r=30.0, method=Blocks()),
+    "open idle, mean field": OpenIdle(r=30.0, method=MeanField()),
+    "open idle, mean field of three": OpenIdle(r=30.0, method=MeanField(activities=(0.7, 1.0, 1.4))),
     "curved": NonlinearMesh(mesh=Mesh(r_row=30.0, method=ConjugateGradient()), iv=PolynomialIV(c3=3.0)),
     "alpha beta": AlphaBeta(r_row=30.0),
     "static factor": StaticFactor(),

@@ -13,7 +13,7 @@ from jax import export
 from jaxaimc import AnalogConfig, mvm, nn, prepare, presets, program
 from jaxaimc.adcs import GaussianADC, IdealADC, Stochastic, Uniform
 from jaxaimc.devices import IdealDevice
-from jaxaimc.wires import Ladder, Mesh, NonlinearMesh, NoWires, OpenIdle
+from jaxaimc.wires import Blocks, Ladder, MeanField, Mesh, NonlinearMesh, NoWires, OpenIdle
 
 KEY, READ = jax.random.key(7), jax.random.key(8)
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -30,6 +30,8 @@ CONFIGS = {
     "ladder": replace(SMALL, wires=Ladder(r=3.0)),
     "mesh": replace(SMALL, wires=Mesh(r_row=3.0, r_col=3.0)),
     "open idle cells": replace(SMALL, wires=OpenIdle(r=3.0)),
+    "open idle cells, blocks": replace(SMALL, wires=OpenIdle(r=3.0, method=Blocks())),
+    "open idle cells, mean field": replace(SMALL, wires=OpenIdle(r=3.0, method=MeanField(activities=(0.7, 1.4)))),
     "nonlinear mesh": replace(SMALL, wires=NonlinearMesh(mesh=Mesh(r_row=3.0, r_col=3.0))),
     "noisy converter": replace(SMALL, adc=GaussianADC(sigma=0.1)),
     "stochastic rounding": replace(SMALL, adc=Uniform(bits=6, rounding=Stochastic())),
@@ -43,6 +45,7 @@ SLOW = (
     "ASIM, collapsed",
     "no wires",
     "open idle cells",
+    "open idle cells, mean field",
     "nonlinear mesh",
     "noisy converter",
 )

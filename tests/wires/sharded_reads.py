@@ -8,7 +8,17 @@ import numpy as np
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from jaxaimc.wires import ConjugateGradient, Ladder, Mesh, NonlinearMesh, OpenIdle, Placement, PolynomialIV
+from jaxaimc.wires import (
+    Blocks,
+    ConjugateGradient,
+    Ladder,
+    MeanField,
+    Mesh,
+    NonlinearMesh,
+    OpenIdle,
+    Placement,
+    PolynomialIV,
+)
 
 PLACE = Placement(rows=6, cols=4)
 CURVED = NonlinearMesh(mesh=Mesh(method=ConjugateGradient()), iv=PolynomialIV(c3=3.0), signs=(1.0,))
@@ -24,6 +34,8 @@ READS = {
     "matrix": lambda g, v: v @ Mesh(solve_up_to=0).effective(g[None], (1.0,), PLACE).matrix,
     "ladder": lambda g, v: v @ Ladder(r=10.0).effective(g[None], (1.0,), PLACE).matrix,
     "idle": lambda g, v: solved_charge(OpenIdle(r=10.0), g, v),
+    "blocks": lambda g, v: solved_charge(OpenIdle(r=10.0, method=Blocks()), g, v),
+    "mean field": lambda g, v: solved_charge(OpenIdle(r=10.0, method=MeanField(activities=(0.7, 1.4))), g, v),
     "curved": lambda g, v: CURVED.read(g, v).current,
     "pulses": lambda g, v: solved_charge(CURVED, g, v),
 }

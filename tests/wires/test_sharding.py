@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+SLOW = ("idle", "blocks", "mean field", "matrix", "ladder", "curved", "pulses")
 PROGRAM = Path(__file__).with_name("sharded_reads.py")
 
 
@@ -15,7 +16,7 @@ PROGRAM = Path(__file__).with_name("sharded_reads.py")
     "name",
     [
         "mesh",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("idle", "matrix", "ladder", "curved", "pulses")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW),
     ],
 )
 def test_n5_wires_in_shard_map(name):

@@ -1,0 +1,76 @@
+"""Derivatives of the fast methods for open idle cells against differences of the charge as they compute it."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from jaxaimc._core.xla import short_product
+from jaxaimc.wires import Blocks, MeanField, OpenIdle, Placement, Staggered
+from jaxaimc.wires.two_ports import taken_off
+
+ROWS, COLS = 12, 3
+RNG = np.random.default_rng(0)
+CONDUCTANCES = RNG.uniform(1e-5, 1e-3, (2, ROWS, COLS))
+LEVEL = RNG.uniform(-0.95, 0.95, (2, ROWS))  # pulses end within stretches of time: the charge is smooth there
+PROFILE = RNG.uniform(0.1, 0.9, (1, 4, ROWS))
+ALONG = {
+    "g": 1e-4 * RNG.normal(size=CONDUCTANCES.shape),
+    "level": RNG.normal(size=LEVEL.shape),
+    "profile": RNG.normal(size=PROFILE.shape),
+    "r": 10.0,
+    "r_supply": 3.0,
+    "r_out": 5.0,
+    "adc_segments": 1.0,
+}
+METHODS = {
+    "blocks": Blocks(),
+    "blocks of three rows": Blocks(rows=3, bins=5),
+    "mean field": MeanField(bins=4),
+    "mean field of three": MeanField(bins=4, activities=(0.7, 1.0, 1.4)),
+}
+
+
+@pytest.mark.parametrize("timed", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", METHODS)
+def test_gradients_against_differences(x64, name, timed):
+    @jax.jit
+    def f(point):
+        fields = {key: point[key] for key in ("r", "r_supply", "r_out", "adc_segments")}
+        wires = OpenIdle(**fields, alignment=Staggered(), method=METHODS[name])
+        place = Placement(rows=16, cols=COLS, row_start=3)
+        circuit = wires.effective(point["g"], (1.0, -1.0), place, point["profile"]).circuit
+        return jnp.sum(jnp.sin(1e3 * circuit.charge(point["level"], steps=127, timed=timed, v_read=0.2)))
+
+    point = {"g": CONDUCTANCES, "level": LEVEL, "profile": PROFILE, "r": 40.0, "r_supply": 5.0, "r_out": 3.0}
+    point = jax.tree.map(jnp.asarray, {**point, "adc_segments": 0.5})
+    slopes = jax.jit(jax.grad(f))(point)
+    h = 1e-5
+    for argument, along in ALONG.items():
+        # The weights of several activities are taken to be constants.
+        if len(getattr(METHODS[name], "activities", ())) > 1 and argument in ("level", "profile"):
+            continue
+        up, down = (f({**point, argument: point[argument] + s * h * along}) for s in (1, -1))
+        expected = (up - down) / (2 * h)
+        np.testing.assert_allclose(jnp.sum(slopes[argument] * along), expected, rtol=2e-6, atol=1e-9, err_msg=argument)
+        assert abs(expected) > 1e-5 or (argument == "profile" and name.startswith("blocks"))
+
+
+def test_gradients_of_two_ports(x64):
+    connected, driven = RNG.uniform(0, 1, (2, 3, 8))
+    load, drive = RNG.uniform(0, 1, (2, 8, 2))
+    for rows_per_block in (1, 4, 8):
+        f = jax.jit(lambda *given, m=rows_per_block: taken_off(*given, m, True))
+        given = tuple(map(jnp.asarray, (connected, driven, load, drive, 0.1, 0.3)))
+        check_grads(f, given, order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+
+
+def test_short_products_and_their_derivatives_are_right_to_bfloat16():
+    x, w, d = (jnp.asarray(RNG.normal(size=shape), jnp.float32) for shape in ((5, 300), (300, 4), (5, 4)))
+    y, pull = jax.vjp(short_product, x, w)
+    exact = [np.asarray(a, np.float64) for a in (x, w, d)]
+    for found, expected in zip((y, *pull(d)), (exact[0] @ exact[1], exact[2] @ exact[1].T, exact[0].T @ exact[2]),
+                               strict=True):  # fmt: skip
+        error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
+        assert 1e-4 < error < 2**-8
