@@ -22,8 +22,8 @@ from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import ColumnGroup, Columns, shares
 from jaxaimc.wires.two_ports import taken_off
 
-# Vectors times stretches that are computed at once: their sums stay in the cache.
-_AT_ONCE = 128
+# Charges of vectors and stretches that are computed at once: their sums stay in the cache.
+_AT_ONCE = 2**16
 # Error from which on single precision may round the factors of the sums to bfloat16 [1].
 _ROUNDED = 0.005
 # Numbers of stretches and of blocks that are chosen from.
@@ -150,7 +150,7 @@ def _charge(
         ]
 
     if 0 not in level.shape[:-1]:
-        size = max(1, _AT_ONCE // bins)
+        size = max(1, _AT_ONCE // (bins * circuit.columns.groups[0].load.shape[1]))
         # The size of a symbolic batch is not known: it is read as if it were large.
         size = min(count, size) if isinstance(count, int) else size
         chunks = -(-count // size)

@@ -11,14 +11,18 @@ at its near end. What is carried here is `t = c / v`, the conductance seen towar
 `S` the sum of `D` so far: what the wire takes off the output, without the difference of large numbers.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.xla import product, short_product
+
+# Blocks up to which the ladder is written out, which takes longer to compile and less to compute.
+_UNROLLED = 16
 
 
 class Sums(NamedTuple):
@@ -41,6 +45,15 @@ class _State(NamedTuple):
     seen: Float[Array, "vector cols"]
     taken: Float[Array, "vector cols"]
     driven: Float[Array, "vector cols"]
+
+
+class _Blocks(NamedTuple):
+    """Rows and cells of all blocks, or of one without the first axis."""
+
+    connected: Float[Array, "*block vector rows"]
+    driven: Float[Array, "*block vector rows"]
+    load: Float[Array, "*block rows cols"]
+    drive: Float[Array, "*block rows cols"]
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(6, 7))
@@ -69,25 +82,58 @@ def taken_off(
         precise: Whether sums are in full precision; otherwise their factors are rounded to bfloat16 where they are in
             single precision, which changes what the wire takes off by less than 0.5 %.
     """
-    blocks = _sums(connected, driven, load, drive, rows_per_block, precise)
-    last = _walk(blocks, r, rows_per_block)[-1]
-    return _at_the_end(last, r_end)
+    return _one_by_one(_taken_off, rows_per_block, precise)(connected, driven, load, drive, r, r_end)
+
+
+def _one_by_one(function: Callable[..., Any], m: int, precise: bool) -> Callable[..., Any]:
+    """Return a function of a block's size with that given, which `jax.vmap` calls for one tile after the other.
+
+    Products with an axis for tiles would take several times as long on CPUs.
+    """
+    return jax.custom_batching.sequential_vmap(partial(function, m, precise))
+
+
+def _taken_off(
+    m: int, precise: bool, connected: Array, driven: Array, load: Array, drive: Array, r: Array, r_end: Array
+) -> Array:
+    blocks = _blocks(connected, driven, load, drive, m)
+    if len(blocks.load) <= _UNROLLED:
+        return _at_the_end(_walk(_sums(blocks, precise), r, m)[-1], r_end)
+    return _at_the_end(_scan(blocks, r, m, precise)[0], r_end)
 
 
 def _at_the_end(last: _State, r_end: Float[Array, ""]) -> Float[Array, "vector cols"]:
     return (last.taken - r_end * last.seen * last.driven) / (1 + r_end * last.seen)
 
 
-def _sums(connected: Array, driven: Array, load: Array, drive: Array, rows_per_block: int, precise: bool) -> list[Sums]:
+def _blocks(connected: Array, driven: Array, load: Array, drive: Array, m: int) -> _Blocks:
+    of_rows = lambda x: x.reshape(x.shape[0], -1, m).swapaxes(0, 1)  # noqa: E731
+    of_cells = lambda g: g.reshape(-1, m, g.shape[1])  # noqa: E731
+    return _Blocks(of_rows(connected), of_rows(driven), of_cells(load), of_cells(drive))
+
+
+def _sums(blocks: _Blocks, precise: bool) -> list[Sums]:
+    return [_sums_of(_Blocks(*(x[index] for x in blocks)), precise) for index in range(len(blocks.load))]
+
+
+def _sums_of(block: _Blocks, precise: bool) -> Sums:
+    """Return the sums of one block."""
     multiply = product if precise else short_product
-    cols = load.shape[1]
-    found = []
-    for first in range(0, load.shape[0], rows_per_block):
-        own = slice(first, first + rows_per_block)
-        loads = multiply(connected[:, own], _with_moment(load[own]))
-        drives = multiply(driven[:, own], _with_moment(drive[own]))
-        found.append(Sums(loads[:, :cols], loads[:, cols:], drives[:, :cols], drives[:, cols:]))
-    return found
+    cols = block.load.shape[1]
+    loads = multiply(block.connected, _with_moment(block.load))
+    drives = multiply(block.driven, _with_moment(block.drive))
+    return Sums(loads[:, :cols], loads[:, cols:], drives[:, :cols], drives[:, cols:])
+
+
+def _scan(blocks: _Blocks, r: Array, m: int, precise: bool) -> tuple[_State, _State]:
+    """Return the state after the last of many blocks, and those before each."""
+    # What the sums vary over is what the states vary over.
+    none = jnp.zeros_like(_sums_of(_Blocks(*(x[0] for x in blocks)), precise).load) + 0 * r
+
+    def step(state: _State, block: _Blocks) -> tuple[_State, _State]:
+        return _next(state, _sums_of(block, precise), r, m), state
+
+    return jax.lax.scan(step, _State(none, none, none), blocks)
 
 
 def _with_moment(g: Float[Array, "rows cols"]) -> Float[Array, "rows both_cols"]:
@@ -97,21 +143,24 @@ def _with_moment(g: Float[Array, "rows cols"]) -> Float[Array, "rows both_cols"]
 
 def _walk(blocks: list[Sums], r: Array, m: int) -> list[_State]:
     """Return the state before each block and after the last one."""
-    z = (m * m - 1) / (6 * m)
     none = jnp.zeros_like(blocks[0].load)
-    state = _State(none, none, none)
-    states = [state]
-    for load, load_moment, drive, drive_moment in blocks:
-        seen, taken, driven = state
-        rise = r * (m * load - load_moment) + r * m * seen
-        driven = driven + drive
-        state = _State(
-            seen=(seen * (1 + r * load_moment) + load + r * z * load * load) / (1 + rise),
-            taken=(taken + r * z * drive * load + r * seen * drive_moment - driven * rise) / (1 + rise),
-            driven=driven,
-        )
-        states.append(state)
+    states = [_State(none, none, none)]
+    for sums in blocks:
+        states.append(_next(states[-1], sums, r, m))
     return states
+
+
+def _next(state: _State, sums: Sums, r: Array, m: int) -> _State:
+    z = (m * m - 1) / (6 * m)
+    load, load_moment, drive, drive_moment = sums
+    seen, taken, driven = state
+    rise = r * (m * load - load_moment) + r * m * seen
+    driven = driven + drive
+    return _State(
+        seen=(seen * (1 + r * load_moment) + load + r * z * load * load) / (1 + rise),
+        taken=(taken + r * z * drive * load + r * seen * drive_moment - driven * rise) / (1 + rise),
+        driven=driven,
+    )
 
 
 def _forward(
@@ -121,24 +170,56 @@ def _forward(
 
 
 def _backward(m: int, precise: bool, saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, ...]:
-    connected, driven, load, drive, r, r_end = saved
-    blocks = _sums(connected, driven, load, drive, m, precise)
-    states = _walk(blocks, r, m)
-    last = states[-1]
+    return _one_by_one(_derivatives, m, precise)(*saved, cotangent)
+
+
+def _derivatives(
+    m: int,
+    precise: bool,
+    connected: Array,
+    driven: Array,
+    load: Array,
+    drive: Array,
+    r: Array,
+    r_end: Array,
+    cotangent: Array,
+) -> tuple[Array, ...]:
+    """Return the derivatives by all arguments of `taken_off`."""
+    blocks = _blocks(connected, driven, load, drive, m)
+    few = len(blocks.load) <= _UNROLLED
+    sums = _sums(blocks, precise) if few else []
+    states = _walk(sums, r, m) if few else []
+    last, before = (states[-1], None) if few else _scan(blocks, r, m, precise)
     scaled = cotangent / (1 + r_end * last.seen)
     with_output = last.driven + _at_the_end(last, r_end)
     by_r_end = -jnp.sum(scaled * last.seen * with_output)
     by_state = _State(-r_end * scaled * with_output, scaled, -r_end * last.seen * scaled)
-    by_blocks, by_r = [], jnp.zeros_like(cotangent)
-    for index in reversed(range(len(blocks))):
-        by_state, by_sums, of_r = _step_back(blocks[index], states[index], states[index + 1], by_state, r, m)
-        by_blocks.append(by_sums)
-        by_r = by_r + of_r
-    by_loads = [(sums.load, sums.load_moment) for sums in reversed(by_blocks)]
-    by_drives = [(sums.drive, sums.drive_moment) for sums in reversed(by_blocks)]
-    by_connected, by_load = _by_factors(connected, load, by_loads, m, precise)
-    by_driven, by_drive = _by_factors(driven, drive, by_drives, m, precise)
-    return by_connected, by_driven, by_load, by_drive, jnp.sum(by_r), by_r_end
+    start = (by_state, jnp.zeros_like(scaled))
+
+    def back(by: tuple[_State, Array], block: _Blocks, sums: Sums, state: _State, after: _State) -> tuple[Any, _Blocks]:
+        by_state, by_sums, of_r = _step_back(sums, state, after, by[0], r, m)
+        by_connected, by_load = _by_factors(block.connected, block.load, by_sums[:2], precise)
+        by_driven, by_drive = _by_factors(block.driven, block.drive, by_sums[2:], precise)
+        return (by_state, by[1] + of_r), _Blocks(by_connected, by_driven, by_load, by_drive)
+
+    def back_anew(by: tuple[_State, Array], one: tuple[_Blocks, _State]) -> tuple[Any, _Blocks]:
+        sums = _sums_of(one[0], precise)
+        return back(by, one[0], sums, one[1], _next(one[1], sums, r, m))
+
+    if few:
+        found = []
+        for index in reversed(range(len(sums))):
+            own = _Blocks(*(x[index] for x in blocks))
+            start, of_block = back(start, own, sums[index], states[index], states[index + 1])
+            found.insert(0, of_block)
+        by_blocks = _Blocks(*(jnp.stack(parts) for parts in zip(*found, strict=True)))
+        by_r = start[1]
+    else:
+        (_, by_r), by_blocks = jax.lax.scan(back_anew, start, (blocks, before), reverse=True)
+    of_rows = lambda x: x.swapaxes(0, 1).reshape(x.shape[1], -1)  # noqa: E731
+    of_cells = lambda g: g.reshape(-1, g.shape[2])  # noqa: E731
+    by_rows = (of_rows(by_blocks.connected), of_rows(by_blocks.driven))
+    return *by_rows, of_cells(by_blocks.load), of_cells(by_blocks.drive), jnp.sum(by_r), by_r_end
 
 
 def _step_back(
@@ -168,21 +249,14 @@ def _step_back(
 
 
 def _by_factors(
-    x: Float[Array, "vector rows"],
-    g: Float[Array, "rows cols"],
-    by_sums: list[tuple[Array, Array]],
-    m: int,
-    precise: bool,
+    x: Float[Array, "vector rows"], g: Float[Array, "rows cols"], by_sums: tuple[Array, Array], precise: bool
 ) -> tuple[Float[Array, "vector rows"], Float[Array, "rows cols"]]:
-    """Return the derivatives by both factors of the sums of all blocks."""
+    """Return the derivatives by both factors of a block's sum and of its moment."""
     multiply = product if precise else short_product
-    number = jnp.arange(1, m + 1, dtype=g.dtype)[:, None]
-    by_x, by_g = [], []
-    for index, (by_sum, by_moment) in enumerate(by_sums):
-        own = slice(index * m, (index + 1) * m)
-        by_x.append(multiply(by_sum, g[own].T) + multiply(by_moment, (number * g[own]).T))
-        by_g.append(multiply(x[:, own].T, by_sum) + number * multiply(x[:, own].T, by_moment))
-    return jnp.concatenate(by_x, axis=1), jnp.concatenate(by_g, axis=0)
+    number = jnp.arange(1, g.shape[0] + 1, dtype=g.dtype)[:, None]
+    by_sum, by_moment = by_sums
+    by_x = multiply(by_sum, g.T) + multiply(by_moment, (number * g).T)
+    return by_x, multiply(x.T, by_sum) + number * multiply(x.T, by_moment)
 
 
 taken_off.defvjp(_forward, _backward)
