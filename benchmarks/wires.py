@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxaimc.wires import Mesh, OpenIdle, Placement
+from jaxaimc.wires import Blocks, IdleMethod, MeanField, Mesh, OpenIdle, Placement
 from jaxaimc.wires.elimination import transfer_matrix
 
 STRUCTURES = {
@@ -178,7 +178,46 @@ def open_idle_table(table, n):
         table.row(
             f"open idle, 8-bit PWM, {steps} steps, per vector", seconds(charge, circuit, level[:1], repeats=10), note
         )
+    open_idle_methods(table, g)
     print(f"{'':44s} peak memory {peak_memory():.0f} MiB")
+
+
+def open_idle_methods(table, g):
+    """Batch 128 by each method, and value and gradient (conductances and pulses) over the same without a gradient."""
+    n = g.shape[1]
+    place = Placement(rows=n, cols=g.shape[2])
+    x = np.random.default_rng(4).normal(size=(128, n))
+    level = jnp.asarray(np.round(x / np.abs(x).max(1, keepdims=True) * 127) / 127, jnp.float32)
+    read = jax.jit(lambda circuit, level: circuit.charge(level, steps=127, timed=True, v_read=0.2))
+
+    def circuit(method: IdleMethod, g):
+        wires = OpenIdle(r=1.0, method=method)
+        profile = jnp.mean(wires.activity(level, steps=127, timed=True), axis=0)[None]
+        return wires.effective(g, (1.0, -1.0), place, profile).circuit
+
+    exact = read(OpenIdle(r=1.0).effective(g, (1.0, -1.0), place).circuit, level)
+    effect = jnp.sqrt(jnp.mean((exact - level @ (g[0] - g[1])) ** 2))
+    for name, method in {
+        "blocks": Blocks(),
+        "blocks, error 0.05": Blocks(error=0.05),
+        "mean field": MeanField(),
+        "mean field, 8 x 3": MeanField(bins=8, activities=(0.7, 1.0, 1.4)),
+    }.items():
+        prepared = circuit(method, g)
+        error = float(jnp.sqrt(jnp.mean((read(prepared, level) - exact) ** 2)) / effect)
+        note = f"error {error:.2%} of the IR drop's effect (rms)"
+        table.row(f"open idle, {name}, batch 128", seconds(read, prepared, level, repeats=15), note)
+        both = jax.jit(lambda g, level, method=method: read(circuit(method, g), level))
+        whole = seconds(both, g, level, repeats=9)
+        table.row("  prepared in the call", whole)
+        of_read = jax.jit(jax.value_and_grad(lambda c, level: jnp.sum(jnp.sin(1e4 * read(c, level))), argnums=(0, 1)))
+        of_both = jax.jit(jax.value_and_grad(lambda g, level, f=both: jnp.sum(jnp.sin(1e4 * f(g, level))), (0, 1)))
+        alone = seconds(read, prepared, level, repeats=9)[0]
+        ratios = (
+            seconds(of_read, prepared, level, repeats=9)[0] / alone,
+            seconds(of_both, g, level, repeats=9)[0] / whole[0],
+        )
+        print(f"{'':44s} value and gradient {ratios[0]:.1f} reads, {ratios[1]:.1f} with preparing", flush=True)
 
 
 def main():

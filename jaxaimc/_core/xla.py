@@ -73,10 +73,18 @@ def short_product(x: Float[Array, "vector rows"], w: Float[Array, "rows cols"]) 
     Returns:
         Vectors.
     """
-    if x.dtype != jnp.float32 or w.dtype != jnp.float32:
+    if x.dtype == jnp.float64 or w.dtype == jnp.float64:
         return product(x, w)
-    short = (x.astype(jnp.bfloat16), w.astype(jnp.bfloat16))
-    return jnp.matmul(*short, preferred_element_type=jnp.float32)
+    return jnp.matmul(shortened(x), shortened(w), preferred_element_type=jnp.float32)
+
+
+def shortened(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return numbers in single precision as bfloat16; others as they are.
+
+    Args:
+        x: Numbers.
+    """
+    return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
 
 
 def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -85,7 +93,7 @@ def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _short_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     x, w = saved
-    return short_product(cotangent, w.T), short_product(x.T, cotangent)
+    return short_product(cotangent, w.T).astype(x.dtype), short_product(x.T, cotangent).astype(w.dtype)
 
 
 short_product.defvjp(_short_forward, _short_backward)

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import product, short_product
+from jaxaimc._core.xla import product, short_product, shortened
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import Columns, shares
@@ -53,7 +53,8 @@ class MeanFieldColumns(Circuit):
 
     Attributes:
         drive: Conductance with which an active cell drives its wire, signs included [S].
-        taken: What the wires add to it in each stretch, at each activity [S].
+        taken: What the wires add to it in each stretch, at each activity, in bfloat16 for a chip in single precision
+            [S].
         profile: Mean share of each stretch for which each row is connected [1].
         activities: Activities over that of the profile for which there are matrices, from the lowest.
         alignment: When each row's pulse starts.
@@ -103,63 +104,73 @@ class MeanFieldColumns(Circuit):
 def _charge(
     circuit: MeanFieldColumns, level: Float[Array, "*batch rows"], steps: int, timed: bool
 ) -> Float[Array, "*batch cols"]:
-    circuit, level = in_one_precision(circuit, level)
+    # What the wires add stays as short as it was prepared, unless vectors are in double precision.
+    short = circuit.taken
+    circuit, level = in_one_precision(circuit.with_(taken=jnp.zeros((), circuit.drive.dtype)), level)
+    circuit = circuit.with_(taken=short if level.dtype == jnp.float32 else short.astype(level.dtype))
     planes, bins, activities, rows, cols = circuit.taken.shape
     if planes > 1:
         of_planes = [_charge(circuit.of_plane(k), level[..., k, :], steps, timed) for k in range(planes)]
         return jnp.stack(of_planes, axis=-2)
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
-    widths = jnp.asarray(np.diff(edges), level.dtype)[:, None, None]
+    widths = jnp.asarray(np.diff(edges), level.dtype)[:, None]
     if timed:
-        times = jnp.asarray(edges * steps, level.dtype)[:, None, None]
-        connected, driven = shares(vectors, circuit.alignment, times[:-1], times[1:], steps)
+        times = jnp.asarray(edges * steps, level.dtype)[:, None]
+        connected, driven = shares(vectors[:, None], circuit.alignment, times[:-1], times[1:], steps)
     else:
         # Rows driven with amplitudes are connected in all stretches of a profile that has several.
-        connected, driven = jnp.broadcast_to(jnp.asarray(vectors != 0, level.dtype), (bins, *vectors.shape)), vectors
+        connected = jnp.broadcast_to(jnp.asarray(vectors != 0, level.dtype)[:, None], (len(vectors), bins, rows))
+        driven = vectors[:, None]
     driven = driven * widths
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
-        driven = driven[:, None] * weights[..., None]
-    parts = jnp.moveaxis(driven.reshape(bins * activities, -1, rows), 0, 1).reshape(-1, bins * activities * rows)
+        driven = driven[:, :, None] * weights[..., None]
+    parts = driven.reshape(-1, bins * activities * rows)
     taken = circuit.taken.reshape(-1, cols)
     y = product(vectors, circuit.drive) + short_product(carried(parts, taken), carried(taken, parts))
     return y.reshape(*level.shape[:-1], cols)
 
 
 def _weights(
-    circuit: MeanFieldColumns, connected: Float[Array, "bin vector rows"]
-) -> Float[Array, "bin activity vector"]:
+    circuit: MeanFieldColumns, connected: Float[Array, "vector bin rows"]
+) -> Float[Array, "vector bin activity"]:
     """Return the weight of each activity's matrix for each vector: linear between two, and beyond the last ones."""
-    expected = jnp.sum(circuit.profile[0], axis=-1)[:, None]
+    expected = jnp.sum(circuit.profile[0], axis=-1)
     own = jnp.sum(connected, axis=-1)
     own = jnp.where(expected > 0, own / jnp.where(expected > 0, expected, 1.0), 1.0)
     nodes = jnp.asarray(circuit.activities, own.dtype)
     # The activity left of a vector's, so that what lies beyond continues the outermost line.
     left = jnp.clip(jnp.searchsorted(nodes, own) - 1, 0, len(circuit.activities) - 2)
     share = (own - nodes[left]) / (nodes[left + 1] - nodes[left])
-    index = jnp.arange(len(circuit.activities))[None, :, None]
-    return jnp.where(
-        index == left[:, None], 1 - share[:, None], jnp.where(index == left[:, None] + 1, share[:, None], 0)
-    )
+    index = jnp.arange(len(circuit.activities))
+    left, share = left[..., None], share[..., None]
+    return jnp.where(index == left, 1 - share, jnp.where(index == left + 1, share, 0))
 
 
 def mean_field(
-    columns: Columns, profile: Float[Array, "plane bin rows"], activities: tuple[float, ...]
+    columns: Columns,
+    profile: Float[Array, "plane bin rows"],
+    of_profile: Float[Array, "plane bin rows cols"],
+    activities: tuple[float, ...],
 ) -> MeanFieldColumns:
     """Return the matrices of columns whose rows load the wire as on average.
 
     Args:
         columns: The columns.
         profile: Mean share of each stretch of time for which a row is connected, for each plane of pulses [1].
+        of_profile: `mean_shares` of the profile [1].
         activities: Activities over that of the profile at which matrices are built, from the lowest.
     """
-    factors = jnp.asarray(activities, profile.dtype)[:, None]
-    loads = jnp.minimum(profile[..., None, :] * factors, 1.0)
+    if activities == (1.0,):
+        share = of_profile[:, :, None]
+    else:
+        factors = jnp.asarray(activities, profile.dtype)[:, None]
+        share = mean_shares(columns, jnp.minimum(profile[..., None, :] * factors, 1.0))
     drive = columns.matrix([group.drive for group in columns.groups])
     return MeanFieldColumns(
         drive=drive,
-        taken=drive * (mean_shares(columns, loads) - 1),
+        taken=shortened(drive * (share - 1)),
         profile=profile,
         activities=activities,
         alignment=columns.alignment.simplest,

@@ -36,7 +36,13 @@ class IdleMethod(Component):
     bins: int | None
 
     @abc.abstractmethod
-    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+    def circuit(
+        self,
+        columns: Columns,
+        steps: int | None,
+        profile: Float[Array, "plane bin rows"],
+        of_profile: Float[Array, "plane bin rows cols"],
+    ) -> Circuit:
         """Return the columns, ready to be read.
 
         Args:
@@ -44,6 +50,7 @@ class IdleMethod(Component):
             steps: Time steps that the wires were given.
             profile: Mean share of each stretch of time for which a row is connected, for each plane of pulses, or one
                 for all [1].
+            of_profile: Which share of each cell's current then reaches its output [1].
         """
 
     @property
@@ -63,7 +70,7 @@ class EveryStep(IdleMethod):
 
     bins: ClassVar[int | None] = None
 
-    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+    def circuit(self, columns: Columns, steps: int | None, profile: Array, of_profile: Array) -> Circuit:
         """Return the columns, to be solved step by step."""
         return SteppedColumns(columns=columns, steps=steps)
 
@@ -85,7 +92,7 @@ class Blocks(IdleMethod):
     rows: int | None = static(default=None, low=1, high=65536)
     bins: int | None = static(default=None, low=1, high=65536)
 
-    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+    def circuit(self, columns: Columns, steps: int | None, profile: Array, of_profile: Array) -> Circuit:
         """Return the columns, to be solved block by block."""
         return BlockColumns(columns=columns, error=self.error, rows=self.rows, bins=self.bins)
 
@@ -120,9 +127,9 @@ class MeanField(IdleMethod):
     bins: int | None = static(default=4, low=1, high=65536)
     activities: tuple[float, ...] = static(default=(1.0,))
 
-    def circuit(self, columns: Columns, steps: int | None, profile: Float[Array, "plane bin rows"]) -> Circuit:
+    def circuit(self, columns: Columns, steps: int | None, profile: Array, of_profile: Array) -> Circuit:
         """Return the columns as matrices."""
-        return mean_field(columns, profile, self.activities)
+        return mean_field(columns, profile, of_profile, self.activities)
 
     @property
     def profile_bins(self) -> int:
@@ -289,23 +296,23 @@ def _effective(
 ) -> Solved:
     columns = wires._columns(g, signs, placement)
     profile = wires._of_all_lengths(g.shape[1], g.dtype) if profile is None else profile
-    share = _mean_over_time(columns, profile, wires.alignment.simplest)
+    of_profile = mean_shares(columns, profile)
+    share = _mean_over_time(profile, of_profile, wires.alignment.simplest)
     linear = Linear(
         matrix=signed_sum(g, signs) * share,
         sensitivity=jnp.broadcast_to(share, g.shape),
         baseline=jnp.zeros_like(g[0, 0]),
     )
-    return Solved(linear=linear, circuit=wires.method.circuit(columns, wires.steps, profile))
+    return Solved(linear=linear, circuit=wires.method.circuit(columns, wires.steps, profile, of_profile))
 
 
 def _mean_over_time(
-    columns: Columns, profile: Float[Array, "plane bin rows"], alignment: Alignment
+    profile: Float[Array, "plane bin rows"], of_profile: Float[Array, "plane bin rows cols"], alignment: Alignment
 ) -> Float[Array, "rows cols"]:
     """Return which share of each cell's current reaches its output, mean over the time for which it is connected."""
-    of_bins = mean_shares(columns, profile)
     edges = jnp.asarray(alignment.bins(profile.shape[1]), profile.dtype)
     time = profile * jnp.diff(edges)[:, None]
     total = jnp.sum(time, axis=(0, 1))
     # A row that is never connected has no noise that would be seen.
     time = jnp.where(total > 0, time / jnp.where(total > 0, total, 1.0), 1.0 / (time.shape[0] * time.shape[1]))
-    return jnp.sum(time[..., None] * of_bins, axis=(0, 1))
+    return jnp.sum(time[..., None] * of_profile, axis=(0, 1))
