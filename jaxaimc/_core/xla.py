@@ -85,7 +85,21 @@ def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _short_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     x, w = saved
-    return short_product(cotangent, w.T), short_product(x.T, cotangent)
+    return short_product(cotangent, w.T), _transposed_short_product(x, cotangent)
+
+
+def _transposed_short_product(x: Float[Array, "vector rows"], y: Float[Array, "vector cols"]) -> Array:
+    """Return `short_product(x.T, y)`.
+
+    XLA for CPUs (jaxlib 0.10) has no product of a transposed bfloat16 matrix with what `jax.vmap` adds axes to, as it
+    does where several tiles share their inputs, and says so at run time only: "Unsupported element type for DotThunk".
+    Of factors that are rounded to bfloat16, products in the types that accelerators have for single precision are the
+    same.
+    """
+    if x.dtype != jnp.float32 or y.dtype != jnp.float32:
+        return product(x.T, y)
+    short = [jax.lax.reduce_precision(factor, exponent_bits=8, mantissa_bits=7) for factor in (x.T, y)]
+    return jnp.matmul(*short, precision=jax.lax.Precision.DEFAULT)
 
 
 short_product.defvjp(_short_forward, _short_backward)
