@@ -63,9 +63,8 @@ def trained(model, inputs, targets, *, forward, microbatches=1):
     return losses, network.merge(state.parameters, state.others)
 
 
-@pytest.mark.parametrize(
-    "method", [MeanField(), pytest.param(Blocks(), marks=pytest.mark.slow)], ids=["mean", "blocks"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [MeanField(), Blocks()], ids=["mean field", "blocks"])
 def test_training_lowers_the_loss_and_profiles_follow_the_batches(method):
     config = replace(CONFIG, wires=CONFIG.wires.with_(method=method))
     model, steps = converted(config), 24
