@@ -212,6 +212,7 @@ class Study:
     @cached_property
     def _layer_inputs(self) -> LayerInputs:
         """Inputs of every layer on the first test examples, which say how active rows are."""
+        assert self._whole is not None
         inputs = jnp.asarray(self.test.first(_PROFILED).inputs)
         # A copy: running statistics are left alone.
         network = nnx.clone(self.model)
