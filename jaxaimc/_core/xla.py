@@ -93,7 +93,10 @@ def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
 
 def _short_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
     x, w = saved
-    return short_product(cotangent, w.T).astype(x.dtype), short_product(x.T, cotangent).astype(w.dtype)
+    # XLA for CPUs (jaxlib 0.10) has no product of a transposed bfloat16 matrix with what `jax.vmap` adds axes to, as it
+    # does where several tiles share their inputs, and says so at run time only. Accelerators shorten by themselves.
+    by_w = jnp.matmul(x.T, cotangent, precision=None if x.dtype == jnp.float32 else jax.lax.Precision.HIGHEST)
+    return short_product(cotangent, w.T).astype(x.dtype), by_w.astype(w.dtype)
 
 
 short_product.defvjp(_short_forward, _short_backward)

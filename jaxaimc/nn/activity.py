@@ -24,6 +24,8 @@ from jaxaimc.wires import MeanField, NoWires
 _MOST = 2**22
 # Vectors for which a method is compared with a finer one.
 _FEW = 32
+# Effect of wires that is taken for rounding, in units of it [1].
+_ROUNDING = 32
 
 
 class AssumedActivityWarning(UserWarning):
@@ -47,8 +49,8 @@ def with_activity(model: nnx.Module, inputs: Any) -> nnx.Module:
         The model with the profiles.
 
     Raises:
-        ValueError: If the model has no analog layer, a layer with such wires is not reached by the inputs or is a
-            stack.
+        ValueError: If a model with such wires has a layer that is not reached by the inputs, gets some that are not
+            finite, is a stack, or has a chip without its devices (after `for_reading`).
 
     Example:
         >>> from jaxaimc import AnalogConfig, nn, wires
@@ -57,8 +59,15 @@ def with_activity(model: nnx.Module, inputs: Any) -> nnx.Module:
         >>> with_activity(analog, jax.random.normal(jax.random.key(0), (64, 8))).dot_general.profile[...].shape
         (1, 1, 4, 8)
     """
-    if not any(dot.config.get_value().wires.profiled for _, dot in analog_layers(model)):
+    profiled = [dot for _, dot in analog_layers(model) if dot.config.get_value().wires.profiled]
+    if not profiled:
         return model
+    for dot in profiled:
+        if dot.prepared is not None and dot.programmed is None:
+            raise ValueError(
+                f"Layer {dot.path!r} has no devices any more (after `for_reading` or `with_effective`) and cannot be "
+                "read with another profile; call `with_activity` before that."
+            )
     return with_activity_of(model, layer_inputs(model, inputs))
 
 
@@ -70,7 +79,8 @@ def layer_inputs(model: nnx.Module, inputs: Any) -> dict[str, Float[Array, "vect
         inputs: Examples as the model takes them.
 
     Raises:
-        ValueError: If the model has no analog layer, or one is not reached by the inputs.
+        ValueError: If the model has no analog layer, or one is not reached by the inputs or gets some that are not
+            finite.
     """
     seen = {
         dot.path: Seen(dot.path, most=max(1, _MOST // dot.host.kernel(layer).shape[-2]))
@@ -82,6 +92,11 @@ def layer_inputs(model: nnx.Module, inputs: Any) -> dict[str, Float[Array, "vect
     for path, what in seen.items():
         if not what.count:
             raise ValueError(f"Argument `inputs` must reach every analog layer, but layer {path!r} was not called.")
+        if what.wrong:
+            raise ValueError(
+                f"Argument `inputs` must give every layer finite inputs, but in layer {path!r} {what.wrong} of "
+                f"{what.size} are not."
+            )
     return {path: jnp.asarray(what.vectors) for path, what in seen.items()}
 
 
@@ -164,9 +179,10 @@ def method_errors(model: nnx.Module, vectors: dict[str, Float[Array, "vector n_i
             _charges(replace(config, wires=wires), programmed, x)
             for wires in (config.wires, config.wires.finer, NoWires())
         )
-        effect = jnp.sqrt(jnp.mean((finer - ideal) ** 2))
-        off = jnp.sqrt(jnp.mean((own - finer) ** 2))
-        found[dot.path] = float(off / effect) if effect > 0 else 0.0
+        effect, off, size = (jnp.sqrt(jnp.mean(part**2)) for part in (finer - ideal, own - finer, ideal))
+        # Of wires that do nothing but rounding there is nothing to be off from.
+        acts = effect > _ROUNDING * jnp.finfo(effect.dtype).eps * size
+        found[dot.path] = float(off / effect) if acts else 0.0
     return found
 
 

@@ -227,7 +227,8 @@ class AnalogDot(AnalogProduct):
         chip = None
         if images is not None and not any(hook.needs_vectors for hook in self.hooks):
             config, seen = self._before(images.x)
-            if config.drive.by_input:
+            # A chip of this call's own activity needs the vectors.
+            if config.drive.by_input and not (self.analog_mode == "train" and config.wires.profiled):
                 prepared, key = chip = self._chip(config, seen, kernel)
                 if tile.slides(config, prepared) and images.at_once(tile.charges_per_vector(config, prepared)):
                     return self._of_images(images, kernel, (config, prepared, key))
@@ -258,7 +259,12 @@ class AnalogDot(AnalogProduct):
         apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self._before(parts.vectors(index))[1])))
         if apart is None:
             return self.read(parts.whole(), kernel)
-        prepared, key = self._chip(config, inputs, kernel) if chip is None else chip
+
+        def activity(groups: int) -> Array:
+            each = parts.each(lambda index: self._activity(apart, self._before(parts.vectors(index))[1], groups))
+            return jnp.mean(each, axis=0)
+
+        prepared, key = self._chip(config, inputs, kernel, activity) if chip is None else chip
 
         def read(index: Array) -> Array:
             return self.read(parts.vectors(index), kernel, (apart, prepared, parts.key(key, index)))
@@ -272,15 +278,27 @@ class AnalogDot(AnalogProduct):
             config, inputs = hook.before(config, inputs)
         return config, inputs
 
-    def _chip(self, config: AnalogConfig, inputs: Array, kernel: Array) -> tuple[Prepared, Key[Array, "*keys"] | None]:
-        """Return the chip that answers and the key of this read, if anything is drawn in it."""
+    def _activity(self, config: AnalogConfig, inputs: Array, groups: int) -> Array:
+        return tile.activity_profile(config, jax.lax.stop_gradient(inputs), groups)
+
+    def _chip(
+        self, config: AnalogConfig, inputs: Array, kernel: Array, activity: Callable[[int], Array] | None = None
+    ) -> tuple[Prepared, Key[Array, "*keys"] | None]:
+        """Return the chip that answers and the key of this read, if anything is drawn in it.
+
+        Args:
+            config: The tile of the call.
+            inputs: Vectors of the call, or of one part of it.
+            kernel: The matrix.
+            activity: Profile of the rows in the whole call, from the number of groups; that of `inputs` without it.
+        """
         if self.analog_mode == "train":
             chip_key, key = jax.random.split(_one_key(self._next_key(inputs, (config, kernel))))
             programmed = tile.program(config, kernel, chip_key)
             if config.wires.profiled:
                 # Of these inputs: the call has no other data.
-                own = tile.activity_profile(config, jax.lax.stop_gradient(inputs), programmed.groups)
-                programmed = replace(programmed, profile=own)
+                activity = activity or partial(self._activity, config, inputs)
+                programmed = replace(programmed, profile=activity(programmed.groups))
             return tile.prepare(config, programmed), key
         prepared = self.chip()
         noisy = tile.reads_are_random(config, prepared) or any(hook.needs_key for hook in self.hooks)

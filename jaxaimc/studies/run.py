@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from jaxaimc import nn
 from jaxaimc._core.checks import warn_of_lost_inputs
@@ -211,8 +212,12 @@ class Study:
     @cached_property
     def _layer_inputs(self) -> LayerInputs:
         """Inputs of every layer on the first test examples, which say how active rows are."""
+        assert self._whole is not None
         inputs = jnp.asarray(self.test.first(_PROFILED).inputs)
-        return layer_inputs(nn.convert(self.model, self._whole), inputs)
+        # A copy: running statistics are left alone.
+        network = nnx.clone(self.model)
+        network.eval()
+        return layer_inputs(nn.convert(network, self._whole), inputs)
 
     @cached_property
     def wire_errors(self) -> dict[str, float]:

@@ -17,7 +17,7 @@ from jaxaimc._core.live import peak_bytes
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
-from jaxaimc.nn.activity import with_activity_of
+from jaxaimc.nn.activity import AssumedActivityWarning, with_activity_of
 from jaxaimc.nn.hooks import tell
 from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.tile import Prepared
@@ -247,7 +247,10 @@ def _shapes_of_chip(model: nn.Module, config: AnalogConfig) -> Chips:
     """Return the shapes of one programmed chip, with a leading axis of one."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
     graph, state = nnx.split(model)
-    return jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
+    with warnings.catch_warnings():
+        # Of shapes nobody asks how active rows are.
+        warnings.simplefilter("ignore", AssumedActivityWarning)
+        return jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
 
 
 def _program(

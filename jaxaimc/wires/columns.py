@@ -1,7 +1,5 @@
 """Columns whose idle cells are disconnected, grouped by the end at which they are read."""
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -10,7 +8,8 @@ from jaxaimc._core.component import component, static
 from jaxaimc.wires.timing import Alignment, Left, overlap
 
 
-class ColumnGroup(NamedTuple):
+@component
+class ColumnGroup:
     """Columns that are read at the same end, far end first.
 
     Attributes:

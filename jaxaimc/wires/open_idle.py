@@ -271,7 +271,7 @@ class OpenIdle(Wires):
             r_end = total_r * (self.adc_segments + (before if at_first else after)) + self.r_out
             own = [x[:, k :: len(ends)] for x in (load, drive)]
             own = [x[::-1] for x in own] if at_first else own
-            return ColumnGroup(*own, r_end=jnp.asarray(r_end, g.dtype))
+            return ColumnGroup(load=own[0], drive=own[1], r_end=jnp.asarray(r_end, g.dtype))
 
         return Columns(
             groups=tuple(group(k, at_first) for k, at_first in enumerate(ends)),

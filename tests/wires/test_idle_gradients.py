@@ -74,3 +74,18 @@ def test_short_products_and_their_derivatives_are_right_to_bfloat16():
                                strict=True):  # fmt: skip
         error = np.sqrt(np.mean((found - expected) ** 2) / np.mean(expected**2))
         assert 1e-4 < error < 2**-8
+
+
+def test_short_products_of_inputs_that_tiles_share_have_derivatives():
+    # XLA for CPUs refused the transposed inputs, at run time.
+    x, w, d = (jnp.asarray(RNG.normal(size=shape), jnp.float32) for shape in ((8, 48), (3, 48, 4), (3, 8, 4)))
+    of_tiles = jax.vmap(short_product, (None, 0))
+    of_x, of_w = jax.jit(jax.grad(lambda x, w: jnp.vdot(of_tiles(x, w), d), (0, 1)))(x, w)
+    np.testing.assert_allclose(of_x, np.einsum("tbo,tio->bi", d, w), atol=0.1)
+    np.testing.assert_allclose(of_w, np.einsum("bi,tbo->tio", x, d), atol=0.1)
+    shared = jax.vmap(short_product, (0, None))
+    of_x, of_w = jax.jit(jax.grad(lambda x, w: jnp.vdot(shared(x, w), d[:, :3]), (0, 1)))(w[..., :3].mT, w[0])
+    np.testing.assert_allclose(of_w, np.einsum("tbi,tbo->io", w[..., :3].mT, d[:, :3]), atol=0.1)
+    # Derivatives of derivatives, in the same arithmetic.
+    again = jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda w: jnp.vdot(of_tiles(x, w), d * w[:, :8]))(w) ** 2)))(w)
+    assert jnp.all(jnp.isfinite(again))

@@ -17,9 +17,9 @@ class TrackedActivity(Hook):
     Args:
         dot: Product of the layer, which has a profile.
         momentum: Weight of the profile so far, in [0, 1) [1].
-    """
 
-    by_vector = True
+    The windows of a convolution are held at once for it: a profile cannot be changed in a loop over parts of them.
+    """
 
     def __init__(self, dot: AnalogDot, momentum: float):
         # The layer's own variable.
@@ -31,6 +31,8 @@ class TrackedActivity(Hook):
         assert self.profile is not None
         own = tile.activity_profile(call.config, jax.lax.stop_gradient(call.inputs), call.prepared.groups)
         kept = self.profile.get_value()
+        if kept.shape != own.shape:  # of other wires or drives, which is not used either
+            return outputs
         self.profile.set_value(self.momentum * kept + (1 - self.momentum) * own.astype(kept.dtype))
         return outputs
 

@@ -76,7 +76,7 @@ def _alike(layers: dict[str, _Layer]) -> list[list[str]]:
     """Return the paths of layers that are programmed together."""
     groups: dict[Any, list[str]] = {}
     for path, (config, kernel, _, profile) in layers.items():
-        kind = (jax.tree.structure(config), kernel.shape, kernel.dtype, jnp.shape(profile))
+        kind = (jax.tree.structure(config), kernel.shape, kernel.dtype, getattr(profile, "shape", None))
         groups.setdefault(kind if kernel.size <= _SMALL else path, []).append(path)
     return list(groups.values())
 
