@@ -22,7 +22,7 @@ from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.tasks import Split, Task, load_model, load_task
 from jaxaimc.tasks.chips import as_read, chip_keys, program_chips
 from jaxaimc.tasks.score import chip_scores, total
-from jaxaimc.training.objectives import circuit, digital
+from jaxaimc.training.objectives import Forward, circuit, digital
 from jaxaimc.wires import Blocks, Ladder, MeanField, OpenIdle, Wires
 
 RESISTANCE = 1.0
@@ -74,7 +74,7 @@ def reading(task: Task, model: Any, split: Split, chips: int, rounds: int) -> No
 def training(task: Task, model: Any, split: Split, rounds: int) -> None:
     """Print how long a training step takes, and what memory."""
     inputs, targets = jnp.asarray(split.inputs), jnp.asarray(split.targets)
-    cases = {"plain": (model, digital)}
+    cases: dict[str, tuple[Any, Forward]] = {"plain": (model, digital)}
     for name, wires in WIRES.items():
         cases[name] = (nn.with_activity(nn.convert(model, with_wires(wires)), inputs[:64]), circuit())
     steps = {name: step(*case, task.loss, inputs, targets) for name, case in cases.items()}

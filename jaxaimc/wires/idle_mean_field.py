@@ -9,6 +9,7 @@ Measured against the exact charge over the effect of the wires, 512 rows, normal
 segment: 0.05 to 0.13 with four stretches, 0.02 to 0.06 with eight of three activities each.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -58,6 +59,9 @@ class MeanFieldColumns(Circuit):
         profile: Mean share of each stretch for which each row is connected [1].
         activities: Activities over that of the profile for which there are matrices, from the lowest.
         alignment: When each row's pulse starts.
+        nested: Whether pulses that start together are written as nested ones: what of a pulse is within the first
+            stretch, the first two and so on, each a clipped level. `taken` then has what each stretch adds more than
+            the next one.
         plane: Whether the first axis of `taken` and `profile` is a plane of pulses; the vectors' planes are then on
             their last axis but one.
     """
@@ -67,6 +71,7 @@ class MeanFieldColumns(Circuit):
     profile: Float[Array, "plane bin rows"]
     activities: tuple[float, ...] = static(default=(1.0,))
     alignment: Alignment = Left()
+    nested: bool = static(default=False)
 
     def of_plane(self, index: int) -> "MeanFieldColumns":
         """Return the circuit as one plane of pulses sees it.
@@ -108,12 +113,15 @@ def _charge(
     short = circuit.taken
     circuit, level = in_one_precision(circuit.with_(taken=jnp.zeros((), circuit.drive.dtype)), level)
     circuit = circuit.with_(taken=short if level.dtype == jnp.float32 else short.astype(level.dtype))
-    planes, bins, activities, rows, cols = circuit.taken.shape
+    planes, bins, activities, rows, _ = circuit.taken.shape
     if planes > 1:
         of_planes = [_charge(circuit.of_plane(k), level[..., k, :], steps, timed) for k in range(planes)]
         return jnp.stack(of_planes, axis=-2)
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
+    if circuit.nested:
+        nested = partial(_nested, tuple(float(edge) for edge in edges[1:]), timed)
+        return _product(circuit, level, vectors, nested)
     widths = jnp.asarray(np.diff(edges), level.dtype)[:, None]
     if timed:
         times = jnp.asarray(edges * steps, level.dtype)[:, None]
@@ -127,9 +135,30 @@ def _charge(
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
         driven = driven[:, :, None] * weights[..., None]
     parts = driven.reshape(-1, bins * activities * rows)
+    return _product(circuit, level, vectors, lambda _: parts)
+
+
+def _nested(ends: tuple[float, ...], timed: bool, vectors: Float[Array, "vector rows"]) -> Float[Array, "vector parts"]:
+    """Return what of each pulse is within the first stretch, the first two, and so on."""
+    # The last stretch ends with the longest pulse. Rows driven with amplitudes are on in all of them.
+    cut = [jnp.clip(vectors, -end, end) for end in ends[:-1]] + [vectors]
+    return jnp.concatenate(cut if timed else [vectors * end for end in ends], axis=1)
+
+
+def _product(
+    circuit: MeanFieldColumns, level: Array, vectors: Array, make: Callable[[Array], Array]
+) -> Float[Array, "*batch cols"]:
+    """Return the product with the conductances, and with what the wires add to them."""
+    cols = circuit.drive.shape[-1]
     taken = circuit.taken.reshape(-1, cols)
-    y = product(vectors, circuit.drive) + short_product(carried(parts, taken), carried(taken, parts))
-    return y.reshape(*level.shape[:-1], cols)
+
+    # Several times the vectors, and made anew for a gradient rather than kept.
+    @jax.checkpoint
+    def added(vectors: Array, taken: Array) -> Array:
+        parts = make(vectors)
+        return short_product(carried(parts, taken), carried(taken, parts))
+
+    return (product(vectors, circuit.drive) + added(vectors, taken)).reshape(*level.shape[:-1], cols)
 
 
 def _weights(
@@ -168,9 +197,14 @@ def mean_field(
         factors = jnp.asarray(activities, profile.dtype)[:, None]
         share = mean_shares(columns, jnp.minimum(profile[..., None, :] * factors, 1.0))
     drive = columns.matrix([group.drive for group in columns.groups])
+    taken = drive * (share - 1)
+    nested = len(activities) == 1 and isinstance(columns.alignment.simplest, Left)
+    if nested:
+        taken = jnp.concatenate([taken[:, :-1] - taken[:, 1:], taken[:, -1:]], axis=1)
     return MeanFieldColumns(
         drive=drive,
-        taken=shortened(drive * (share - 1)),
+        taken=shortened(taken),
+        nested=nested,
         profile=profile,
         activities=activities,
         alignment=columns.alignment.simplest,

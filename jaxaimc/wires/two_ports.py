@@ -189,7 +189,7 @@ def _derivatives(
     few = len(blocks.load) <= _UNROLLED
     sums = _sums(blocks, precise) if few else []
     states = _walk(sums, r, m) if few else []
-    last, before = (states[-1], None) if few else _scan(blocks, r, m, precise)
+    last, before = (states[-1], states[-1]) if few else _scan(blocks, r, m, precise)
     scaled = cotangent / (1 + r_end * last.seen)
     with_output = last.driven + _at_the_end(last, r_end)
     by_r_end = -jnp.sum(scaled * last.seen * with_output)

@@ -10,6 +10,9 @@ from jaxaimc import nn, tile
 from jaxaimc.nn import AnalogDot, Call, Hook
 from jaxaimc.nn.walk import analog_products
 
+# Input vectors of a layer that are looked at in a step.
+_AT_MOST = 256
+
 
 class TrackedActivity(Hook):
     """Lets a layer's profile of its rows' activity follow the inputs, as batch normalisation does with its means.
@@ -18,7 +21,8 @@ class TrackedActivity(Hook):
         dot: Product of the layer, which has a profile.
         momentum: Weight of the profile so far, in [0, 1) [1].
 
-    The windows of a convolution are held at once for it: a profile cannot be changed in a loop over parts of them.
+    Of more than 512 vectors some are left out, the same in every step. The windows of a convolution are held at once
+    for it: a profile cannot be changed in a loop over parts of them.
     """
 
     def __init__(self, dot: AnalogDot, momentum: float):
@@ -29,7 +33,10 @@ class TrackedActivity(Hook):
     def after(self, call: Call, outputs: Float[Array, "*batch n_out"]) -> Float[Array, "*batch n_out"]:
         """Look at the inputs and change nothing of the outputs."""
         assert self.profile is not None
-        own = tile.activity_profile(call.config, jax.lax.stop_gradient(call.inputs), call.prepared.groups)
+        vectors = jax.lax.stop_gradient(call.inputs).reshape(-1, call.inputs.shape[-1])
+        # Evenly among them: a mean over time needs no more of a step.
+        vectors = vectors[:: max(1, len(vectors) // _AT_MOST)]
+        own = tile.activity_profile(call.config, vectors, call.prepared.groups)
         kept = self.profile.get_value()
         if kept.shape != own.shape:  # of other wires or drives, which is not used either
             return outputs
