@@ -89,7 +89,7 @@ class BlockColumns(Circuit):
         """Return the mean output current over the longest pulse, per volt of read voltage [S].
 
         The product with the conductances is in full precision; what is approximate is what the wires take off it.
-        Memory is bounded by some arrays of 128 x blocks x cols, whatever the batch, and by the result. Gradients are
+        Memory is bounded by some arrays of 65,536 numbers for each block, whatever the batch, and by the result. Gradients are
         those of the charge as computed here, by reverse mode; a row whose amplitude is zero is taken to stay
         disconnected.
 

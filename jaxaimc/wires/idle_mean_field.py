@@ -62,8 +62,8 @@ class MeanFieldColumns(Circuit):
         nested: Whether pulses that start together are written as nested ones: what of a pulse is within the first
             stretch, the first two and so on, each a clipped level. `taken` then has what each stretch adds more than
             the next one.
-        plane: Whether the first axis of `taken` and `profile` is a plane of pulses; the vectors' planes are then on
-            their last axis but one.
+
+    Where the first axis of `taken` and `profile` has several planes of pulses, so has the last axis but one of vectors.
     """
 
     drive: Float[Array, "rows cols"]
