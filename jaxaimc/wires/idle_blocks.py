@@ -89,9 +89,9 @@ class BlockColumns(Circuit):
         """Return the mean output current over the longest pulse, per volt of read voltage [S].
 
         The product with the conductances is in full precision; what is approximate is what the wires take off it.
-        Memory is bounded by some arrays of 65,536 numbers for each block, whatever the batch, and by the result. Gradients are
-        those of the charge as computed here, by reverse mode; a row whose amplitude is zero is taken to stay
-        disconnected.
+        Memory is bounded by some arrays of 65,536 numbers for each block, whatever the batch, and by the result.
+        Gradients are those of the charge as computed here, by reverse mode; a row whose amplitude is zero is taken to
+        stay disconnected.
 
         Args:
             level: Signed pulses as a share of the longest, or of the read voltage [1].
