@@ -180,8 +180,8 @@ def read_noise(
     # The square root has no derivative at zero, where a vector drives no row.
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
-    # A branch of its own keeps XLA from drawing anew in every place that reads the outputs; the wider of a network's
-    # layers are read in three.
+    # A branch of its own keeps XLA from drawing anew in every place that reads the outputs, as several do in a residual
+    # network.
     draw = lambda: normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")  # noqa: E731
     return sigma * jax.lax.cond(jnp.any(tile.variance > 0), draw, lambda: jnp.zeros_like(sigma))
 

@@ -6,7 +6,7 @@ stretch. Where a vector's rows are more, or less, active than the profile, matri
 interpolated in the ratio of the two.
 
 Measured against the exact charge over the effect of the wires, 512 rows, normal and rectified inputs, 0.15 to 20 ohm a
-segment: 0.05 to 0.13 with four stretches, 0.02 to 0.06 with eight of three activities each.
+segment: 0.03 to 0.12 with four stretches, 0.01 to 0.06 with eight of three activities each.
 """
 
 from collections.abc import Callable

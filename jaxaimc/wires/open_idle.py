@@ -80,7 +80,8 @@ class Blocks(IdleMethod):
     """Few stretches of time, and blocks of rows as two-ports: matrix products and a short ladder.
 
     The error is that of the charge over the effect of the wires, both as root mean square, and was measured for 64 to
-    512 rows, 0.15 to 20 ohm a segment, normal and rectified inputs.
+    512 rows, 0.15 to 20 ohm a segment, normal and rectified inputs. Inputs of which nearly all are close to zero can
+    exceed it; `jaxaimc evaluate` says what it is on a network's own layers.
 
     Attributes:
         error: Largest error over the effect of the wires [1]; says how many stretches and blocks there are.

@@ -11,46 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from analog_networks import CHIP, DEVICES, READ
+from convolutions import IDEAL, converted, data, run
 from flax import nnx
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from jaxaimc import adcs, nn
-from jaxaimc.config import AnalogConfig
-from jaxaimc.devices import IdealDevice
+from jaxaimc import nn
 from jaxaimc.drives import PWM, AbsoluteMaximum, FixedRange, LearnedRange, PerVector
 from jaxaimc.nn.hosts import ConvHost, ConvTransposeHost
 from jaxaimc.training.ideal_backward import with_ideal_backward
 from jaxaimc.training.noise import AdditiveNoise, with_weight_noise
-from jaxaimc.wires import NoWires
-
-# Inputs of whole steps are driven without rounding.
-STEP = 1 / 8192
-# Odd sizes, so that windows are cut in the middle of a position of the kernel.
-IDEAL = AnalogConfig(
-    device=IdealDevice(),
-    wires=NoWires(),
-    adc=adcs.IdealADC(),
-    drive=PWM(bits=16, range=FixedRange(limit=32767 * STEP)),
-    rows=5,
-    cols=3,
-)
-
-
-run = nnx.jit(lambda layer, x: layer(x))
-
-
-def data(*shape, seed=0):
-    x = np.clip(np.random.default_rng(seed).normal(size=shape), -3.9, 3.9)
-    return jnp.asarray(np.round(x / STEP) * STEP, jnp.float32)
-
-
-def converted(layer, config=IDEAL, **host):
-    """Return the layer on a chip; with limits of a host, on that host."""
-    own = ConvTransposeHost if isinstance(layer, nnx.ConvTranspose) else ConvHost
-    rules = [nn.Rule("0", config, host=own(**host) if host else None)]
-    analog = nn.convert(nnx.List([layer]), rules, CHIP)
-    return nn.with_read_key(analog, READ)[0]
 
 
 @nnx.jit
@@ -366,51 +336,3 @@ def test_stacks_and_empty_batches():
     analog = nn.with_read_key(nn.convert(nnx.List([stack]), IDEAL, CHIP), READ)[0]
     np.testing.assert_allclose(nnx.jit(call)(analog, x), call(stack, x), atol=2e-5)
     assert converted(nnx.Conv(2, 4, 3, rngs=nnx.Rngs(0)))(jnp.zeros((0, 5, 2))).shape == (0, 5, 4)
-
-
-class _Watching(nn.Hook):
-    """Looks at the vectors, and so at every window by itself."""
-
-    by_vector = True
-
-    def after(self, call, outputs):
-        assert call.inputs.shape[:-1] == outputs.shape[:-1]
-        return outputs
-
-
-WITH_NOISE = replace(DEVICES, drive=PWM(range=FixedRange(limit=3.0)), rows=10)
-
-
-def ways(layer, config, x, **host):
-    """Return the answers by windows that slide over images, and by vectors because a hook looks at them."""
-    analog = converted(layer, config, **host)
-    watched = nn.attach(nnx.List([converted(layer, config, **host)]), lambda _: _Watching())[0]
-    return run(analog, x), run(watched, x)
-
-
-@pytest.mark.parametrize(
-    "layer",
-    [
-        lambda rngs: nnx.Conv(4, 3, (3, 3), 2, kernel_dilation=2, rngs=rngs),
-        lambda rngs: nnx.Conv(4, 3, (3, 3), padding="CIRCULAR", rngs=rngs),
-        lambda rngs: nnx.ConvTranspose(4, 3, (3, 2), 2, rngs=rngs),
-        lambda rngs: nnx.Conv(4, 3, (1, 1), 2, rngs=rngs),
-        lambda rngs: nnx.Conv(4, 2, (3, 3), feature_group_count=2, rngs=rngs),
-    ],
-    ids=["strided", "circular", "transposed", "one place", "groups"],
-)
-def test_images_and_vectors_draw_the_same(layer):
-    x = data(4, 6, 5, 4)
-    by_images, by_vectors = ways(layer(nnx.Rngs(0)), WITH_NOISE, x)
-    np.testing.assert_allclose(by_images, by_vectors, atol=2e-3)
-
-
-def test_images_in_parts_have_noise_of_their_own():
-    x = jnp.repeat(data(1, 6, 5, 4), 4, axis=0)
-    layer = nnx.Conv(4, 3, (3, 3), rngs=nnx.Rngs(0))
-    # Four rows of tiles, three columns, thirty windows: 360 charges for an image.
-    whole, parts, vectors = (run(converted(layer, WITH_NOISE, most_elements=most), x) for most in (9999, 720, 359))
-    noise = [found - layer(x) for found in (whole, parts, vectors)]
-    for own in noise:
-        assert all(np.abs(own[0] - other).max() > 1e-4 for other in own[1:])
-    np.testing.assert_allclose([np.std(own) for own in noise], np.std(noise[0]), rtol=0.1)
