@@ -22,32 +22,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     terminal).
 
     Args:
-        arguments: Command-line arguments; those of the process by default.
+        arguments: Command-line arguments; those of the process by default, which is then taken to end with the command.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
-    debug = "--debug" in arguments
+    given = sys.argv[1:] if arguments is None else list(arguments)
     with signals.watched():
         try:
-            _run([argument for argument in arguments if argument != "--debug"])
-        except BaseException as error:
-            status = signals.status()
-            if status is None and isinstance(error, KeyboardInterrupt):
-                status = 130
-            if status is not None:
-                # Whatever the interruption became on its way: imports and callbacks turn it into other exceptions.
-                _stop(status, (isinstance(error, KeyboardInterrupt) and str(error)) or "Interrupted.")
-            if isinstance(error, SystemExit) and not _is_users(error):
-                raise
-            if isinstance(error, BrokenPipeError):
-                # Whoever read the output has enough of it; Python would complain once more when it flushes.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                raise SystemExit(128 + 13) from None
-            from jaxaimc.cli.errors import sentence
+            _guarded(given)
+        except SystemExit as end:
+            if arguments is None:
+                signals.finish(end.code)
+            raise
+        if arguments is None:
+            signals.finish(0)
 
-            message = sentence(error)
-            if debug or message is None:
-                raise
-            _stop(2, f"Error: {message}")
+
+def _guarded(arguments: Sequence[str]) -> None:
+    """Run a command; what it raises becomes one message and an exit status."""
+    debug = "--debug" in arguments
+    try:
+        _run([argument for argument in arguments if argument != "--debug"])
+    except BaseException as error:
+        status = signals.status()
+        if status is None and isinstance(error, KeyboardInterrupt):
+            status = 130
+        if status is not None:
+            # Whatever the interruption became on its way: imports and callbacks turn it into other exceptions.
+            _stop(status, (isinstance(error, KeyboardInterrupt) and str(error)) or "Interrupted.")
+        if isinstance(error, SystemExit) and not _is_users(error):
+            raise
+        if isinstance(error, BrokenPipeError):
+            # Whoever read the output has enough of it; Python would complain once more when it flushes.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(128 + 13) from None
+        from jaxaimc.cli.errors import sentence
+
+        message = sentence(error)
+        if debug or message is None:
+            raise
+        _stop(2, f"Error: {message}")
 
 
 def _run(arguments: Sequence[str]) -> None:

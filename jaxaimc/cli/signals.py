@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -11,6 +12,7 @@ from typing import Any
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
 _received: list[int] = []
 _gentle: list[bool] = []
+_finished: list[int] = []
 
 
 @contextlib.contextmanager
@@ -29,8 +31,9 @@ def watched() -> Iterator[None]:
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        if not _finished:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -41,6 +44,19 @@ def gently() -> Iterator[None]:
         yield
     finally:
         _gentle.pop()
+
+
+def finish(code: str | int | None) -> None:
+    """Say that the command is done and the process about to end, so that a signal only makes it end sooner.
+
+    The exit hooks of modules would print what is raised in them, beneath a message that is already complete.
+
+    Args:
+        code: What the process is going to exit with, as `SystemExit` takes it.
+    """
+    with contextlib.suppress(OSError, ValueError):  # closed by whoever read it
+        sys.stdout.flush()
+    _finished.append(code if isinstance(code, int) else int(code is not None))
 
 
 def check() -> None:
@@ -58,6 +74,8 @@ def status() -> int | None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
+    if _finished:
+        os._exit(_finished[0])
     if _gentle and not _received:
         _received.append(number)
         raise KeyboardInterrupt

@@ -86,6 +86,23 @@ def test_s6_a_signal_during_imports_is_one_line(wait, tmp_path):
     assert (process.returncode, errors) == (130, "Interrupted.\n") or "There is no checkpoint" in errors
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [(["evaluate", "--checkpoint", "absent"], 2, "There is no checkpoint"), (["config"], 0, "AnalogConfig")],
+)
+def test_a_signal_after_the_end_says_nothing_and_loses_nothing(arguments, status, words, tmp_path):
+    code = (
+        "import atexit, os, signal, jaxaimc.cli as cli;"
+        "atexit.register(lambda: os.kill(os.getpid(), signal.SIGINT));"
+        "cli.main()"
+    )
+    process = start_command(arguments, tmp_path, code=code)
+    output, errors = process.communicate()
+    assert process.returncode == status, errors
+    assert words in (errors if status else output)
+    assert len(errors.splitlines()) == bool(status)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of 64 kB; grows when its function is called."""
