@@ -15,9 +15,12 @@ _CURVES = {
     ("digital", True): ("digital training + column calibration", "0.45", "o", "--"),
     ("Gaussian", False): ("Gaussian noise, best strength", "tab:orange", "s", "-"),
     ("Gaussian", True): ("Gaussian noise + column calibration", "tab:orange", "s", "--"),
-    ("circuit", False): ("through the circuit", "tab:blue", "D", "-"),
-    ("circuit+gains", False): ("through the circuit, column gains trained", "tab:green", "^", "-"),
+    ("held", False): ("through held idle cells", "tab:blue", "D", "-"),
+    ("held+gains", False): ("through held idle cells, column gains trained", "tab:blue", "D", "--"),
+    ("open", False): ("through open idle cells (mean field)", "tab:green", "^", "-"),
+    ("open+gains", False): ("through open idle cells, column gains trained", "tab:green", "^", "--"),
 }
+_CIRCUITS = {"held": "held idle cells", "open": "open idle cells"}
 
 
 def summary(records: list[Record]) -> list[Record]:
@@ -47,6 +50,25 @@ def best(records: list[Record]) -> list[Record]:
     return sorted(kept.values(), key=lambda row: (row["network"], row["idle"], row["r"]))
 
 
+def write(records: list[Record], folder: Path) -> None:
+    """Write the tables and the figure, and print them with what follows from them."""
+    chosen = best(records)
+    _write_table(chosen, folder / "table.csv")
+    tables = [f"{_CIRCUITS[idle].capitalize()}:\n\n{_markdown(chosen, idle)}" for idle in _scored(chosen)]
+    (folder / "table.md").write_text("\n\n".join(tables) + "\n")
+    _figure(chosen, folder / "figure.png")
+    print("\n" + "\n".join(show(row) for row in chosen))
+    print("\n" + "\n".join(_verdicts(chosen)))
+    for name in dict.fromkeys(record["network"] for record in records):
+        errors = [e for record in records if record["network"] == name for e in record.get("wires_error", [])]
+        if errors:
+            print(
+                f"{name}: error of the blocks with which open idle cells are read, over the effect of the wires on a "
+                f"layer: median {np.median(errors):.4f}, largest {max(errors):.4f} of {len(errors)}"
+            )
+    print(f"\nTables and figure: {folder}")
+
+
 def show(row: Record) -> str:
     """Return a row of the table as text."""
     after = "per-column calibration" if row["calibrated"] else ""
@@ -56,7 +78,7 @@ def show(row: Record) -> str:
     )
 
 
-def write_table(rows: list[Record], path: Path) -> None:
+def _write_table(rows: list[Record], path: Path) -> None:
     """Write the table as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, _COLUMNS)
@@ -64,7 +86,7 @@ def write_table(rows: list[Record], path: Path) -> None:
         writer.writerows(rows)
 
 
-def markdown(rows: list[Record], idle: str) -> str:
+def _markdown(rows: list[Record], idle: str) -> str:
     """Return the scores for one state of idle cells as a Markdown table, a column for every network and resistance."""
     here = [row for row in rows if row["idle"] == idle]
     places = list(dict.fromkeys((row["network"], row["r"]) for row in here))
@@ -85,7 +107,7 @@ def markdown(rows: list[Record], idle: str) -> str:
     return "\n".join(lines)
 
 
-def verdicts(rows: list[Record]) -> list[str]:
+def _verdicts(rows: list[Record]) -> list[str]:
     """Say for every network and resistance what training through the circuit gains over the best Gaussian training.
 
     Margins are set against the larger of the two spreads over chips and seeds.
@@ -94,7 +116,7 @@ def verdicts(rows: list[Record]) -> list[str]:
     software = {row["network"]: row["mean"] for row in rows if row["method"] == "software"}
     for place in dict.fromkeys((row["network"], row["r"], row["idle"]) for row in rows):
         here = [row for row in rows if (row["network"], row["r"], row["idle"]) == place]
-        through = [row for row in here if _kind(row).startswith("circuit")]
+        through = [row for row in here if _kind(row).startswith(("held", "open"))]
         for calibrated in (False, True):
             rivals = [row for row in here if row["calibrated"] == calibrated and _kind(row) in ("digital", "Gaussian")]
             if not through or not rivals:
@@ -110,39 +132,56 @@ def verdicts(rows: list[Record]) -> list[str]:
     return lines
 
 
-def figure(rows: list[Record], path: Path) -> None:
-    """Draw accuracy over wire resistance with held idle cells, one panel per network."""
+def _scored(rows: list[Record]) -> list[str]:
+    """Return which states of idle cells there are scores for."""
+    return [idle for idle in _CIRCUITS if any(row["idle"] == idle for row in rows)]
+
+
+def _figure(rows: list[Record], path: Path) -> None:
+    """Draw accuracy over wire resistance: a column of panels for each network, a row for each state of idle cells."""
     import matplotlib.pyplot as plt
 
-    held = [row for row in rows if row["idle"] == "held"]
-    software = {row["network"]: 100 * row["mean"] for row in rows if row["method"] == "software"}
-    names = list(dict.fromkeys(row["network"] for row in held))
-    figure, axes = plt.subplots(1, len(names), figsize=(5.2 * len(names), 4.2), squeeze=False, sharey=True)
-    for axis, name in zip(axes[0], names, strict=True):
-        axis.axhline(software[name], color="black", linewidth=0.8, linestyle=":", label="in software")
-        for (kind, calibrated), (label, colour, marker, line) in _CURVES.items():
-            points = sorted(
-                (row["r"], 100 * row["mean"], 100 * row["std"])
-                for row in held
-                if (row["network"], row["calibrated"], _kind(row)) == (name, calibrated, kind)
-            )
-            if points:
-                r, mean, std = zip(*points, strict=True)
-                axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
-        axis.set_xscale("log")
-        ticks = sorted({row["r"] for row in held if row["network"] == name})
-        axis.set_xticks(ticks, [f"{r:g}" for r in ticks])
-        axis.minorticks_off()
-        axis.set_title(f"{name} network")
+    circuits = _scored(rows)
+    names = list(dict.fromkeys(row["network"] for row in rows))
+    size = (5.2 * len(names), 0.7 + 3.4 * len(circuits))
+    figure, axes = plt.subplots(len(circuits), len(names), figsize=size, squeeze=False, sharey=True)
+    for idle, of_circuit in zip(circuits, axes, strict=True):
+        for name, axis in zip(names, of_circuit, strict=True):
+            _panel(axis, [row for row in rows if row["network"] == name], idle)
+            axis.set_title(f"{name} network, {_CIRCUITS[idle]}")
+        of_circuit[0].set_ylabel("accuracy on fresh chips [%]")
+    for axis in axes[-1]:
         axis.set_xlabel("wire resistance [ohm per segment]")
-        axis.grid(alpha=0.3)
-    axes[0, 0].set_ylabel("accuracy on fresh chips [%]")
     axes[0, 0].set_ylim(0, 100)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, 0), ncols=3, handlelength=4)
+    handles = {}
+    for axis in axes.flat:
+        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
     figure.tight_layout()
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": min(3, 2 * len(names)), "handlelength": 4}
+    figure.legend(handles.values(), handles.keys(), fontsize=8, **place)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
+
+
+def _panel(axis: Any, rows: list[Record], idle: str) -> None:
+    """Draw the curves of one network and one state of idle cells."""
+    for row in rows:
+        if row["method"] == "software":
+            axis.axhline(100 * row["mean"], color="black", linewidth=0.8, linestyle=":", label="in software")
+    for (kind, calibrated), (label, colour, marker, line) in _CURVES.items():
+        points = sorted(
+            (row["r"], 100 * row["mean"], 100 * row["std"])
+            for row in rows
+            if (row["idle"], row["calibrated"], _kind(row)) == (idle, calibrated, kind)
+        )
+        if points:
+            r, mean, std = zip(*points, strict=True)
+            axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
+    axis.set_xscale("log")
+    ticks = sorted({row["r"] for row in rows if row["idle"] == idle})
+    axis.set_xticks(ticks, [f"{r:g}" for r in ticks])
+    axis.minorticks_off()
+    axis.grid(alpha=0.3)
 
 
 def _kind(row: Record) -> str:

@@ -3,20 +3,25 @@
 Run it with `python -m experiments.ir_drop_aware_training`.
 
 Networks are put on 512-row tiles whose wires are worse than the published 0.15 ohm per segment: the embedded vision
-transformer (columns of 49 to 128 rows in the middle of a tile), a wide one (columns of 196 to 512 rows), and a text
-encoder on Banking77 (`--networks text --data FOLDER`). From the same digital weights, and for the same number of steps,
-each is fine-tuned
+transformer (columns of 49 to 128 rows in the middle of a tile), a wide one (columns of 196 to 512 rows), a text encoder
+on Banking77 (`--networks text --data FOLDER`) and MiniLM on the same sentences (`--networks minilm`). There are two
+circuits: idle cells stay connected (*held*), or are disconnected by their transistor (*open*), so that the wires are
+loaded by the rows that are active now. From the same digital weights, and for the same number of steps, each network is
+fine-tuned
 
 - with Gaussian weight noise of several strengths; for every resistance and treatment the one that scores best on the
   test chips is taken, in its favour;
-- through the circuit at that resistance: wires, quantisers, programming and read noise, a fresh chip in every step;
-- through the circuit, with a digital gain and offset per column that are trained along and start from the calibration
-  of one chip; they are the same for all chips.
+- through the circuit with held idle cells at that resistance: wires, quantisers, programming and read noise, a fresh
+  chip in every step;
+- through the circuit with open idle cells by mean field (`wires.MeanField`), the profile of the rows' activity
+  following the batches;
+- through either with a digital gain and offset per column that are trained along and start from the calibration of one
+  chip; they are the same for all chips.
 
 Scores are on fresh chips with everything on. Networks that know nothing of the wires are scored a second time with a
 per-column digital gain and offset fitted to the digital outputs of each chip after programming; for a network that was
-trained through the circuit the digital outputs are no reference. Idle cells are held at the read voltage in training;
-scores with open idle cells (`wires.OpenIdle`) are on fewer images, because those cost a solve per vector.
+trained through the circuit the digital outputs are no reference. Chips with open idle cells are read by `wires.Blocks`;
+its error over the effect of the wires, by finer blocks, is kept with each score and printed at the end.
 
 Every training and every score is kept in the output folder, and the same command goes on from there.
 """
@@ -34,17 +39,21 @@ import jax.numpy as jnp
 from flax import nnx
 
 from experiments import _ir_drop_report as report
-from jaxaimc import AnalogConfig, nn, presets
+from experiments._ir_drop_networks import NETWORKS, network, shortened, tiles
+from jaxaimc import nn
 from jaxaimc.cli import startup
+from jaxaimc.nn.activity import layer_inputs, method_errors
 from jaxaimc.nn.chip import without_chip
 from jaxaimc.nn.walk import analog_products
-from jaxaimc.tasks import Split, Task, load_model, load_task, weights
+from jaxaimc.tasks import Task, weights
 from jaxaimc.tasks.score import mean_score
 from jaxaimc.training import chips, fit, noise, objectives
-from jaxaimc.wires import OpenIdle
-from models.transformer import PatchEmbedding, Transformer
+from jaxaimc.wires import Blocks, MeanField
 
 Record = report.Record
+
+# Training examples from which the profiles of the rows' activity are taken at the start.
+_PROFILE = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,38 +61,41 @@ class Settings:
     """How much is computed.
 
     Args:
-        resistances: Wire resistances of each network [ohm per segment].
+        resistances: Wire resistances of each network with held idle cells [ohm per segment].
+        open_resistances: The same with open idle cells.
         strengths: Gaussian noise strengths, relative to a column's largest weight.
         steps: Steps of every fine-tuning.
+        learning_rate: Largest learning rate of every fine-tuning, by network.
         wide_epochs: Epochs of the wide network's digital training.
         text_epochs: Epochs of the text encoder's digital training.
         seeds: Seeds of every fine-tuning.
         chips: Fresh chips of every score.
         examples: Test examples of every score.
         calibration: Training examples that the per-column calibration reads.
-        open_resistances: Wire resistances at which idle cells are open as well [ohm per segment].
         open_chips: Fresh chips of a score with open idle cells.
         open_examples: Test examples of a score with open idle cells.
-        open_calibration: Training examples that the calibration reads with open idle cells.
     """
 
     resistances: dict[str, tuple[float, ...]]
+    open_resistances: dict[str, tuple[float, ...]]
     strengths: tuple[float, ...]
     steps: int
+    learning_rate: dict[str, float] = dataclasses.field(
+        default_factory=lambda: {"embedded": 1e-3, "wide": 1e-3, "text": 1e-3, "minilm": 1e-4}
+    )
     wide_epochs: int
     text_epochs: int
     seeds: int
     chips: int
     examples: int
     calibration: int
-    open_resistances: dict[str, tuple[float, ...]]
     open_chips: int
     open_examples: int
-    open_calibration: int
 
 
 REDUCED = Settings(
-    resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0)},
+    resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0), "minilm": ()},
+    open_resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0), "minilm": (2.0,)},
     strengths=(0.04, 0.1, 0.2, 0.35),
     steps=234,
     wide_epochs=6,
@@ -92,16 +104,21 @@ REDUCED = Settings(
     chips=4,
     examples=2000,
     calibration=500,
-    open_resistances={"embedded": (3.0,), "wide": (), "text": ()},
     open_chips=2,
-    open_examples=100,
-    open_calibration=50,
+    open_examples=1000,
 )
 FULL = Settings(
     resistances={
         "embedded": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
         "wide": (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 40.0),
         "text": (2.0, 3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
+        "minilm": (0.5, 2.0, 8.0),
+    },
+    open_resistances={
+        "embedded": (3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
+        "wide": (1.0, 2.0, 4.0, 8.0, 16.0, 40.0),
+        "text": (3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
+        "minilm": (0.5, 2.0, 8.0),
     },
     strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.35, 0.5),
     steps=2340,
@@ -111,54 +128,9 @@ FULL = Settings(
     chips=16,
     examples=10_000,
     calibration=2000,
-    open_resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 8.0, 16.0), "text": (3.0, 20.0, 80.0)},
-    open_chips=4,
-    open_examples=1000,
-    open_calibration=500,
+    open_chips=16,
+    open_examples=10_000,
 )
-
-
-def wide_network(key: jax.Array) -> Transformer:
-    """Make an untrained vision transformer with long columns: four tokens of 256 features, perceptrons of 512."""
-    rngs = nnx.Rngs(key)
-    patches = PatchEmbedding(size=28, patch=14, width=256, mean=0.2860, deviation=0.3530, rngs=rngs)
-    return Transformer(patches, length=4, width=256, layers=2, heads=4, hidden=512, classes=10, rngs=rngs)
-
-
-def network(name: str, settings: Settings, output: Path, data: Path | None = None) -> tuple[Task, nnx.Module]:
-    """Return the task of a network and its digitally trained weights.
-
-    Args:
-        name: `"embedded"`, `"wide"` or `"text"`; the last two are trained here.
-        settings: How long.
-        output: Folder of the experiment.
-        data: Folder with Banking77, for the text encoder.
-    """
-    if name == "text":
-        task = load_task("models.text:banking77", data)
-        recipe = dataclasses.replace(task.recipe, epochs=settings.text_epochs)
-        return task, fit(task, recipe, directory=output / "text" / "digital").model
-    task = load_task("models.vit:fashion_mnist")
-    if name == "embedded":
-        return task, load_model(task)
-    task = dataclasses.replace(task, name="fashion_mnist_wide", build=wide_network, default_checkpoint=None)
-    recipe = dataclasses.replace(task.recipe, epochs=settings.wide_epochs, learning_rate=1e-3)
-    return task, fit(task, recipe, directory=output / "wide" / "digital").model
-
-
-def tiles(r: float) -> AnalogConfig:
-    """Return the tile circuit with another wire resistance [ohm per segment]."""
-    config = presets.tile_circuit()
-    return dataclasses.replace(config, wires=dataclasses.replace(config.wires, r=r))  # type: ignore[arg-type]
-
-
-def with_open_idle_cells(model: nnx.Module, r: float) -> nnx.Module:
-    """Return an analog model whose idle cells are disconnected; corrections and ranges stay."""
-    config = dataclasses.replace(tiles(r), wires=OpenIdle(r=r))
-    changed = nnx.clone(model)
-    for dot in analog_products(changed):
-        dot.config.set_value(config)
-    return changed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,39 +141,32 @@ class Method:
         name: Name in the table.
         forward: How the network is seen in training; None for the digital weights as they are.
         r: Wire resistance that training knows about [ohm per segment], None for none.
+        opened: Whether idle cells are open in training.
         gains: Whether a digital gain and offset per column are trained along.
     """
 
     name: str
     forward: objectives.Forward | None
     r: float | None = None
+    opened: bool = False
     gains: bool = False
 
+    @property
+    def label(self) -> str:
+        """Name with the resistance."""
+        return self.name if self.r is None else f"{self.name} {self.r:g} ohm"
 
-def methods(settings: Settings, r: float) -> list[Method]:
-    """Return the ways of fine-tuning for a wire resistance [ohm per segment]."""
+
+def methods(settings: Settings, r: float, idle: str) -> list[Method]:
+    """Return the ways of fine-tuning for a wire resistance [ohm per segment] and a state of idle cells."""
     noises = [noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
     gaussian = [Method(f"Gaussian {kind.scale:g}", objectives.weight_noise(kind)) for kind in noises]
-    through = objectives.circuit()
-    return [
-        Method("digital", None),
-        *gaussian,
-        Method("circuit", through, r),
-        Method("circuit+gains", through, r, gains=True),
+    through = [
+        Method(f"{circuit}{'+gains' if gains else ''}", objectives.circuit(), r, circuit == "open", gains)
+        for circuit in (("held",) if idle == "held" else ("held", "open"))
+        for gains in (False, True)
     ]
-
-
-def shortened(task: Task, steps: int) -> tuple[Task, int]:
-    """Return a task and the epochs that make about `steps` steps; fewer than an epoch take the first examples."""
-    per_epoch = len(task.split("train")) // task.recipe.batch
-    if steps >= per_epoch:
-        return task, round(steps / per_epoch)
-
-    def split(name: str) -> Split:
-        whole = task.split(name)
-        return whole.first(steps * task.recipe.batch) if name == "train" else whole
-
-    return dataclasses.replace(task, split=split), 1
+    return [Method("digital", None), *gaussian, *through]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,82 +187,87 @@ class Study:
     start: nnx.Module
     output: Path
 
-    def calibrated(self, chip: nnx.Module, key: jax.Array, *, examples: int) -> nnx.Module:
-        """Return a chip with a gain and an offset per column, fitted to the digital outputs for some examples."""
-        return nn.calibrate_columns(chip, [jnp.asarray(self.task.split("train").inputs[:examples])], key)
+    def some(self, count: int) -> jax.Array:
+        """Return the first training examples."""
+        return jnp.asarray(self.task.split("train").inputs[:count])
 
-    def fine_tuned(self, method: Method, r: float, seed: int) -> nnx.Module:
-        """Return the network after fine-tuning, analog at a wire resistance `r` [ohm per segment]."""
+    def calibrated(self, chip: nnx.Module, key: jax.Array) -> nnx.Module:
+        """Return a chip with a gain and an offset per column, fitted to the digital outputs for some examples."""
+        return nn.calibrate_columns(chip, [self.some(self.settings.calibration)], key)
+
+    def fine_tuned(self, method: Method, seed: int) -> nnx.Module:
+        """Return the network after fine-tuning, analog and without a chip."""
+        converted = nn.convert(self.start, tiles(method.r or 0.0, MeanField() if method.opened else None))
         if method.forward is None:
-            return nn.convert(self.start, tiles(r))
-        converted = nn.convert(self.start, tiles(method.r or 0.0))
+            return converted
+        converted = nn.with_activity(converted, self.some(_PROFILE))
         if method.gains:
             key = jax.random.key(seed)
-            chip = nn.program(converted, key)
-            converted = without_chip(self.calibrated(chip, key, examples=self.settings.calibration))
+            converted = without_chip(self.calibrated(nn.program(converted, key), key))
         task, epochs = shortened(self.task, self.settings.steps)
-        where = "" if method.r is None else f" {method.r:g} ohm"
-        trained = fit(
+        rate = self.settings.learning_rate[self.name]
+        return fit(
             task,
-            dataclasses.replace(task.recipe, epochs=epochs, learning_rate=1e-3, warmup=0.1, seed=seed),
-            directory=self.output / self.name / f"{method.name}{where}, seed {seed}",
+            dataclasses.replace(task.recipe, epochs=epochs, learning_rate=rate, warmup=0.1, seed=seed),
+            directory=self.output / self.name / f"{method.label}, seed {seed}",
             model=converted,
             objective=objectives.objective(task.loss, method.forward),
             scorer=lambda task, model, split: float("nan"),  # scored below, on more than one chip
             notes={"method": method.name, "r": method.r},
         ).model
-        if method.gains:
-            return trained
-        plain = self.task.build(jax.random.key(0))
-        nnx.update(plain, weights(trained))
-        return nn.convert(plain, tiles(r))
 
-    def score(self, method: Method, r: float, seed: int, idle: str, *, calibrated: bool) -> list[float]:
-        """Return the accuracy on every fresh chip."""
-        model = self.fine_tuned(method, r, seed)
-        opened = idle == "open"
-        if opened:
-            model = with_open_idle_cells(model, r)
-        settings = self.settings
-        references = settings.open_calibration if opened else settings.calibration
+    def on_tiles(self, method: Method, r: float, seed: int, idle: str) -> nnx.Module:
+        """Return the fine-tuned network as it is scored; column gains that were trained stay."""
+        model = self.fine_tuned(method, seed)
+        config = tiles(r, Blocks() if idle == "open" else None)
+        if method.gains:
+            model = nnx.clone(model)
+            for dot in analog_products(model):
+                dot.config.set_value(config)
+        else:
+            plain = self.task.build(jax.random.key(0))
+            nnx.update(plain, weights(model))
+            model = nn.convert(plain, config)
+        # The profile that the trained network has, for read noise.
+        return nn.with_activity(model, self.some(_PROFILE))
+
+    def score(self, method: Method, r: float, seed: int, idle: str, *, calibrated: bool) -> Record:
+        """Return the accuracy on every fresh chip, and the error of the wires' method."""
+        settings, opened = self.settings, idle == "open"
+        model = self.on_tiles(method, r, seed, idle)
         found = chips.fresh_chips(
             self.task,
             model,
             self.task.split("test").first(settings.open_examples if opened else settings.examples),
             chips=settings.open_chips if opened else settings.chips,
-            finish=functools.partial(self.calibrated, examples=references) if calibrated else None,
+            finish=self.calibrated if calibrated else None,
         )
-        return [float(score) for score in found]
+        scores = [float(score) for score in found]
+        if not opened:
+            return {"scores": scores}
+        chip = nn.program(model, jax.random.key(seed))
+        errors = method_errors(chip, layer_inputs(chip, self.some(8)))
+        return {"scores": scores, "wires_error": [float(error) for error in errors.values()]}
 
-    def held(self) -> Iterator[tuple[Method, float, int, bool]]:
-        """Yield what is scored with held idle cells: method, resistance, seed, whether calibrated."""
+    def wanted(self, idle: str) -> Iterator[tuple[Method, float, int, bool]]:
+        """Yield what is scored with idle cells held or open: method, resistance, seed, whether calibrated."""
+        of_networks = self.settings.open_resistances if idle == "open" else self.settings.resistances
         for seed in range(self.settings.seeds):
-            for r in self.settings.resistances[self.name]:
-                for method in methods(self.settings, r):
+            for r in of_networks[self.name]:
+                for method in methods(self.settings, r, idle):
                     if method.forward is None and seed:
                         continue
                     yield method, r, seed, False
                     if method.r is None:
                         yield method, r, seed, True
 
-    def opened(self, records: list[Record]) -> Iterator[tuple[Method, float, int, bool]]:
-        """Yield what is scored with open idle cells: of the Gaussian strengths the best with held ones, one seed."""
-        best = {
-            (row["r"], row["method"], row["calibrated"]) for row in report.best(records) if row["network"] == self.name
-        }
-        for r in self.settings.open_resistances[self.name]:
-            for method in methods(self.settings, r):
-                for calibrated in (False, True):
-                    if (r, method.name, calibrated) in best:
-                        yield method, r, 0, calibrated
-
     def run(self, log: "Log") -> None:
         """Compute all scores that are not there yet."""
         place = {"network": self.name, "r": 0.0, "idle": "none", "method": "software", "seed": 0, "calibrated": False}
         test = self.task.split("test").first(self.settings.examples)
-        log.add(place, lambda: [mean_score(self.task, self.start, test)])
+        log.add(place, lambda: {"scores": [mean_score(self.task, self.start, test)]})
         for idle in ("held", "open"):
-            for method, r, seed, calibrated in self.held() if idle == "held" else self.opened(log.records):
+            for method, r, seed, calibrated in self.wanted(idle):
                 place = {"network": self.name, "r": r, "idle": idle, "method": method.name, "seed": seed}
                 compute = functools.partial(self.score, method, r, seed, idle, calibrated=calibrated)
                 log.add({**place, "calibrated": calibrated}, compute)
@@ -316,15 +286,27 @@ class Log:
         self.records: list[Record] = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         path.write_text("".join(json.dumps(record) + "\n" for record in self.records))
 
-    def add(self, place: Record, compute: Callable[[], list[float]]) -> None:
+    def add(self, place: Record, compute: Callable[[], Record]) -> None:
         """Compute, write and print a score unless it is there."""
         if any(all(record[name] == value for name, value in place.items()) for record in self.records):
             return
-        record = {**place, "scores": compute()}
+        record = {**place, **compute()}
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
         self.records.append(record)
         print(report.show(report.summary([record])[0]), flush=True)
+
+
+def settings_from(arguments: argparse.Namespace) -> Settings:
+    """Return how much is computed, from the command line."""
+    numbers = [field.name for field in dataclasses.fields(Settings) if field.type is int]
+    given: dict[str, Any] = {name: getattr(arguments, name) for name in numbers if getattr(arguments, name)}
+    for name in ("resistances", "open_resistances"):
+        if getattr(arguments, name) is not None:
+            given[name] = dict.fromkeys(arguments.networks, tuple(getattr(arguments, name)))
+    if arguments.strengths:
+        given["strengths"] = tuple(arguments.strengths)
+    return dataclasses.replace(FULL if arguments.full else REDUCED, **given)
 
 
 def main() -> None:
@@ -335,45 +317,23 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=Path("results/ir_drop_aware_training"))
     parser.add_argument("--full", action="store_true", help="all resistances, strengths, seeds and test examples")
-    parser.add_argument("--networks", nargs="+", choices=("embedded", "wide", "text"), default=["embedded", "wide"])
-    parser.add_argument("--data", type=Path, help="folder with Banking77, for the text encoder")
-    parser.add_argument("--resistances", type=float, nargs="+", help="wire resistances [ohm per segment]")
-    parser.add_argument("--open-resistances", type=float, nargs="*", help="those with open idle cells as well [ohm]")
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=["embedded", "wide"])
+    parser.add_argument("--data", type=Path, help="folder with Banking77, for the text encoder and MiniLM")
+    parser.add_argument("--resistances", type=float, nargs="*", help="with held idle cells [ohm per segment]")
+    parser.add_argument("--open-resistances", type=float, nargs="*", help="with open idle cells [ohm per segment]")
     parser.add_argument("--strengths", type=float, nargs="+", help="Gaussian noise strengths")
-    numbers = (
-        "steps",
-        "wide_epochs",
-        "text_epochs",
-        "seeds",
-        "chips",
-        "examples",
-        "open_chips",
-        "open_examples",
-        "open_calibration",
-    )
-    for name in numbers:
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int)
+    for field in dataclasses.fields(Settings):
+        if field.type is int:
+            parser.add_argument(f"--{field.name.replace('_', '-')}", type=int)
     arguments = parser.parse_args()
-    given: dict[str, Any] = {name: getattr(arguments, name) for name in numbers if getattr(arguments, name)}
-    for name in ("resistances", "open_resistances"):
-        if getattr(arguments, name) is not None:
-            given[name] = dict.fromkeys(arguments.networks, tuple(getattr(arguments, name)))
-    if arguments.strengths:
-        given["strengths"] = tuple(arguments.strengths)
-    settings = dataclasses.replace(FULL if arguments.full else REDUCED, **given)
+    settings = settings_from(arguments)
     arguments.output.mkdir(parents=True, exist_ok=True)
     log = Log(arguments.output / "scores.jsonl")
+    epochs = {"wide_epochs": settings.wide_epochs, "text_epochs": settings.text_epochs}
     for name in arguments.networks:
-        Study(settings, name, *network(name, settings, arguments.output, arguments.data), arguments.output).run(log)
-    chosen = report.best(log.records)
-    report.write_table(chosen, arguments.output / "table.csv")
-    scored = [idle for idle in ("held", "open") if any(row["idle"] == idle for row in chosen)]
-    tables = [report.markdown(chosen, idle) for idle in scored]
-    (arguments.output / "table.md").write_text("\n\nOpen idle cells:\n\n".join(tables) + "\n")
-    report.figure(chosen, arguments.output / "figure.png")
-    print("\n" + "\n".join(report.show(row) for row in chosen))
-    print("\n" + "\n".join(report.verdicts(chosen)))
-    print(f"\nTable and figure: {arguments.output}")
+        task, start = network(name, arguments.output, data=arguments.data, **epochs)
+        Study(settings, name, task, start, arguments.output).run(log)
+    report.write(log.records, arguments.output)
 
 
 if __name__ == "__main__":

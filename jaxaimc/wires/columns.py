@@ -32,12 +32,14 @@ class Columns:
         r: Segment resistance [ohm].
         at_first: For each group whether it is read at the first row's end.
         alignment: When each row's pulse starts.
+        beyond: Segments between these rows and the edge of the tile where they are read, for the end that has fewest.
     """
 
     groups: tuple[ColumnGroup, ...]
     r: Float[Array, ""]
     at_first: tuple[bool, ...] = static()
     alignment: Alignment = Left()
+    beyond: int = static(default=0)
 
     @property
     def count(self) -> int:

@@ -32,21 +32,24 @@ _CHOICES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 _RESERVE = 1.3
 
 
-def expected_error(rows: int, bins: int | None, blocks: int | None) -> float:
+def expected_error(rows: int, bins: int | None, blocks: int | None, beyond: int = 0) -> float:
     """Return the error over the effect of the wires, as measured [1].
 
     Args:
         rows: Number of rows.
         bins: Number of stretches; None where they are exact.
         blocks: Number of blocks; None where they are exact.
+        beyond: Segments between the rows and the edge of the tile.
     """
     of_bins = 0.0 if bins is None else 0.7 / bins**2
     of_blocks = 0.0 if blocks is None or blocks >= rows else 0.5 / blocks**1.9
+    # The way that two currents share is a third of the rows in the mean, and all of what lies beyond, which is exact.
+    of_blocks *= rows / (rows + 3 * beyond)
     # Fewer rows average less over each other, those of rectified inputs least.
     return (1 + (40 / rows) ** 1.2) * math.hypot(of_bins, of_blocks)
 
 
-def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -> tuple[int, int]:
+def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None, beyond: int = 0) -> tuple[int, int]:
     """Return the numbers of stretches and blocks that cost least for an error.
 
     Args:
@@ -54,6 +57,7 @@ def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -
         rows: Number of rows.
         bins: Number of stretches, where that is given.
         blocks: Number of blocks, where that is given.
+        beyond: Segments between the rows and the edge of the tile.
     """
     # Blocks have equally many rows, which leaves fewer of them than asked for.
     choices = sorted({math.ceil(rows / math.ceil(rows / choice)) for choice in _CHOICES})
@@ -62,7 +66,7 @@ def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -
         (k * (16 + b), k, b)
         for k in ((bins,) if bins else _CHOICES)
         for b in ((blocks,) if blocks else choices)
-        if _RESERVE * expected_error(rows, None if bins else k, None if blocks else b) <= error
+        if _RESERVE * expected_error(rows, None if bins else k, None if blocks else b, beyond) <= error
     ]
     return min(fits)[1:] if fits else (bins or _CHOICES[-1], blocks or choices[-1])
 
@@ -114,7 +118,7 @@ class BlockColumns(Circuit):
         rows = self.columns.groups[0].load.shape[0]
         known = (self.bins or None) if timed else 1
         blocks = None if self.rows is None else math.ceil(rows / self.rows)
-        bins, blocks = cheapest(self.error, rows, bins=known, blocks=blocks)
+        bins, blocks = cheapest(self.error, rows, bins=known, blocks=blocks, beyond=self.columns.beyond)
         # Pulses of few steps have no more stretches that differ.
         bins = min(bins, steps) if steps and self.bins is None else bins
         # As equal as can be: within a block that is filled up with open rows, load is not spread at all evenly.

@@ -279,6 +279,7 @@ class OpenIdle(Wires):
             r=jnp.asarray(total_r, g.dtype),
             at_first=ends,
             alignment=self.alignment,
+            beyond=min(before if at_first else after for at_first in ends),
         )
 
     def _of_all_lengths(self, rows: int, dtype: Any) -> Float[Array, "1 bin rows"]:
