@@ -18,7 +18,8 @@ _CURVES = {
     ("held", False): ("through held idle cells", "tab:blue", "D", "-"),
     ("held+gains", False): ("through held idle cells, column gains trained", "tab:blue", "D", "--"),
     ("open", False): ("through open idle cells (mean field)", "tab:green", "^", "-"),
-    ("open+gains", False): ("through open idle cells, column gains trained", "tab:green", "^", "--"),
+    ("open+gains", False): ("through open idle cells (mean field), column gains trained", "tab:green", "^", "--"),
+    ("open, blocks+gains", False): ("through open idle cells (blocks), column gains trained", "tab:red", "v", "--"),
 }
 _CIRCUITS = {"held": "held idle cells", "open": "open idle cells"}
 
@@ -185,4 +186,4 @@ def _panel(axis: Any, rows: list[Record], idle: str) -> None:
 
 
 def _kind(row: Record) -> str:
-    return row["method"].split()[0]
+    return "Gaussian" if row["method"].startswith("Gaussian") else row["method"]

@@ -16,7 +16,8 @@ fine-tuned
 - through the circuit with open idle cells by mean field (`wires.MeanField`), the profile of the rows' activity
   following the batches;
 - through either with a digital gain and offset per column that are trained along and start from the calibration of one
-  chip; they are the same for all chips.
+  chip; they are the same for all chips;
+- the last with open idle cells solved by blocks of rows (`wires.Blocks`), to see what mean field leaves out.
 
 Scores are on fresh chips with everything on. Networks that know nothing of the wires are scored a second time with a
 per-column digital gain and offset fitted to the digital outputs of each chip after programming; for a network that was
@@ -48,12 +49,14 @@ from jaxaimc.nn.walk import analog_products
 from jaxaimc.tasks import Task, weights
 from jaxaimc.tasks.score import mean_score
 from jaxaimc.training import chips, fit, noise, objectives
-from jaxaimc.wires import Blocks, MeanField
+from jaxaimc.wires import Blocks, IdleMethod, MeanField
 
 Record = report.Record
 
 # Training examples from which the profiles of the rows' activity are taken at the start.
 _PROFILE = 256
+# Error of the blocks that are trained through, over the effect of the wires [1].
+_TRAINING_ERROR = 0.1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,14 +144,14 @@ class Method:
         name: Name in the table.
         forward: How the network is seen in training; None for the digital weights as they are.
         r: Wire resistance that training knows about [ohm per segment], None for none.
-        opened: Whether idle cells are open in training.
+        open_idle: How columns with open idle cells are solved in training; None where idle cells are held.
         gains: Whether a digital gain and offset per column are trained along.
     """
 
     name: str
     forward: objectives.Forward | None
     r: float | None = None
-    opened: bool = False
+    open_idle: IdleMethod | None = None
     gains: bool = False
 
     @property
@@ -161,10 +164,14 @@ def methods(settings: Settings, r: float, idle: str) -> list[Method]:
     """Return the ways of fine-tuning for a wire resistance [ohm per segment] and a state of idle cells."""
     noises = [noise.AdditiveNoise(scale=strength) for strength in settings.strengths]
     gaussian = [Method(f"Gaussian {kind.scale:g}", objectives.weight_noise(kind)) for kind in noises]
+    circuits: dict[str, IdleMethod | None] = {"held": None}
+    if idle == "open":
+        circuits |= {"open": MeanField(), "open, blocks": Blocks(error=_TRAINING_ERROR)}
     through = [
-        Method(f"{circuit}{'+gains' if gains else ''}", objectives.circuit(), r, circuit == "open", gains)
-        for circuit in (("held",) if idle == "held" else ("held", "open"))
-        for gains in (False, True)
+        Method(f"{circuit}{'+gains' if gains else ''}", objectives.circuit(), r, open_idle, gains)
+        for circuit, open_idle in circuits.items()
+        # Blocks cost several times as much, so that they are trained through the better way only.
+        for gains in ((True,) if circuit == "open, blocks" else (False, True))
     ]
     return [Method("digital", None), *gaussian, *through]
 
@@ -197,7 +204,7 @@ class Study:
 
     def fine_tuned(self, method: Method, seed: int) -> nnx.Module:
         """Return the network after fine-tuning, analog and without a chip."""
-        converted = nn.convert(self.start, tiles(method.r or 0.0, MeanField() if method.opened else None))
+        converted = nn.convert(self.start, tiles(method.r or 0.0, method.open_idle))
         if method.forward is None:
             return converted
         converted = nn.with_activity(converted, self.some(_PROFILE))

@@ -96,6 +96,22 @@ def test_blocks_of_all_alignments_ends_and_pulses(x64, alignment):
         assert over_effect(found, exact, codes @ (g[0] - g[1])) < 0.02, (steps, timed, alternate)
 
 
+def test_fewer_blocks_do_where_much_of_the_wire_lies_beyond_the_rows(x64):
+    g, level = example(48, 6, 16, "rectified")
+    wires, middle = OpenIdle(r=2.0), Placement(rows=512, cols=6, row_start=232)
+    exact = charge(wires, g, level, place=middle)
+    for method in (Blocks(error=0.01), Blocks(error=0.1)):
+        fast = replace(wires, method=method)
+        found = charge(fast, g, level, place=middle)
+        assert over_effect(found, exact, level @ (g[0] - g[1])) < method.error
+        rows = [
+            fast.effective(g, SIGNS, Placement(rows=512, cols=6, row_start=start)).circuit.sizes(127, True)[1]
+            for start in (0, 40, 232)
+        ]
+        # Columns are read at both ends of the tile, and the nearer one counts.
+        assert rows[0] < rows[1] < rows[2]
+
+
 @pytest.mark.parametrize("alternate", [True, False])
 @pytest.mark.parametrize("method", [MeanField(bins=4), BETWEEN], ids=["one activity", "three activities"])
 def test_mean_field_of_amplitudes_is_that_of_connected_rows(x64, method, alternate):
