@@ -9,7 +9,6 @@ Measured against the exact charge over the effect of the wires, 512 rows, normal
 segment: 0.03 to 0.12 with four stretches, 0.01 to 0.06 with eight of three activities each.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -18,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import product, short_product, shortened
+from jaxaimc._core.xla import later_zero, product, short_product, shortened
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import Columns, shares
@@ -120,8 +119,7 @@ def _charge(
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
     if circuit.nested:
-        nested = partial(_nested, tuple(float(edge) for edge in edges[1:]), timed)
-        return _product(circuit, level, vectors, nested)
+        return _sum(circuit, level, vectors, _added_to_nested(circuit.taken[0, :, 0], vectors, edges, timed))
     widths = jnp.asarray(np.diff(edges), level.dtype)[:, None]
     if timed:
         times = jnp.asarray(edges * steps, level.dtype)[:, None]
@@ -134,31 +132,68 @@ def _charge(
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
         driven = driven[:, :, None] * weights[..., None]
-    parts = driven.reshape(-1, bins * activities * rows)
-    return _product(circuit, level, vectors, lambda _: parts)
+    parts, taken = driven.reshape(-1, bins * activities * rows), circuit.taken.reshape(-1, circuit.drive.shape[-1])
+    return _sum(circuit, level, vectors, short_product(carried(parts, taken), carried(taken, parts)))
 
 
-def _nested(ends: tuple[float, ...], timed: bool, vectors: Float[Array, "vector rows"]) -> Float[Array, "vector parts"]:
-    """Return what of each pulse is within the first stretch, the first two, and so on."""
-    # The last stretch ends with the longest pulse. Rows driven with amplitudes are on in all of them.
+def _sum(circuit: MeanFieldColumns, level: Array, vectors: Array, added: Array) -> Float[Array, "*batch cols"]:
+    """Return the product with the conductances and what the wires add to it, in the batch's shape."""
+    return (product(vectors, circuit.drive) + added).reshape(*level.shape[:-1], -1)
+
+
+def _added_to_nested(
+    taken: Float[Array, "bin rows cols"], vectors: Float[Array, "vector rows"], edges: np.ndarray, timed: bool
+) -> Float[Array, "vector cols"]:
+    """Return what the wires add to the charge of pulses that start together."""
+    ends = tuple(float(edge) for edge in edges[1:])
+    taken, vectors = carried(taken, vectors), carried(vectors, taken)
+    if timed:
+        return _nested_product(ends, vectors, taken)
+    # Rows driven with amplitudes are on in all stretches.
+    whole = jnp.sum(jnp.asarray(ends, vectors.dtype)[:, None, None] * taken.astype(vectors.dtype), axis=0)
+    return short_product(vectors, whole)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _nested_product(
+    ends: tuple[float, ...], vectors: Float[Array, "vector rows"], taken: Float[Array, "bin rows cols"]
+) -> Float[Array, "vector cols"]:
+    """Return the sum, over the first stretch, the first two and so on, of the product of what of pulses is within it.
+
+    The pulses themselves are all that a gradient keeps: several times as many parts of them are made anew.
+
+    Args:
+        ends: End of each of the nested stretches, the last of which is that of the longest pulse.
+        vectors: Signed pulses.
+        taken: The matrix of each.
+    """
     cut = [jnp.clip(vectors, -end, end) for end in ends[:-1]] + [vectors]
-    return jnp.concatenate(cut if timed else [vectors * end for end in ends], axis=1)
+    parts = jnp.concatenate([shortened(part) for part in cut], axis=1)
+    return short_product(parts, taken.reshape(-1, taken.shape[-1]))
 
 
-def _product(
-    circuit: MeanFieldColumns, level: Array, vectors: Array, make: Callable[[Array], Array]
-) -> Float[Array, "*batch cols"]:
-    """Return the product with the conductances, and with what the wires add to them."""
-    cols = circuit.drive.shape[-1]
-    taken = circuit.taken.reshape(-1, cols)
+def _nested_forward(ends: tuple[float, ...], vectors: Array, taken: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _nested_product(ends, vectors, taken), (vectors, taken)
 
-    # Several times the vectors, and made anew for a gradient rather than kept.
-    @jax.checkpoint
-    def added(vectors: Array, taken: Array) -> Array:
-        parts = make(vectors)
-        return short_product(carried(parts, taken), carried(taken, parts))
 
-    return (product(vectors, circuit.drive) + added(vectors, taken)).reshape(*level.shape[:-1], cols)
+def _nested_backward(ends: tuple[float, ...], saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    vectors, taken = saved
+    # XLA for CPUs finds what is made anew to be what it has, and keeps it. With numbers that it has only now it cannot.
+    later = later_zero(cotangent)
+    by_vectors, by_taken = jnp.zeros_like(vectors), []
+    for nominal, own in zip(ends[:-1], taken, strict=False):
+        end = nominal + later
+        of_part, of_own = jax.vjp(short_product, jnp.clip(vectors, -end, end), own)[1](cotangent)
+        # Pulses that are longer do not move it, and of those that end with it, half do.
+        slope = (1 + jnp.sign(end - jnp.abs(vectors))) / 2
+        by_vectors = by_vectors + slope * of_part
+        by_taken.append(of_own)
+    # The last stretch ends with the longest pulse.
+    of_part, of_own = jax.vjp(short_product, vectors, taken[-1])[1](cotangent)
+    return by_vectors + of_part, jnp.stack([*by_taken, of_own])
+
+
+_nested_product.defvjp(_nested_forward, _nested_backward)
 
 
 def _weights(
