@@ -65,10 +65,9 @@ def test_slopes_of_shares_by_both_ways(x64):
     for ends, r_end in ((1, 0.0), (2, 0.3)):
         given = (RNG.uniform(0, 1, (7, 3)), RNG.uniform(0, 1, (7, ends, 2)), 0.2, np.full(3, r_end))
         second, along = jnp.arange(3) % 2 == ends - 1, RNG.normal(size=(7, 2, 3))
-        ways = (mean_load_shares, forward_mean_load_shares)
         found, wanted = (
             jax.jit(jax.vjp(lambda g, a, *rest, f=f, s=second: f(g, a, s, *rest), *map(jnp.asarray, given))[1])(along)
-            for f in ways
+            for f in (mean_load_shares, forward_mean_load_shares)
         )
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, wanted)
 
