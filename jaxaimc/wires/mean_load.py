@@ -1,8 +1,8 @@
 """Columns that are loaded with conductances times how active their rows are: all stretches of time in one walk.
 
 The circuit is that of `ladder_shares`, with the load of a cell times its row's activity in each stretch of time. Loads
-are made row by row within the walks. Of the arrays with the size of all stretches a gradient keeps two, the conductances
-at the nodes and the result.
+are made row by row within the walks. A gradient keeps two arrays with the size of all stretches: the conductances at
+the nodes, and the result.
 """
 
 import jax
