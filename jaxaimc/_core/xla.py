@@ -87,6 +87,20 @@ def shortened(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
 
 
+def later_zero(x: Float[Array, "..."]) -> Float[Array, ""]:
+    """Return a zero that XLA does not know to be one, and cannot compute before `x`.
+
+    What is made from it is made after `x`. On CPUs nothing is left of an optimisation barrier, and so `jax.checkpoint`
+    saves no memory: what it makes anew is merged with what there was.
+
+    Args:
+        x: Numbers that are known late, such as a cotangent.
+    """
+    if not x.size:
+        return jnp.zeros((), x.dtype)
+    return jnp.asarray(x[(0,) * x.ndim] > jnp.inf, x.dtype)
+
+
 def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:
     return short_product(x, w), (x, w)
 

@@ -9,43 +9,47 @@ Measured against the exact charge over the effect of the wires, 512 rows, normal
 segment: 0.03 to 0.12 with four stretches, 0.01 to 0.06 with eight of three activities each.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import product, short_product, shortened
+from jaxaimc._core.xla import later_zero, product, short_product, shortened
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.carry import carried
 from jaxaimc.wires.columns import Columns, shares
-from jaxaimc.wires.ladder import ladder_shares
+from jaxaimc.wires.mean_load import forward_mean_load_shares, mean_load_shares
 from jaxaimc.wires.timing import Alignment, Left
 
 
-def mean_shares(columns: Columns, profile: Float[Array, "*stretch rows"]) -> Float[Array, "*stretch rows cols"]:
+def mean_shares(
+    columns: Columns, profile: Float[Array, "*stretch rows"], *, reverse_only: bool = False
+) -> Float[Array, "*stretch rows cols"]:
     """Return which share of each cell's current reaches its output while the rows load the wire as on average.
 
     Args:
         columns: The columns.
         profile: Mean share of each stretch of time for which a row is connected [1].
+        reverse_only: Whether derivatives are by reverse mode alone, which takes a fraction of the time then.
     """
-    flat = profile.reshape(-1, profile.shape[-1])
-    sizes = [group.load.shape[1] for group in columns.groups]
-    # All stretches and groups side by side in one ladder, rows first: its scans run over rows.
-    loads = [
-        own.T[:, :, None] * group.load[:, None, :]
-        for group, own in zip(columns.groups, columns.far_first(flat), strict=True)
-    ]
-    ends = [jnp.broadcast_to(group.r_end, (len(flat), size)) for group, size in zip(columns.groups, sizes, strict=True)]
-    load, r_end = jnp.concatenate(loads, axis=2), jnp.concatenate(ends, axis=1)
-    share, _ = ladder_shares(load.reshape(load.shape[0], -1), columns.r, r_end.reshape(-1))
-    share = jnp.moveaxis(share.reshape(load.shape), 0, 1)
-    of_groups = jnp.split(share, np.cumsum(sizes)[:-1], axis=2)
-    return columns.matrix(of_groups).reshape(*profile.shape, -1)
+    at_first = jnp.asarray(np.resize(columns.at_first, columns.count))
+    second = jnp.asarray(np.arange(columns.count) % len(columns.groups) == 1)
+    ends = [jnp.broadcast_to(group.r_end, group.load.shape[1:]) for group in columns.groups]
+    # All stretches and groups in one ladder, rows first: its scans run over rows.
+    load = _far_first(columns.matrix([group.load for group in columns.groups]), at_first)
+    active = jnp.stack(columns.far_first(profile.reshape(-1, profile.shape[-1])), axis=1).T
+    given = (load, active, columns.r, columns.in_order(ends))
+    load, active, r, r_end = (carried(value, given) for value in given)
+    share = (mean_load_shares if reverse_only else forward_mean_load_shares)(load, active, second, r, r_end)
+    return jnp.moveaxis(_far_first(share, at_first), 0, 1).reshape(*profile.shape, columns.count)
+
+
+def _far_first(x: Float[Array, "rows *stretch cols"], flipped: Bool[Array, " cols"]) -> Array:
+    """Reverse the columns that are read at the first row's end, so that the far end comes first; or put them back."""
+    return jnp.where(flipped, x[::-1], x)
 
 
 @component
@@ -120,8 +124,7 @@ def _charge(
     vectors = level.reshape(-1, rows)
     edges = np.asarray(circuit.alignment.bins(bins))
     if circuit.nested:
-        nested = partial(_nested, tuple(float(edge) for edge in edges[1:]), timed)
-        return _product(circuit, level, vectors, nested)
+        return _sum(circuit, level, vectors, _added_to_nested(circuit.taken[0, :, 0], vectors, edges, timed))
     widths = jnp.asarray(np.diff(edges), level.dtype)[:, None]
     if timed:
         times = jnp.asarray(edges * steps, level.dtype)[:, None]
@@ -134,31 +137,70 @@ def _charge(
     if activities > 1:
         weights = _weights(circuit, jax.lax.stop_gradient(connected))
         driven = driven[:, :, None] * weights[..., None]
-    parts = driven.reshape(-1, bins * activities * rows)
-    return _product(circuit, level, vectors, lambda _: parts)
+    parts, taken = driven.reshape(-1, bins * activities * rows), circuit.taken.reshape(-1, circuit.drive.shape[-1])
+    return _sum(circuit, level, vectors, short_product(carried(parts, taken), carried(taken, parts)))
 
 
-def _nested(ends: tuple[float, ...], timed: bool, vectors: Float[Array, "vector rows"]) -> Float[Array, "vector parts"]:
-    """Return what of each pulse is within the first stretch, the first two, and so on."""
-    # The last stretch ends with the longest pulse. Rows driven with amplitudes are on in all of them.
+def _sum(circuit: MeanFieldColumns, level: Array, vectors: Array, added: Array) -> Float[Array, "*batch cols"]:
+    """Return the product with the conductances and what the wires add to it, in the batch's shape."""
+    return (product(vectors, circuit.drive) + added).reshape(*level.shape[:-1], circuit.drive.shape[-1])
+
+
+def _added_to_nested(
+    taken: Float[Array, "bin rows cols"], vectors: Float[Array, "vector rows"], edges: np.ndarray, timed: bool
+) -> Float[Array, "vector cols"]:
+    """Return what the wires add to the charge of pulses that start together."""
+    ends = tuple(float(edge) for edge in edges[1:])
+    taken, vectors = carried(taken, vectors), carried(vectors, taken)
+    if timed:
+        return _nested_product(ends, vectors, taken)
+    # Rows driven with amplitudes are on in all stretches.
+    whole = jnp.sum(jnp.asarray(ends, vectors.dtype)[:, None, None] * taken.astype(vectors.dtype), axis=0)
+    return short_product(vectors, whole)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _nested_product(
+    ends: tuple[float, ...], vectors: Float[Array, "vector rows"], taken: Float[Array, "bin rows cols"]
+) -> Float[Array, "vector cols"]:
+    """Return the sum, over the first stretch, the first two and so on, of the product of what of pulses is within it.
+
+    The pulses themselves are all that a gradient keeps: several times as many parts of them are made anew.
+
+    Args:
+        ends: End of each of the nested stretches, the last of which is that of the longest pulse.
+        vectors: Signed pulses.
+        taken: The matrix of each.
+    """
     cut = [jnp.clip(vectors, -end, end) for end in ends[:-1]] + [vectors]
-    return jnp.concatenate(cut if timed else [vectors * end for end in ends], axis=1)
+    parts = jnp.concatenate([shortened(part) for part in cut], axis=1)
+    return short_product(parts, taken.reshape(-1, taken.shape[-1]))
 
 
-def _product(
-    circuit: MeanFieldColumns, level: Array, vectors: Array, make: Callable[[Array], Array]
-) -> Float[Array, "*batch cols"]:
-    """Return the product with the conductances, and with what the wires add to them."""
-    cols = circuit.drive.shape[-1]
-    taken = circuit.taken.reshape(-1, cols)
+def _nested_forward(ends: tuple[float, ...], vectors: Array, taken: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _nested_product(ends, vectors, taken), (vectors, taken)
 
-    # Several times the vectors, and made anew for a gradient rather than kept.
-    @jax.checkpoint
-    def added(vectors: Array, taken: Array) -> Array:
-        parts = make(vectors)
-        return short_product(carried(parts, taken), carried(taken, parts))
 
-    return (product(vectors, circuit.drive) + added(vectors, taken)).reshape(*level.shape[:-1], cols)
+def _nested_backward(ends: tuple[float, ...], saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    vectors, taken = saved
+    # XLA for CPUs finds what is made anew to be what it has, and keeps it. With numbers that it has only now it cannot.
+    later = later_zero(cotangent)
+    by_vectors, by_taken = jnp.zeros_like(vectors), []
+    for nominal, own in zip(ends[:-1], taken, strict=False):
+        end = nominal + later
+        of_part, of_own = jax.vjp(short_product, jnp.clip(vectors, -end, end), own)[1](cotangent)
+        # Pulses that are longer do not move it, and of those that end with it, half do.
+        slope = (1 + jnp.sign(end - jnp.abs(vectors))) / 2
+        by_vectors = by_vectors + slope * of_part
+        by_taken.append(of_own)
+    # The last stretch ends with the longest pulse, and has the product that the gradient of the conductances has.
+    last = taken[-1].astype(vectors.dtype)
+    (of_own,) = jax.linear_transpose(partial(product, vectors), last)(cotangent)
+    of_part = short_product(cotangent, last.T)
+    return by_vectors + of_part, jnp.stack([*by_taken, of_own.astype(taken.dtype)])
+
+
+_nested_product.defvjp(_nested_forward, _nested_backward)
 
 
 def _weights(
@@ -195,12 +237,11 @@ def mean_field(
         share = of_profile[:, :, None]
     else:
         factors = jnp.asarray(activities, profile.dtype)[:, None]
-        share = mean_shares(columns, jnp.minimum(profile[..., None, :] * factors, 1.0))
+        share = mean_shares(columns, jnp.minimum(profile[..., None, :] * factors, 1.0), reverse_only=True)
     drive = columns.matrix([group.drive for group in columns.groups])
-    taken = drive * (share - 1)
     nested = len(activities) == 1 and isinstance(columns.alignment.simplest, Left)
-    if nested:
-        taken = jnp.concatenate([taken[:, :-1] - taken[:, 1:], taken[:, -1:]], axis=1)
+    drive, share = carried(drive, share), carried(share, drive)
+    taken = _nested_taken(drive, share) if nested else drive * (share - 1)
     return MeanFieldColumns(
         drive=drive,
         taken=shortened(taken),
@@ -209,3 +250,25 @@ def mean_field(
         activities=activities,
         alignment=columns.alignment.simplest,
     )
+
+
+@jax.custom_vjp
+def _nested_taken(
+    drive: Float[Array, "rows cols"], share: Float[Array, "plane bin 1 rows cols"]
+) -> Float[Array, "plane bin 1 rows cols"]:
+    """Return what each stretch takes from the conductances more than the next one does."""
+    return drive * _more_than_next(share)
+
+
+def _more_than_next(share: Float[Array, "plane bin 1 rows cols"]) -> Float[Array, "plane bin 1 rows cols"]:
+    return jnp.concatenate([share[:, :-1] - share[:, 1:], share[:, -1:] - 1], axis=1)
+
+
+def _taken_backward(saved: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
+    # Written out, because derivatives of slices are arrays of the whole size that are mostly zeros.
+    drive, share = saved
+    before = jnp.pad(cotangent[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0), (0, 0)))
+    return jnp.sum(cotangent * _more_than_next(share), axis=(0, 1, 2)), drive * (cotangent - before)
+
+
+_nested_taken.defvjp(lambda drive, share: (_nested_taken(drive, share), (drive, share)), _taken_backward)

@@ -31,9 +31,16 @@ _LENGTHS = 64
 
 
 class IdleMethod(Component):
-    """How columns with open idle cells are solved. A method of your own derives from this and writes `circuit`."""
+    """How columns with open idle cells are solved. A method of your own derives from this and writes `circuit`.
+
+    Attributes:
+        bins: Stretches of time of timed pulses, or None.
+        reverse_only: Whether the circuit's derivatives are by reverse mode alone; those of `of_profile` are then too,
+            and take a fraction of the time.
+    """
 
     bins: int | None
+    reverse_only: ClassVar[bool] = False
 
     @abc.abstractmethod
     def circuit(
@@ -89,6 +96,8 @@ class Blocks(IdleMethod):
         bins: Stretches of time of timed pulses; None for as few as the error allows.
     """
 
+    reverse_only: ClassVar[bool] = True
+
     error: float = static(default=0.02)
     rows: int | None = static(default=None, low=1, high=65536)
     bins: int | None = static(default=None, low=1, high=65536)
@@ -124,6 +133,8 @@ class MeanField(IdleMethod):
         activities: Activities over that of the profile at which matrices are built, from the lowest. Between several,
             such as (0.7, 1.0, 1.4), every vector has its own.
     """
+
+    reverse_only: ClassVar[bool] = True
 
     bins: int | None = static(default=4, low=1, high=65536)
     activities: tuple[float, ...] = static(default=(1.0,))
@@ -298,7 +309,7 @@ def _effective(
 ) -> Solved:
     columns = wires._columns(g, signs, placement)
     profile = wires._of_all_lengths(g.shape[1], g.dtype) if profile is None else profile
-    of_profile = mean_shares(columns, profile)
+    of_profile = mean_shares(columns, profile, reverse_only=wires.method.reverse_only)
     share = _mean_over_time(profile, of_profile, wires.alignment.simplest)
     linear = Linear(
         matrix=signed_sum(g, signs) * share,

@@ -7,7 +7,8 @@ import pytest
 from jax.test_util import check_grads
 
 from jaxaimc._core.xla import short_product
-from jaxaimc.wires import Blocks, MeanField, OpenIdle, Placement, Staggered
+from jaxaimc.wires import Blocks, Left, MeanField, OpenIdle, Placement, Staggered
+from jaxaimc.wires.mean_load import forward_mean_load_shares, mean_load_shares
 from jaxaimc.wires.two_ports import taken_off
 
 ROWS, COLS = 12, 3
@@ -28,6 +29,7 @@ METHODS = {
     "blocks": Blocks(),
     "blocks of three rows": Blocks(rows=3, bins=5),
     "mean field": MeanField(bins=4),
+    "mean field, pulses that start together": MeanField(bins=4),
     "mean field of three": MeanField(bins=4, activities=(0.7, 1.0, 1.4)),
 }
 
@@ -38,7 +40,8 @@ def test_gradients_against_differences(x64, name, timed):
     @jax.jit
     def f(point):
         fields = {key: point[key] for key in ("r", "r_supply", "r_out", "adc_segments")}
-        wires = OpenIdle(**fields, alignment=Staggered(), method=METHODS[name])
+        alignment = Left() if name.endswith("together") else Staggered()
+        wires = OpenIdle(**fields, alignment=alignment, method=METHODS[name])
         place = Placement(rows=16, cols=COLS, row_start=3)
         circuit = wires.effective(point["g"], (1.0, -1.0), place, point["profile"]).circuit
         return jnp.sum(jnp.sin(1e3 * circuit.charge(point["level"], steps=127, timed=timed, v_read=0.2)))
@@ -55,6 +58,37 @@ def test_gradients_against_differences(x64, name, timed):
         expected = (up - down) / (2 * h)
         np.testing.assert_allclose(jnp.sum(slopes[argument] * along), expected, rtol=2e-6, atol=1e-9, err_msg=argument)
         assert abs(expected) > 1e-5 or (argument == "profile" and name.startswith("blocks"))
+
+
+def test_slopes_of_shares_by_both_ways(x64):
+    # One is written by hand for reverse mode, the other is that of a ladder of all loads.
+    for ends, r_end in ((1, 0.0), (2, 0.3)):
+        given = (RNG.uniform(0, 1, (7, 3)), RNG.uniform(0, 1, (7, ends, 2)), 0.2, np.full(3, r_end))
+        second, along = jnp.arange(3) % 2 == ends - 1, RNG.normal(size=(7, 2, 3))
+        found, wanted = (
+            jax.jit(jax.vjp(lambda g, a, *rest, f=f, s=second: f(g, a, s, *rest), *map(jnp.asarray, given))[1])(along)
+            for f in (mean_load_shares, forward_mean_load_shares)
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12), found, wanted)
+
+
+def test_a_gradient_keeps_no_parts_of_pulses():
+    layers, vectors, rows = 5, 2048, 8
+    g, level = jnp.full((1, rows, rows), 1e-3), jnp.ones((vectors, rows))
+    place = Placement(rows=rows, cols=rows)
+
+    def temporary(bins):
+        circuit = OpenIdle(r=20.0, method=MeanField(bins=bins)).effective(g, (1.0,), place).circuit
+
+        def loss(level):
+            for _ in range(layers):
+                level = jnp.tanh(1e3 * circuit.charge(level, steps=127, timed=True, v_read=0.2))
+            return jnp.sum(level)
+
+        return jax.jit(jax.grad(loss)).lower(level).compile().memory_analysis().temp_size_in_bytes
+
+    # Those of one layer at a time exist, in 4 or 2 bytes.
+    assert temporary(12) - temporary(2) < 0.5 * layers * 10 * vectors * rows * 4
 
 
 def test_gradients_of_two_ports(x64):
