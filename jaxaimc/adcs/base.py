@@ -127,14 +127,19 @@ class ADC(Component):
         """
         return None
 
-    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"] | None:
-        """Return how far a converter counts for each charge, whole or not [1]; None for one that does not count.
+    @property
+    def counting(self) -> bool:
+        """Whether it counts a charge, and has `counts`."""
+        return False
+
+    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"]:
+        """Return how far a converter that counts does so for each charge, parts of a count included [1].
 
         Args:
             q: Charge in units of one fully driven cell at full weight [1], shape (*batch, plane, slice, cols).
             readout: What is known about the columns.
         """
-        return None
+        raise NotImplementedError(f"{type(self).__name__} does not count.")
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Draw what is particular to each converter of a tile.
@@ -204,7 +209,12 @@ class Wrapped(ADC):
         """Return the converter's bits [bit]."""
         return self.adc.resolution(readout)
 
-    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"] | None:
+    @property
+    def counting(self) -> bool:
+        """As the converter."""
+        return self.adc.counting
+
+    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"]:
         """Return the converter's counts [1]."""
         return self.adc.counts(q, readout)
 

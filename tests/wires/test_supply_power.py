@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from wires import nodal
 
 from jaxaimc.wires import InterleavedColumns, Ladder, Mesh, NoWires, OpenIdle, Placement
-from wires import nodal
 
 ROWS, COLS, STEPS, V = 12, 4, 7, 0.2
 SIGNS = (1.0, -1.0)
