@@ -10,9 +10,10 @@ from rich.text import Text
 
 from jaxaimc import nn
 from jaxaimc.config import AnalogConfig
+from jaxaimc.cost.result import format_mm2
 from jaxaimc.studies.results import Evaluation, Row
 from jaxaimc.studies.sensitivity import Sensitivity
-from jaxaimc.units import format_duration
+from jaxaimc.units import format_duration, format_si
 
 
 def tables(evaluation: Evaluation) -> Iterator[Table]:
@@ -193,6 +194,29 @@ def method_lines(config: AnalogConfig, errors: Mapping[str, float]) -> list[str]
         f"{type(config.wires).__name__} by {method}: charges are off by {100 * mean:.2g} % of what the wires do to "
         f"them, by {100 * errors[worst]:.2g} % in {worst} (root mean square, by a finer method on some of the inputs)"
     ]
+
+
+def cost_table(cost: nn.NetworkCost) -> Table:
+    """Make the table of what an inference costs.
+
+    Args:
+        cost: The cost.
+
+    Returns:
+        A row per part, the largest energy first; energy, latency, area and efficiency of all below it.
+    """
+    total = cost.total
+    table = _table("Cost of an inference, products on tiles", "part", "energy", "share", "area")
+    energy, area = ({name: float(value) for name, value in of.by_part().items()} for of in (total.energy, total.area))
+    for name in sorted(energy, key=lambda name: -energy[name]):
+        share = energy[name] / sum(energy.values())
+        table.add_row(name, format_si(energy[name], "J", 3), f"{100 * share:.1f} %", format_mm2(area[name]))
+    whole = format_si(float(total.energy.total), "J", 3), "", format_mm2(float(total.area.total))
+    table.add_row("all", *whole, style="bold")
+    notes = [f"{format_si(float(total.latency), 's', 3)} without pipelining, {float(total.tops_per_watt):.3g} TOPS/W, "]
+    notes[0] += f"{float(total.tops_per_mm2):.3g} TOPS/mm^2"
+    table.caption = Text("\n".join([*notes, *total.notes()]))
+    return table
 
 
 def digital_score(rows: Sequence[Row]) -> float | None:
