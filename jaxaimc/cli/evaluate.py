@@ -103,6 +103,8 @@ class Evaluate:
             console.print(tables.layer_table(evaluation.layers))
         if study.cost is not None:
             console.print("", tables.cost_table(study.cost))
+            for line in tables.cost_lines(study.cost):
+                say(console, line)
         figures.save(evaluation, folder.path / "figure.png")
         for name, content in (
             ("scores.parquet", "scores"),

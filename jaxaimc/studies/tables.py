@@ -213,10 +213,21 @@ def cost_table(cost: nn.NetworkCost) -> Table:
         table.add_row(name, format_si(energy[name], "J", 3), f"{100 * share:.1f} %", format_mm2(area[name]))
     whole = format_si(float(total.energy.total), "J", 3), "", format_mm2(float(total.area.total))
     table.add_row("all", *whole, style="bold")
-    notes = [f"{format_si(float(total.latency), 's', 3)} without pipelining, {float(total.tops_per_watt):.3g} TOPS/W, "]
-    notes[0] += f"{float(total.tops_per_mm2):.3g} TOPS/mm^2"
-    table.caption = Text("\n".join([*notes, *total.notes()]))
     return table
+
+
+def cost_lines(cost: nn.NetworkCost) -> list[str]:
+    """Say what an inference takes, and what to know of the numbers.
+
+    Args:
+        cost: The cost.
+    """
+    total = cost.total
+    figures = f"{float(total.tops_per_watt):.3g} TOPS/W, {float(total.tops_per_mm2):.3g} TOPS/mm^2"
+    return [
+        f"{format_si(float(total.latency), 's', 3)}, layer after layer and vector after vector; {figures}",
+        *(f"{note[0].upper()}{note[1:]}." for note in total.notes()),
+    ]
 
 
 def digital_score(rows: Sequence[Row]) -> float | None:
