@@ -206,13 +206,13 @@ def cost_table(cost: nn.NetworkCost) -> Table:
         A row per part, the largest energy first; energy, latency, area and efficiency of all below it.
     """
     total = cost.total
-    table = _table("Cost of an inference, products on tiles", "part", "energy", "share", "area")
+    table = _table("Cost of an inference, products on tiles", "part", "energy", "area", "share")
     energy, area = ({name: float(value) for name, value in of.by_part().items()} for of in (total.energy, total.area))
     for name in sorted(energy, key=lambda name: -energy[name]):
         share = energy[name] / sum(energy.values())
-        table.add_row(name, format_si(energy[name], "J", 3), f"{100 * share:.1f} %", format_mm2(area[name]))
-    whole = format_si(float(total.energy.total), "J", 3), "", format_mm2(float(total.area.total))
-    table.add_row("all", *whole, style="bold")
+        table.add_row(name, format_si(energy[name], "J", 3), format_mm2(area[name]), f"{100 * share:.1f} %")
+    whole = format_si(float(total.energy.total), "J", 3), format_mm2(float(total.area.total))
+    table.add_row("all", *whole, "", style="bold")
     return table
 
 

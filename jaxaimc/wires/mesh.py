@@ -85,7 +85,7 @@ class Mesh(Wires):
     """
 
     resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
-    supply_model: ClassVar[str] = "with the columns' drop, and the rows' to first order as a series resistor"
+    supply_model: ClassVar[str] = "exact for rows or columns alone, their effects in series"
 
     r_row: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
     r_col: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)

@@ -142,8 +142,8 @@ def mesh_power(
 ) -> Float[Array, "*batch"]:
     """Return the power that the drivers of a two-dimensional crossbar deliver, mean over the longest pulse [W].
 
-    The columns' drop is exact for rows without resistance. The rows' is that of a series resistor with their loss to
-    first order, `P^2 / (P + sum r I^2)`: exact for one device, and positive however large the drop.
+    Exact where rows or columns have no resistance, and close to it where both have: what either costs is taken for
+    resistance in series with all of it, `1 / P = 1 / P_columns + 1 / P_rows - 1 / P_none`.
 
     Args:
         crossbar: The circuit; idle rows are held at the voltage of the sense terminals.
@@ -155,9 +155,20 @@ def mesh_power(
     on = stretches(level, timed=timed)
     columns = reduced(g, g, crossbar.r_col, crossbar.r_col_end, on.drive * v_read)
     lost = jnp.sum(jnp.sum(columns.lost, axis=-1) * on.width, axis=-1)
-    power = without_drop(g[None], level, timed=timed, v_read=v_read) - lost
-    current = jnp.cumsum(g[:, ::-1], axis=1)[:, ::-1]
-    in_row = crossbar.r_row * jnp.sum(current[:, 1:] ** 2, axis=1) + crossbar.r_row_end * current[:, 0] ** 2
-    in_rows = product(mean_square(level, timed=timed), in_row[:, None])[..., 0] * v_read**2
-    delivered = power + in_rows
-    return jnp.where(delivered > 0, power**2 / jnp.where(delivered > 0, delivered, 1.0), 0.0)
+    ideal = without_drop(g[None], level, timed=timed, v_read=v_read)
+    in_rows = product(mean_square(level, timed=timed), _row_conductance(crossbar)[:, None])[..., 0] * v_read**2
+    driven = ideal > 0
+    in_columns, in_rows, ideal = (jnp.where(driven, part, 1.0) for part in (ideal - lost, in_rows, ideal))
+    return jnp.where(driven, 1 / (1 / in_columns + 1 / in_rows - 1 / ideal), 0.0)
+
+
+def _row_conductance(crossbar: Crossbar) -> Float[Array, " lines"]:
+    """Return the conductance of each row line at its driver, columns being without resistance [S]."""
+    g = crossbar.g
+
+    def toward_driver(far: Array, own: Array) -> tuple[Array, None]:
+        return own + far / (1 + crossbar.r_row * far), None
+
+    first = carried(jnp.zeros_like(g[:, 0]), g, crossbar.r_row)
+    at_first, _ = jax.lax.scan(toward_driver, first, g.T, reverse=True)
+    return at_first / (1 + crossbar.r_row_end * at_first)

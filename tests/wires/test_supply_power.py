@@ -13,8 +13,8 @@ SIGNS = (1.0, -1.0)
 PLACE = Placement(rows=ROWS + 3, cols=COLS, row_start=1)
 
 
-def devices(seed=0, polarities=2):
-    return 25e-6 * np.random.default_rng(seed).random((polarities, ROWS, COLS))
+def devices(seed=0):
+    return 25e-6 * np.random.default_rng(seed).random((2, ROWS, COLS))
 
 
 def pulses(seed=1):
@@ -90,17 +90,17 @@ def test_no_resistance_is_no_loss(x64):
     np.testing.assert_allclose(found, np.einsum("bi,pij->b", level**2, g) * V**2, rtol=1e-12)
 
 
-@pytest.mark.parametrize(("r_row", "r_col", "worst"), [(0.0, 100.0, 1e-12), (100.0, 0.0, 0.01), (100.0, 100.0, 0.03)])
+@pytest.mark.parametrize(("r_row", "r_col", "worst"), [(0.0, 5.0, 1e-12), (5.0, 0.0, 1e-12), (5.0, 5.0, 0.015)])
 def test_mesh(r_row, r_col, worst, x64):
-    """Exact in the columns; in the rows off by a share of what the wires do, up to 10 % of the power here."""
-    g, level = devices(polarities=1), np.abs(pulses())
-    place = Placement(rows=ROWS, cols=COLS)
-    wires = Mesh(r_row=r_row, r_col=r_col, r_driver=30.0 * (r_row > 0), layout=InterleavedColumns())
+    """Exact for rows or columns alone; with both off by a share of what they do, which is a third of the power."""
+    random, size = np.random.default_rng(0), 64
+    g, level = 100e-6 * random.random((1, size, size)), random.random((2, size))
+    place = Placement(rows=size, cols=size)
+    wires = Mesh(r_row=r_row, r_col=r_col, layout=InterleavedColumns())
     found = wires.supply_power(jnp.asarray(g), (1.0,), place, jnp.asarray(level), timed=False, v_read=V)
-    ends = r_row + 30.0 * (r_row > 0), r_col
-    _, row, col = nodal.mesh(g[0], level * V, r_row, r_col, *ends)
+    _, row, col = nodal.mesh(g[0], level * V, r_row, r_col, r_row, r_col)
     expected = np.einsum("bi,bij->b", level * V, g[0] * (row - col))
     ideal = np.einsum("bi,ij->b", (level * V) ** 2, g[0])
     off = np.abs(found - expected) / (ideal - expected)
     assert np.max(off) < worst, off
-    assert np.max(ideal / expected) > 1.01
+    assert np.max(ideal / expected) > 1.15
