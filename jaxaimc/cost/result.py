@@ -116,7 +116,7 @@ class Cost:
     def notes(self) -> list[str]:
         """Return what to know of the numbers: ranges that are left, then the remarks. Not for traced results."""
         left = np.asarray(self.outside)
-        left = left.reshape(-1, len(self.limits)).any(axis=0).tolist() if left.size else []
+        left = [bool(column.any()) for column in left.reshape(-1, len(self.limits)).T] if left.size else []
         notes = [f"{limit}, which is left here" for limit, is_left in zip(self.limits, left, strict=False) if is_left]
         return [*notes, *self.remarks]
 

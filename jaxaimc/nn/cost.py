@@ -175,13 +175,15 @@ def _of_layer(dot: AnalogDot, known: CostInputs, hardware: costs.Hardware) -> co
             f"Layer {dot.path!r} has no devices any more (after `for_reading` or `with_effective`); call "
             "`jaxaimc.nn.program(model, key)` first."
         )
-    x, layers = known.vectors[dot.path], math.prod(dot.stack)
+    layers = math.prod(dot.stack)
+    # Hooks may hold the ranges that training has learned.
+    config, x = dot.as_read(known.vectors[dot.path])
 
     def one(config: AnalogConfig, programmed: Programmed, prepared: Prepared) -> costs.Cost:
         # Every layer of a stack sees some of the inputs of all of them.
         return quiet_of_tile(config, programmed, prepared, x, hardware, known.counts[dot.path] / layers)
 
-    each = over_stack(one, len(dot.stack))(dot.config.get_value(), dot.programmed.get_value(), dot.chip())
+    each = over_stack(one, len(dot.stack))(config, dot.programmed.get_value(), dot.chip())
     if not dot.stack:
         return each
     flat = jax.tree.map(lambda a: a.reshape(layers, *a.shape[len(dot.stack) :]), each)

@@ -123,6 +123,7 @@ def test_under_jit_and_vmap_it_is_the_same():
     assert each.outside.shape == (2, len(each.limits))
 
 
+@QUIET
 def test_what_is_assumed_and_what_is_left_is_said():
     chip = program(PLAIN, W, KEY)
     with pytest.warns(AssumedCostWarning, match=r"pulse \(PulseCounter\), driver \(Driver\), array \(CellArray\)"):
