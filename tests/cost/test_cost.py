@@ -178,3 +178,14 @@ def test_bad_arguments_are_refused():
         cost.of_tile(PLAIN, chip, X, cost.Hardware(adc=cost.ZigZagADC(v_dd=0.0)))
     with pytest.raises(ValueError, match="Argument `programmed`"):
         cost.of_tile(PLAIN.with_(rows=7), chip, X)
+
+
+@QUIET
+def test_it_lowers_for_every_platform():
+    config = presets.tile_circuit("open").with_(rows=16, cols=8)
+
+    def energy(w, x):
+        return cost.of_tile(config, program(config, w, KEY), x).energy.total
+
+    exported = jax.export.export(jax.jit(jax.grad(energy)), platforms=["cpu", "cuda", "tpu"])(W, X)
+    assert exported.platforms == ("cpu", "cuda", "tpu")
