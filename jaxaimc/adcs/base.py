@@ -114,6 +114,33 @@ class ADC(Component):
         """
         return jnp.ones(jnp.shape(readout.weight), int)
 
+    @property
+    def columns_served(self) -> int:
+        """Columns that one converter digitises one after the other."""
+        return 1
+
+    def resolution(self, readout: Readout) -> Float[Array, ""] | float | None:
+        """Return the bits of its codes [bit], which costs go by; None where it has no codes, or counts a charge.
+
+        Args:
+            readout: What is known about the columns.
+        """
+        return None
+
+    @property
+    def counting(self) -> bool:
+        """Whether it counts a charge, and has `counts`."""
+        return False
+
+    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"]:
+        """Return how far a converter that counts does so for each charge, parts of a count included [1].
+
+        Args:
+            q: Charge in units of one fully driven cell at full weight [1], shape (*batch, plane, slice, cols).
+            readout: What is known about the columns.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not count.")
+
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Draw what is particular to each converter of a tile.
 
@@ -172,6 +199,24 @@ class Wrapped(ADC):
     def uses(self, readout: Readout) -> Integer[Array, "..."]:
         """Return how often the converter converts each charge."""
         return self.adc.uses(readout)
+
+    @property
+    def columns_served(self) -> int:
+        """As the converter."""
+        return self.adc.columns_served
+
+    def resolution(self, readout: Readout) -> Float[Array, ""] | float | None:
+        """Return the converter's bits [bit]."""
+        return self.adc.resolution(readout)
+
+    @property
+    def counting(self) -> bool:
+        """As the converter."""
+        return self.adc.counting
+
+    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"]:
+        """Return the converter's counts [1]."""
+        return self.adc.counts(q, readout)
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what the converters have."""

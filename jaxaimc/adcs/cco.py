@@ -52,6 +52,15 @@ class CCO(ADC):
         """Return which charges have more counts than the register holds."""
         return jnp.trunc(jnp.abs(q * (readout.unit_charge / self.charge_per_count))) > self.max_count
 
+    @property
+    def counting(self) -> bool:
+        """Yes."""
+        return True
+
+    def counts(self, q: Float[Array, "*out"], readout: Readout) -> Float[Array, "*out"]:
+        """Return the oscillation's cycles up to the largest count, parts of one included [1]."""
+        return jnp.minimum(jnp.abs(q) * (readout.unit_charge / self.charge_per_count), self.max_count)
+
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None
     ) -> Float[Array, "*out"]:

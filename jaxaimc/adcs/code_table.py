@@ -1,5 +1,6 @@
 """A converter given by measurements: what it returns, on average and in spread, for each of its codes."""
 
+import math
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -47,6 +48,10 @@ class CodeTable(RangedADC):
     def steps(self, dtype: jnp.dtype) -> float:
         """Return the steps from the first to the last code of the table."""
         return float(len(self.mean) - 1)
+
+    def resolution(self, readout: Readout) -> float:
+        """Return the bits that tell the codes of the table apart [bit]."""
+        return math.log2(len(self.mean))
 
     def convert(
         self, q: Float[Array, "*out"], readout: Readout, key: Key[Array, "*keys"] | None = None

@@ -57,7 +57,7 @@ class Mismatch(Wrapped):
 class ColumnMux(Wrapped):
     """Another converter that serves a group of neighbouring columns one after the other.
 
-    All columns of a group see the same mismatch. How long the columns wait for it is a matter of the latency model.
+    All columns of a group see the same mismatch. How long the columns wait for it is in `jaxaimc.cost`.
 
     Attributes:
         adc: The converter, one with mismatch: others are alike anyway, and sharing them changes no result.
@@ -66,6 +66,11 @@ class ColumnMux(Wrapped):
 
     adc: ADC = Mismatch()
     columns: int = static(default=8, low=1, high=65536)
+
+    @property
+    def columns_served(self) -> int:
+        """Those of a group."""
+        return self.columns
 
     def draw_mismatch(self, key: Key[Array, ""], slices: int, cols: int) -> Any:
         """Return what one converter per group has, repeated for its columns."""

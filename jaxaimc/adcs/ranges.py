@@ -82,6 +82,10 @@ class RangedADC(ADC):
         """Return how many steps there are from the low to the high end of the range."""
         return 2.0**self.bits
 
+    def resolution(self, readout: Readout) -> Float[Array, ""] | float:
+        """Return its field `bits` [bit]."""
+        return self.bits
+
     def saturated(self, q: Float[Array, "*out"], readout: Readout) -> Bool[Array, "*out"]:
         """Return which charges lie beyond the range."""
         low, high = self.range.bounds(readout, self.steps(q.dtype))

@@ -78,7 +78,7 @@ class Evaluate:
         chip = study.summary
         command = ["jaxaimc", *sys.argv[1:]]
         folder = ResultsFolder(
-            self.output / folder_name(task, facts), facts, command, notes_of(chip, study.wire_errors)
+            self.output / folder_name(task, facts), facts, command, notes_of(chip, study.wire_errors, study.cost)
         )
         console = Console()
         on_tiles = f"{chip.analog} of {len(chip.rows)} products on tiles"
@@ -101,6 +101,10 @@ class Evaluate:
             ) from None
         if evaluation.layers:
             console.print(tables.layer_table(evaluation.layers))
+        if study.cost is not None:
+            console.print("", tables.cost_table(study.cost))
+            for line in tables.cost_lines(study.cost):
+                say(console, line)
         figures.save(evaluation, folder.path / "figure.png")
         for name, content in (
             ("scores.parquet", "scores"),

@@ -10,12 +10,15 @@ if TYPE_CHECKING:
     from jaxaimc import nn
 
 
-def notes_of(chip: "nn.Summary", wire_errors: dict[str, float] | None = None) -> dict[str, Any]:
+def notes_of(
+    chip: "nn.Summary", wire_errors: dict[str, float] | None = None, cost: "nn.NetworkCost | None" = None
+) -> dict[str, Any]:
     """Return what `run.json` says beside the facts: what the network takes of a chip, and what came from the hub.
 
     Args:
         chip: Made with one example as inputs.
         wire_errors: Error of the wires' method over their effect, by layer [1].
+        cost: What an inference costs.
 
     Returns:
         JSON values; `hub` has the commit of each of the hub's names, and is absent where there is none.
@@ -30,6 +33,7 @@ def notes_of(chip: "nn.Summary", wire_errors: dict[str, float] | None = None) ->
         "devices": chip.devices,
         "conversions_per_example": chip.conversions_per_call,
         **({"error_of_wires_method": wire_errors} if wire_errors else {}),
+        **({"cost": cost.facts()} if cost else {}),
         **({"hub": revisions} if revisions else {}),
     }
 

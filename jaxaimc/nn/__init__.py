@@ -18,6 +18,7 @@ from jaxaimc.nn.chip import (
 from jaxaimc.nn.columns import ColumnCorrection, calibrate_columns, with_column_correction
 from jaxaimc.nn.configs import map_configs
 from jaxaimc.nn.convert import convert, to_digital
+from jaxaimc.nn.cost import CostInputs, NetworkCost, cost, cost_inputs
 from jaxaimc.nn.folding import FoldedNorm, fold_batch_norm
 from jaxaimc.nn.hooks import as_digital, attach, in_mode, replace_products
 from jaxaimc.nn.hosts import Host
@@ -49,6 +50,7 @@ __all__ = [
     "Checksum",
     "ColumnCorrection",
     "Conductance",
+    "CostInputs",
     "DeviceParam",
     "DigitalParam",
     "EffectiveMatrix",
@@ -57,6 +59,7 @@ __all__ = [
     "Host",
     "LayerError",
     "Module",
+    "NetworkCost",
     "Product",
     "ProductSummary",
     "ReadKey",
@@ -70,6 +73,8 @@ __all__ = [
     "calibrate_and_report",
     "calibrate_columns",
     "convert",
+    "cost",
+    "cost_inputs",
     "drift",
     "effective",
     "fold_batch_norm",

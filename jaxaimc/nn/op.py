@@ -210,7 +210,7 @@ class AnalogDot(AnalogProduct):
         Raises:
             ValueError: If the chip is not programmed or has no read key.
         """
-        config, inputs = self._before(inputs)
+        config, inputs = self.as_read(inputs)
         config, prepared, key = (config, *self._chip(config, inputs, kernel)) if chip is None else chip
         if window is None:
             y = tile.mvm(config, prepared, inputs, key)
@@ -226,7 +226,7 @@ class AnalogDot(AnalogProduct):
         images, inputs, kernel = layout.images, layout.vectors, layout.matrix
         chip = None
         if images is not None and not any(hook.needs_vectors for hook in self.hooks):
-            config, seen = self._before(images.x)
+            config, seen = self.as_read(images.x)
             # A chip of this call's own activity needs the vectors.
             if config.drive.by_input and not (self.analog_mode == "train" and config.wires.profiled):
                 prepared, key = chip = self._chip(config, seen, kernel)
@@ -255,13 +255,13 @@ class AnalogDot(AnalogProduct):
         """Multiply with the vectors of one part after the other, or of all at once if something has to see them all."""
         if not all(hook.by_vector for hook in self.hooks):
             return self.read(parts.whole(), kernel)
-        config, inputs = self._before(parts.vectors(jnp.zeros((), jnp.int32)))
-        apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self._before(parts.vectors(index))[1])))
+        config, inputs = self.as_read(parts.vectors(jnp.zeros((), jnp.int32)))
+        apart = _in_parts(config, lambda bound: parts.each(lambda index: bound(self.as_read(parts.vectors(index))[1])))
         if apart is None:
             return self.read(parts.whole(), kernel)
 
         def activity(groups: int) -> Array:
-            each = parts.each(lambda index: self._activity(apart, self._before(parts.vectors(index))[1], groups))
+            each = parts.each(lambda index: self._activity(apart, self.as_read(parts.vectors(index))[1], groups))
             return jnp.mean(each, axis=0)
 
         prepared, key = self._chip(config, inputs, kernel, activity) if chip is None else chip
@@ -271,8 +271,12 @@ class AnalogDot(AnalogProduct):
 
         return parts.together(parts.each(read))
 
-    def _before(self, inputs: Array) -> tuple[AnalogConfig, Array]:
-        """Return the tile and the inputs as the hooks change them."""
+    def as_read(self, inputs: Float[Array, "*batch n_in"]) -> tuple[AnalogConfig, Float[Array, "*batch n_in"]]:
+        """Return the tile and the inputs as the hooks change them.
+
+        Args:
+            inputs: Input vectors.
+        """
         config = self.config.get_value()
         for hook in self.hooks:
             config, inputs = hook.before(config, inputs)

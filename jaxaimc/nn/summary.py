@@ -9,12 +9,16 @@ import jax
 from flax import nnx
 
 from jaxaimc.config import AnalogConfig
+from jaxaimc.cost import Hardware
+from jaxaimc.cost.result import format_mm2
 from jaxaimc.nn.activations import ActivationProduct, activation_products, summed
 from jaxaimc.nn.calls import vectors_per_call
+from jaxaimc.nn.cost import cost
 from jaxaimc.nn.op import AnalogDot
 from jaxaimc.nn.products import Product, products
 from jaxaimc.nn.walk import analog_layers
 from jaxaimc.tile import Footprint, footprint
+from jaxaimc.units import format_si
 
 
 class ProductSummary(NamedTuple):
@@ -42,6 +46,9 @@ class ProductSummary(NamedTuple):
         conversions: Conversions of a layer for one input vector.
         vectors: Input vectors in a call of the network; None without example inputs, or for a layer without a host.
         conversions_per_call: Conversions in a call of the network.
+        energy: Energy of an inference [J]; None without hardware, or for a digital product.
+        latency: Its time [s].
+        area: Area of the tiles [m^2].
         bias: Where the bias of a layer on tiles is added: `"analog"` by a row of the tile, which counts among its rows,
             cells and devices, `"digital"` behind it; empty where there is none, or the layer's host knows of none.
     """
@@ -64,6 +71,9 @@ class ProductSummary(NamedTuple):
     conversions: int | None = None
     vectors: int | None = None
     conversions_per_call: int | None = None
+    energy: float | None = None
+    latency: float | None = None
+    area: float | None = None
     bias: str = ""
 
     @property
@@ -146,22 +156,26 @@ class Summary:
         return lines + summed(self.activations)
 
 
-def summary(model: nnx.Module, inputs: Any = None) -> Summary:
+def summary(model: nnx.Module, inputs: Any = None, hardware: Hardware | None = None) -> Summary:
     """Summarise what a network takes of a chip.
 
-    Everything follows from shapes and configs: no chip is needed, and none is programmed.
+    Everything follows from shapes and configs: no chip is needed, and none is programmed. Only costs follow from the
+    devices of a chip and from values of inputs.
 
     Args:
         model: Any model, converted or not; without analog layers every product is digital.
         inputs: Examples as the model takes them, or their shapes (`jax.ShapeDtypeStruct`). They say how many vectors
             every layer multiplies in a call of the network, which is traced for that in evaluation mode. A loop whose
             number of rounds depends on values counts as one round, and a choice between branches as the one with more.
+        hardware: What tiles are made of, for the cost of an inference of each layer, as `jaxaimc.nn.cost` has it; the
+            model must then be on a chip, and inputs must have values.
 
     Returns:
         A row for each product with weights, totals, and the products of activations of layers of attention.
 
     Raises:
-        ValueError: If a config is out of range, or does not fit its layer.
+        ValueError: If a config is out of range, or does not fit its layer, or there is hardware but no chip or no
+            inputs.
 
     Example:
         >>> import jax.numpy as jnp
@@ -179,12 +193,20 @@ def summary(model: nnx.Module, inputs: Any = None) -> Summary:
         >>> nn.summary(analog, jnp.ones((32, 784))).conversions_per_call
         4096
     """
+    if hardware is not None and inputs is None:
+        raise ValueError("Argument `inputs` must hold examples where there is `hardware`, as costs follow from them.")
     analog = {dot.path: (layer, dot) for layer, dot in analog_layers(model)}
     vectors = {} if inputs is None else vectors_per_call(model, inputs)
+    costs = {} if hardware is None or not analog else cost(model, inputs, hardware).layers
     rows = []
     for product in products(model):
         layer, dot = analog.get(product.path, (None, None))
-        rows.append(_row(product, layer, dot, vectors.get(product.path)))
+        row = _row(product, layer, dot, vectors.get(product.path))
+        if product.path in costs:
+            found = costs[product.path]
+            numbers = (found.energy.total, found.latency, found.area.total)
+            row = row._replace(**dict(zip(("energy", "latency", "area"), map(float, numbers), strict=True)))
+        rows.append(row)
     return Summary(tuple(rows), tuple(activation_products(model, inputs)))
 
 
@@ -245,6 +267,9 @@ _COLUMNS = {
     "conversions": False,
     "vectors": False,
     "per call": False,
+    "energy": False,
+    "latency": False,
+    "area": False,
     "why digital": True,
 }
 
@@ -258,7 +283,15 @@ def _texts(row: ProductSummary) -> tuple[str, ...]:
         share = _percent(row.utilisation)
     numbers = (row.devices_per_weight, row.conversions, row.vectors, row.conversions_per_call)
     shape = " x ".join(map(str, row.shape)) + (" + bias" if row.bias == "analog" else "")
-    return row.path, row.layer, shape, tiles, used, share, *map(_number, numbers), row.reason
+    costs = [
+        "" if value is None else shown(value)
+        for value, shown in (
+            (row.energy, lambda energy: format_si(energy, "J", 3)),
+            (row.latency, lambda latency: format_si(latency, "s", 3)),
+            (row.area, format_mm2),
+        )
+    ]
+    return row.path, row.layer, shape, tiles, used, share, *map(_number, numbers), *costs, row.reason
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:

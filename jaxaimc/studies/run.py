@@ -1,6 +1,7 @@
 """Studies of a network on analog tiles, and the standard one, which measures what each effect does to its score."""
 
 import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +15,7 @@ from flax import nnx
 from jaxaimc import nn
 from jaxaimc._core.checks import warn_of_lost_inputs
 from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.cost import AssumedCostWarning, InvalidCostWarning
 from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.presets import tile_circuit
 from jaxaimc.studies import memory
@@ -26,6 +28,8 @@ from jaxaimc.tasks.score import chip_scores, mean_score, total
 
 # Test examples from which the activity of rows is known, and the error of the wires' method.
 _PROFILED = 64
+# Test examples of which the cost is known.
+_COSTED = 16
 
 Progress = Callable[[EvaluationProgress], None]
 
@@ -231,6 +235,26 @@ class Study:
         quiet = replace(whole, device=whole.device.only())
         chip = nn.program(with_activity_of(nn.convert(self.model, quiet), self._layer_inputs), jax.random.key(0))
         return method_errors(chip, self._layer_inputs)
+
+    @cached_property
+    def cost(self) -> nn.NetworkCost | None:
+        """What an inference costs with the default hardware, on one chip right after programming; None without tiles.
+
+        Where everything acts, for the activations of the first test examples.
+        """
+        whole = self._whole
+        if whole is None:
+            return None
+        network = nnx.clone(self.model)
+        network.eval()
+        analog = nn.convert(network, whole)
+        with warnings.catch_warnings():
+            # The result has what they say.
+            warnings.simplefilter("ignore", AssumedCostWarning)
+            warnings.simplefilter("ignore", InvalidCostWarning)
+            known = nn.cost_inputs(analog, jnp.asarray(self.test.first(_COSTED).inputs))
+            chip = nn.program(with_activity_of(analog, known.vectors), jax.random.key(0))
+            return nn.cost(chip, known)
 
     @cached_property
     def _last(self) -> dict[tuple[str, range], Chips]:

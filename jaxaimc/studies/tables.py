@@ -10,9 +10,10 @@ from rich.text import Text
 
 from jaxaimc import nn
 from jaxaimc.config import AnalogConfig
+from jaxaimc.cost.result import format_mm2
 from jaxaimc.studies.results import Evaluation, Row
 from jaxaimc.studies.sensitivity import Sensitivity
-from jaxaimc.units import format_duration
+from jaxaimc.units import format_duration, format_si
 
 
 def tables(evaluation: Evaluation) -> Iterator[Table]:
@@ -192,6 +193,40 @@ def method_lines(config: AnalogConfig, errors: Mapping[str, float]) -> list[str]
     return [
         f"{type(config.wires).__name__} by {method}: charges are off by {100 * mean:.2g} % of what the wires do to "
         f"them, by {100 * errors[worst]:.2g} % in {worst} (root mean square, by a finer method on some of the inputs)"
+    ]
+
+
+def cost_table(cost: nn.NetworkCost) -> Table:
+    """Make the table of what an inference costs.
+
+    Args:
+        cost: The cost.
+
+    Returns:
+        A row per part, the largest energy first; energy, latency, area and efficiency of all below it.
+    """
+    total = cost.total
+    table = _table("Cost of an inference, products on tiles", "part", "energy", "area", "share")
+    energy, area = ({name: float(value) for name, value in of.by_part().items()} for of in (total.energy, total.area))
+    for name in sorted(energy, key=lambda name: -energy[name]):
+        share = energy[name] / sum(energy.values())
+        table.add_row(name, format_si(energy[name], "J", 3), format_mm2(area[name]), f"{100 * share:.1f} %")
+    whole = format_si(float(total.energy.total), "J", 3), format_mm2(float(total.area.total))
+    table.add_row("all", *whole, "", style="bold")
+    return table
+
+
+def cost_lines(cost: nn.NetworkCost) -> list[str]:
+    """Say what an inference takes, and what to know of the numbers.
+
+    Args:
+        cost: The cost.
+    """
+    total = cost.total
+    figures = f"{float(total.tops_per_watt):.3g} TOPS/W, {float(total.tops_per_mm2):.3g} TOPS/mm^2"
+    return [
+        f"{format_si(float(total.latency), 's', 3)}, layer after layer and vector after vector; {figures}",
+        *(f"{note[0].upper()}{note[1:]}." for note in total.notes()),
     ]
 
 

@@ -21,7 +21,8 @@ def check_wires(wires: Wires, *, signs: tuple[float, ...] = (1.0, -1.0), g_max: 
     Shapes and precision, cells that are open carrying nothing, no device that gives its column more than its own
     current, the conductances themselves where the wires say that they are exact, the same under `jit` and `vmap`, one
     compilation for all values of the fields, and derivatives against differences. Of wires that are solved at every
-    read: no charge without pulses, each vector by itself, an empty batch, times and amplitudes.
+    read: no charge without pulses, each vector by itself, an empty batch, times and amplitudes. Of the supplies' power:
+    shape, and that it is not negative.
 
     Args:
         wires: Wires to check.
@@ -46,6 +47,7 @@ def check_wires(wires: Wires, *, signs: tuple[float, ...] = (1.0, -1.0), g_max: 
             _check_linear(wires, seen, g, signs)
             if isinstance(seen, Solved):
                 _check_circuit(wires, seen, dtype)
+            _check_power(wires, g, signs)
     with jax.enable_x64(True):
         _check_transformations(wires, g, signs)
         _check_derivatives(wires, g, signs)
@@ -100,6 +102,15 @@ def _check_circuit(wires: Wires, seen: Solved, dtype: Any) -> None:
         chex.assert_trees_all_equal(charge(0 * level), 0 * many)
     with rule(wires, f"an empty batch of {kind} must give no charges"):
         chex.assert_shape(charge(level[:0]), (0, _COLS))
+
+
+def _check_power(wires: Wires, g: Float[Array, "..."], signs: tuple[float, ...]) -> None:
+    level = jnp.asarray(np.random.default_rng(1).uniform(-1, 1, (2, _ROWS)), g.dtype).at[1].set(0)
+    power = wires.supply_power(g, signs, _PLACE, level, timed=g.dtype == jnp.float32, v_read=0.2)
+    with rule(wires, "the power of supplies must have the shape (*batch,), be finite and not negative"):
+        chex.assert_shape(power, (2,))
+        chex.assert_tree_all_finite(power)
+        chex.assert_equal(bool(jnp.all(power >= 0)), True)
 
 
 def _check_transformations(wires: Wires, g: Float[Array, "..."], signs: tuple[float, ...]) -> None:

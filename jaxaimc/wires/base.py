@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import Component, component
+from jaxaimc.wires.supply import without_drop
 
 T = TypeVar("T")
 
@@ -106,9 +107,11 @@ class Wires(Component):
     Attributes:
         resistances: Names of the fields that are the resistance of a wire segment between neighbouring cells [ohm];
             studies of wire resistance set these.
+        supply_model: What `supply_power` is, in words.
     """
 
     resistances: ClassVar[tuple[str, ...]] = ()
+    supply_model: ClassVar[str] = "without the drop in the wires"
 
     @property
     def exact(self) -> bool:
@@ -152,6 +155,31 @@ class Wires(Component):
             A linear tile, or one that is solved at every read.
         """
 
+    def supply_power(
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        level: Float[Array, "*batch rows"],
+        *,
+        timed: bool,
+        v_read: Float[Array, ""] | float,
+    ) -> Float[Array, "*batch"]:
+        """Return the power that supplies deliver to the tile, mean over the longest pulse [W].
+
+        All that devices and wires dissipate, to what `supply_model` says; unless wires say otherwise, that of devices
+        which see the whole read voltage, an upper bound. For costs, not for outputs.
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block of devices sits on its tile.
+            level: Signed pulses as a share of the largest one [1].
+            timed: Whether a level is a share of time, or of the read voltage.
+            v_read: Read voltage [V].
+        """
+        return without_drop(g, level, timed=timed, v_read=v_read)
+
 
 def signed_sum(g: Float[Array, "polarity rows cols"], signs: tuple[float, ...]) -> Float[Array, "rows cols"]:
     """Add the polarities with their signs [S]."""
@@ -191,6 +219,8 @@ def one_by_one(
 @component
 class NoWires(Wires):
     """Wires without resistance: every device sees its full read voltage."""
+
+    supply_model: ClassVar[str] = "exact"
 
     @property
     def exact(self) -> bool:

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
+from jaxaimc.wires.base import Placement, signed_sum
 from jaxaimc.wires.timing import Alignment, Left, overlap
 
 
@@ -76,6 +77,49 @@ class Columns:
         return self.in_order(
             [x[..., ::-1, :] if at_first else x for x, at_first in zip(of_groups, self.at_first, strict=True)]
         )
+
+
+def alternating_columns(
+    g: Float[Array, "polarity rows cols"],
+    signs: tuple[float, ...],
+    placement: Placement,
+    *,
+    r: Float[Array, ""] | float,
+    adc_segments: Float[Array, ""] | float,
+    r_out: Float[Array, ""] | float,
+    alternate: bool,
+    alignment: Alignment,
+) -> Columns:
+    """Group the columns of a block of cells by the end at which they are read.
+
+    Args:
+        g: Device conductances [S].
+        signs: Sign of each polarity's drive.
+        placement: Where the block sits on its tile.
+        r: Segment resistance [ohm].
+        adc_segments: Length of the last segment, in segments [1].
+        r_out: Further resistance in series with each column's ADC [ohm].
+        alternate: Whether odd columns of the tile are read at the first row's end.
+        alignment: When each row's pulse starts.
+    """
+    before, after = placement.row_start, placement.rows_after(g.shape[1])
+    load, drive = signed_sum(g, (1.0,) * len(signs)), signed_sum(g, signs)
+    # Even columns of the tile are read at the last row's end, odd ones at the first's.
+    ends = (placement.col_start % 2 == 1, placement.col_start % 2 == 0) if alternate else (False,)
+    ends = ends[: g.shape[2]]
+
+    def group(k: int, at_first: bool) -> ColumnGroup:
+        r_end = r * (adc_segments + (before if at_first else after)) + r_out
+        own = [x[:, k :: len(ends)] for x in (load, drive)]
+        own = [x[::-1] for x in own] if at_first else own
+        return ColumnGroup(load=own[0], drive=own[1], r_end=jnp.asarray(r_end, g.dtype))
+
+    return Columns(
+        groups=tuple(group(k, at_first) for k, at_first in enumerate(ends)),
+        r=jnp.asarray(r, g.dtype),
+        at_first=ends,
+        alignment=alignment,
+    )
 
 
 def shares(

@@ -19,7 +19,10 @@ from jaxaimc._core.component import component, leaf, static
 from jaxaimc.units import V, ohm
 from jaxaimc.wires.base import Linear, Placement, Wires, signed_sum
 from jaxaimc.wires.carry import carried
+from jaxaimc.wires.column_supply import columns_power
+from jaxaimc.wires.columns import alternating_columns
 from jaxaimc.wires.outcome import check_conductances
+from jaxaimc.wires.timing import Left
 
 
 @component
@@ -44,6 +47,7 @@ class Ladder(Wires):
     """
 
     resistances: ClassVar[tuple[str, ...]] = ("r",)
+    supply_model: ClassVar[str] = "exact but for the mean over stretches of time, for pulses that start together"
 
     r: float = leaf(0.15 * ohm, "ohm", low=0.0, high=1e9)
     adc_segments: float = leaf(0.5, low=0.0, high=1e6)
@@ -71,6 +75,39 @@ class Ladder(Wires):
         """
         check_conductances("g", g)
         return _effective(self, g, signs, placement)
+
+    def supply_power(
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        level: Float[Array, "*batch rows"],
+        *,
+        timed: bool,
+        v_read: Float[Array, ""] | float,
+    ) -> Float[Array, "*batch"]:
+        """Return the power that supplies deliver, the ADCs' input voltage included, mean over the longest pulse [W].
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+            level: Signed pulses as a share of the largest one [1].
+            timed: Whether a level is a share of time, or of the read voltage.
+            v_read: Read voltage [V].
+        """
+        columns = alternating_columns(
+            g,
+            signs,
+            placement,
+            r=self.r,
+            adc_segments=self.adc_segments,
+            r_out=self.r_out,
+            alternate=self.alternate,
+            alignment=Left(),
+        )
+        v_offset = self.v_adc - self.v_idle
+        return columns_power(g, columns, level, timed=timed, v_read=v_read, held=True, v_offset=v_offset)
 
 
 @partial(jax.jit, static_argnums=(2, 3), inline=True)

@@ -24,6 +24,7 @@ from jaxaimc.wires.outcome import (
     check_residual,
     check_voltages,
 )
+from jaxaimc.wires.supply import mesh_power
 
 
 class Reading(NamedTuple):
@@ -84,6 +85,7 @@ class Mesh(Wires):
     """
 
     resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
+    supply_model: ClassVar[str] = "exact for rows or columns alone, their effects in series"
 
     r_row: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
     r_col: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
@@ -184,6 +186,35 @@ class Mesh(Wires):
         """
         check_conductances("g", g)
         return _effective(self, g, signs, placement)
+
+    def supply_power(
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        level: Float[Array, "*batch rows"],
+        *,
+        timed: bool,
+        v_read: Float[Array, ""] | float,
+    ) -> Float[Array, "*batch"]:
+        """Return the power that row drivers deliver, mean over the longest pulse [W]; see `supply.mesh_power`.
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+            level: Signed pulses as a share of the largest one [1].
+            timed: Whether a level is a share of time, or of the read voltage.
+            v_read: Read voltage [V].
+        """
+        down, across = self.layout.pitch(g.shape[0])
+        place = placement.rows_after(g.shape[1]) * down, placement.col_start * across
+        lines = jax.vmap(lambda vector: self.layout.drive(vector, signs))(level.reshape(-1, level.shape[-1]))
+        each = [
+            mesh_power(self.crossbar(devices, *place), lines[:, k], timed=timed, v_read=v_read)
+            for k, devices in enumerate(self.layout.arrange(g))
+        ]
+        return sum(each, jnp.zeros((), g.dtype)).reshape(level.shape[:-1])
 
 
 def check_array(g: Float[Array, "rows cols"], v: Float[Array, "*batch rows"]) -> tuple[Array, Array]:

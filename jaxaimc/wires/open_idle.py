@@ -15,7 +15,8 @@ from jaxtyping import Array, Float
 from jaxaimc._core.component import Component, component, leaf, static
 from jaxaimc.units import ohm
 from jaxaimc.wires.base import Circuit, Linear, Placement, Solved, Wires, signed_sum
-from jaxaimc.wires.columns import ColumnGroup, Columns, shares
+from jaxaimc.wires.column_supply import columns_power
+from jaxaimc.wires.columns import Columns, alternating_columns, shares
 from jaxaimc.wires.idle_blocks import BlockColumns
 from jaxaimc.wires.idle_mean_field import mean_field, mean_shares
 from jaxaimc.wires.idle_steps import SteppedColumns
@@ -197,6 +198,7 @@ class OpenIdle(Wires):
     """
 
     resistances: ClassVar[tuple[str, ...]] = ("r",)
+    supply_model: ClassVar[str] = "exact but for the mean over stretches of time, for pulses that start together"
 
     r: float = leaf(0.15 * ohm, "ohm", low=0.0, high=1e9)
     r_supply: float = leaf(0.0 * ohm, "ohm", low=0.0, high=1e9)
@@ -272,26 +274,40 @@ class OpenIdle(Wires):
     def _columns(
         self, g: Float[Array, "polarity rows cols"], signs: tuple[float, ...], placement: Placement
     ) -> Columns:
-        total_r = self.r + self.r_supply
-        before, after = placement.row_start, placement.rows_after(g.shape[1])
-        load, drive = signed_sum(g, (1.0,) * len(signs)), signed_sum(g, signs)
-        # Even columns of the tile are read at the last row's end, odd ones at the first's.
-        ends = (placement.col_start % 2 == 1, placement.col_start % 2 == 0) if self.alternate else (False,)
-        ends = ends[: g.shape[2]]
-
-        def group(k: int, at_first: bool) -> ColumnGroup:
-            r_end = total_r * (self.adc_segments + (before if at_first else after)) + self.r_out
-            own = [x[:, k :: len(ends)] for x in (load, drive)]
-            own = [x[::-1] for x in own] if at_first else own
-            return ColumnGroup(load=own[0], drive=own[1], r_end=jnp.asarray(r_end, g.dtype))
-
-        return Columns(
-            groups=tuple(group(k, at_first) for k, at_first in enumerate(ends)),
-            r=jnp.asarray(total_r, g.dtype),
-            at_first=ends,
+        return alternating_columns(
+            g,
+            signs,
+            placement,
+            r=self.r + self.r_supply,
+            adc_segments=self.adc_segments,
+            r_out=self.r_out,
+            alternate=self.alternate,
             alignment=self.alignment,
             beyond=min(before if at_first else after for at_first in ends),
         )
+
+    def supply_power(
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        level: Float[Array, "*batch rows"],
+        *,
+        timed: bool,
+        v_read: Float[Array, ""] | float,
+    ) -> Float[Array, "*batch"]:
+        """Return the power that supplies deliver, mean over the longest pulse [W]: that of the rows connected.
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+            level: Signed pulses as a share of the largest one [1].
+            timed: Whether a level is a share of time, or of the read voltage.
+            v_read: Read voltage [V].
+        """
+        columns = self._columns(g, signs, placement)
+        return columns_power(g, columns, level, timed=timed, v_read=v_read, held=False)
 
     def _of_all_lengths(self, rows: int, dtype: Any) -> Float[Array, "1 bin rows"]:
         lengths = (jnp.arange(_LENGTHS, dtype=dtype) + 0.5) / _LENGTHS

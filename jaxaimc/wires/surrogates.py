@@ -12,6 +12,7 @@ from jaxaimc._core.xla import product
 from jaxaimc.units import S, ohm
 from jaxaimc.wires.base import Circuit, Linear, Placement, Solved, Wires, signed_sum, unloaded
 from jaxaimc.wires.layouts import Layout, Separate
+from jaxaimc.wires.mesh import Mesh
 from jaxaimc.wires.outcome import check_conductances
 
 
@@ -39,6 +40,7 @@ class AlphaBeta(Wires):
     """
 
     resistances: ClassVar[tuple[str, ...]] = ("r_row", "r_col")
+    supply_model: ClassVar[str] = Mesh.supply_model
 
     r_row: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
     r_col: float = leaf(1.0 * ohm, "ohm", low=0.0, high=1e9)
@@ -59,6 +61,29 @@ class AlphaBeta(Wires):
         """
         check_conductances("g", g)
         return _alpha_beta(self, g, signs, placement)
+
+    def supply_power(
+        self,
+        g: Float[Array, "polarity rows cols"],
+        signs: tuple[float, ...],
+        placement: Placement,
+        level: Float[Array, "*batch rows"],
+        *,
+        timed: bool,
+        v_read: Float[Array, ""] | float,
+    ) -> Float[Array, "*batch"]:
+        """Return what `Mesh` of the same resistances returns [W].
+
+        Args:
+            g: Device conductances [S].
+            signs: Sign of each polarity's drive.
+            placement: Where the block sits on the tile.
+            level: Signed pulses as a share of the largest one [1].
+            timed: Whether a level is a share of time, or of the read voltage.
+            v_read: Read voltage [V].
+        """
+        mesh = Mesh(r_row=self.r_row, r_col=self.r_col, layout=self.layout)
+        return mesh.supply_power(g, signs, placement, level, timed=timed, v_read=v_read)
 
 
 @partial(jax.jit, static_argnums=(2, 3), inline=True)

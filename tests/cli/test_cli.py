@@ -77,13 +77,24 @@ def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
     assert scores["examples"].unique().to_list() == [20]
     everything = scores.filter((pl.col("study") == "effect") & (pl.col("name") == "everything"))
     assert f"{everything['score'].mean():.4f}" in done.stdout
-    for part in ("Effects", "Everything, after a time", "1 hour", "50 ohm", "Output error of each layer", "figure.png"):
+    for part in (
+        "Effects",
+        "Everything, after a time",
+        "1 hour",
+        "50 ohm",
+        "Output error of each layer",
+        "Cost of an inference",
+        "TOPS/W",
+        "figure.png",
+    ):
         assert part in done.stdout
     assert json.loads((folder / "run.json").read_text())["command"][:3] == ["jaxaimc", "evaluate", "tiny_task:task"]
 
     record = json.loads((folder / "run.json").read_text())
     assert (record["analog_products"], record["digital_products"]) == (2, 0)
     assert "2 of 2 products on tiles" in done.stdout
+    assert 0 < record["cost"]["energy"] == pytest.approx(sum(record["cost"]["energy_by_part"].values()))
+    assert set(record["cost"]["layers"]) == {product["path"] for product in record["products"]}
 
     # Tables are lost, and two scenarios; the same command computes these two alone.
     (folder / "scores.parquet").unlink()
