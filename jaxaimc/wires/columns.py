@@ -119,6 +119,7 @@ def alternating_columns(
         r=jnp.asarray(r, g.dtype),
         at_first=ends,
         alignment=alignment,
+        beyond=min(before if at_first else after for at_first in ends),
     )
 
 

@@ -5,6 +5,8 @@ are made row by row within the walks. A gradient keeps two arrays with the size 
 the nodes, and the result.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -124,7 +126,8 @@ def _backward(saved: tuple[Array, ...], cotangent: Array) -> tuple[Array, Array,
         of_ends = jnp.sum(by_active, axis=2)[:, None]
     else:
         of_ends = jnp.stack([jnp.sum(jnp.where(chosen, by_active, 0), axis=2) for chosen in (~second, second)], axis=1)
-    by_each = sum(by_load[:, k] * _of_rows(active[:, :, k], second) for k in range(active.shape[2]))
+    of_stretches = (by_load[:, k] * _of_rows(active[:, :, k], second) for k in range(active.shape[2]))
+    by_each = functools.reduce(jnp.add, of_stretches)
     return by_each, of_ends, None, jnp.sum(by_r), jnp.sum(by_r_end, axis=0)
 
 

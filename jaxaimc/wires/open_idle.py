@@ -283,7 +283,6 @@ class OpenIdle(Wires):
             r_out=self.r_out,
             alternate=self.alternate,
             alignment=self.alignment,
-            beyond=min(before if at_first else after for at_first in ends),
         )
 
     def supply_power(
