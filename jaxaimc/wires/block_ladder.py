@@ -19,6 +19,8 @@ T = TypeVar("T")
 
 # Blocks up to which the ladder is written out, which takes longer to compile and less to compute.
 _UNROLLED = 16
+# Rows from which on XLA for CPUs calls its library for a product.
+_ROWS_OF_A_PRODUCT = 16
 
 
 class Blocks(NamedTuple):
@@ -48,8 +50,9 @@ class Blocks(NamedTuple):
 
     def of_cells(self, load: Float[Array, "rows cols"], drive: Float[Array, "rows cols"]) -> "Cells":
         """Cut conductances into blocks."""
-        number = jnp.asarray(self.numbers(), load.dtype)[:, None]
-        return Cells(*(self.of_rows(jnp.concatenate([g, number * g], axis=1)).swapaxes(1, 2) for g in (load, drive)))
+        number = self.of_rows(jnp.asarray(self.numbers(), load.dtype)[:, None]).swapaxes(1, 2)
+        turned = [self.of_rows(g).swapaxes(1, 2) for g in (load, drive)]
+        return Cells(*(jnp.concatenate([g, number * g], axis=1) for g in turned))
 
     def shortened(self, arrays: T) -> T:
         """Return size of sums in their precision."""
@@ -142,25 +145,31 @@ class Ladder(NamedTuple):
 
         def back(by: tuple[State, State, Array], one: tuple[Any, ...]) -> tuple[Any, tuple[Rows, Cells]]:
             by_near, near, by_r = by
-            own, own_turned, own_cells, cells_turned, before, size = one
-            sums = self._sums(own, own_cells, size)
+            own, own_turned, own_cells, cells_turned, (before, sums), size = one
+            sums = sums or self._sums(own, own_cells, size)
             by_before, by_sums, of_r = derivatives_of_after(before, near, by_near, sums, r, size)
             by_sums = self.blocks.shortened(by_sums.numbered(size))
             by_rows = Rows(*(self._by_rows(x, *by) for x, by in zip(cells_turned, by_sums.pairs, strict=True)))
             by_cells = Cells(*(self._by_cells(x, *by) for x, by in zip(own_turned, by_sums.pairs, strict=True)))
-            return (by_before, before, by_r + of_r), (by_rows, by_cells)
+            return (by_before, before, by_r + _total(of_r)), (by_rows, by_cells)
 
-        each = (rows, Rows(*(x.swapaxes(1, 2) for x in rows)), cells, turned, states, self._sizes(r))
-        (_, _, by_r), found = self._steps(back, (by_last, last, jnp.zeros_like(scaled)), each, back=True)
+        # Turned once: XLA for CPUs would take the transposed rows into the products, which halves their speed.
+        rows_turned = jax.lax.optimization_barrier(Rows(*(x.swapaxes(1, 2) for x in rows)))
+        each = (rows, rows_turned, cells, turned, states, self._sizes(r))
+        (_, _, by_r), found = self._steps(back, (by_last, last, jnp.zeros_like(scaled[0, 0])), each, back=True)
         by_rows, by_cells = _joined(found)
-        return by_rows, by_cells, _total(by_r), _total(-scaled * last.seen * with_output)
+        return by_rows, by_cells, by_r, _total(-scaled * last.seen * with_output)
 
     def _walk(self, rows: Rows, cells: Cells, r: Array) -> tuple[Any, State]:
-        """Return the states before each block, in the order of the rows, and after the last one."""
+        """Return what is known before each block, in the order of the rows, and the state after the last one.
 
-        def step(state: State, one: tuple[Any, ...]) -> tuple[Any, State]:
+        That is the state, and the sums of the block if there are few.
+        """
+
+        def step(state: State, one: tuple[Any, ...]) -> tuple[State, tuple[State, Sums | None]]:
             rows, cells, size = one
-            return after(state, self._sums(rows, cells, size), r, size), state
+            sums = self._sums(rows, cells, size)
+            return after(state, sums, r, size), (state, sums if self._few else None)
 
         cols, vectors = cells.load.shape[1] // 2, rows.driven.shape[-1]
         # What the sums vary over is what the states vary over.
@@ -171,7 +180,7 @@ class Ladder(NamedTuple):
     def _steps(self, step: Callable[..., Any], start: Any, each: Any, *, back: bool = False) -> tuple[Any, Any]:
         """Scan over blocks from the far end, or back to it; few of them are written out."""
         count, reverse = self.blocks.count, self.at_first != back
-        if count > _UNROLLED:
+        if not self._few:
             return jax.lax.scan(step, start, each, reverse=reverse)
         found: list[Any] = [None] * count
         for index in reversed(range(count)) if reverse else range(count):
@@ -180,9 +189,13 @@ class Ladder(NamedTuple):
 
     def _sizes(self, r: Array) -> Any:
         sizes = self.blocks.sizes(reverse=self.at_first)
-        if self.blocks.count <= _UNROLLED:
+        if self._few:
             return sizes
         return jax.tree.map(lambda *numbers: jnp.asarray(numbers, r.dtype), *sizes)
+
+    @property
+    def _few(self) -> bool:
+        return self.blocks.count <= _UNROLLED
 
     def _multiply(self, a: Array, b: Array) -> Array:
         full = self.blocks.precise or a.dtype == jnp.float64
@@ -216,5 +229,6 @@ def _joined(found: Any) -> Any:
 
 
 def _total(x: Float[Array, "cols vector"]) -> Float[Array, ""]:
-    # Axis by axis: XLA for CPUs adds up several at once number by number.
-    return jnp.sum(jnp.sum(x, axis=0))
+    # A product with several rows of ones: XLA for CPUs would compute what `jnp.sum` adds up number by number.
+    ones = jnp.ones((_ROWS_OF_A_PRODUCT, x.shape[0]), x.dtype)
+    return jnp.sum(jnp.matmul(ones, x, precision=jax.lax.Precision.HIGHEST)[0])
