@@ -34,7 +34,7 @@ _ROUNDED = 0.005
 # Numbers of stretches and of blocks that are chosen from.
 _CHOICES = (*range(1, 13), 14, 16, 20, 24, 32, 48, 64, 96, 128)
 # What the estimates leave out, such as the resistances and inputs for which they are low [1].
-_RESERVE = 1.15
+_RESERVE = 1.1
 
 
 def expected_error(rows: int, bins: int | None, blocks: int | None) -> float:
@@ -46,7 +46,7 @@ def expected_error(rows: int, bins: int | None, blocks: int | None) -> float:
         blocks: Number of blocks; None where they are exact.
     """
     # Fewer rows average less over each other, those of rectified inputs least.
-    of_bins = 0.0 if bins is None else (1 + (40 / rows) ** 1.2) * 0.7 / bins**2
+    of_bins = 0.0 if bins is None else math.hypot(0.12 / bins**2.5, 0.44 / (rows**0.5 * bins**1.3))
     of_blocks = 0.0 if blocks is None or blocks >= rows else 0.15 / blocks**1.5 + 0.0006 * rows / blocks**2
     return math.hypot(of_bins, of_blocks)
 
@@ -63,8 +63,8 @@ def cheapest(error: float, rows: int, *, bins: int | None, blocks: int | None) -
     # Blocks have equally many rows, which leaves fewer of them than asked for.
     choices = sorted({math.ceil(rows / math.ceil(rows / choice)) for choice in _CHOICES})
     fits = [
-        # Sums cost as much for each stretch, the ladder for each stretch and block.
-        (k * (16 + b), k, b)
+        # Sums cost as much for each stretch and row, the ladder for each stretch and block, as 40 rows do.
+        (k * (rows / 40 + b), k, b)
         for k in ((bins,) if bins else _CHOICES)
         for b in ((blocks,) if blocks else choices)
         if _RESERVE * expected_error(rows, None if bins else k, None if blocks else b) <= error
@@ -120,8 +120,8 @@ class BlockColumns(Circuit):
         known = (self.bins or None) if timed else 1
         blocks = None if self.rows is None else math.ceil(rows / self.rows)
         bins, blocks = cheapest(self.error, rows, bins=known, blocks=blocks)
-        # Pulses of few steps have no more stretches that differ.
-        bins = min(bins, steps) if steps and self.bins is None else bins
+        # Pulses of few steps have no more stretches that differ, and one solve is exact for each.
+        bins = steps if steps and self.bins is None and steps <= 2 * bins else bins
         # As equal as can be: within a block that is filled up with open rows, load is not spread at all evenly.
         return bins, math.ceil(rows / blocks)
 
@@ -137,7 +137,8 @@ def _charge(
         bins, rows = circuit.sizes(steps, timed)
         edges = columns.alignment.simplest.bins(bins) if bins != steps else [k / bins for k in range(bins + 1)]
         blocks = Blocks(level.shape[-1], rows, circuit.error < _ROUNDED)
-        plan = _Plan(blocks, tuple(map(float, edges)), max(steps, 1), timed, columns.at_first)
+        edges, exact = tuple(map(float, edges)), bins == steps
+        plan = _Plan(blocks, edges, max(steps, 1), timed, columns.at_first, twice=timed and not exact)
         given = (vectors, columns)
         off = _taken_off(plan, *jax.tree.map(lambda x: carried(x, given), given))
         charge = charge + columns.in_order(off)
@@ -152,10 +153,13 @@ class _Plan(NamedTuple):
     steps: int
     timed: bool
     at_first: tuple[bool, ...]
+    twice: bool
 
     @property
     def widths(self) -> list[float]:
-        return [high - low for low, high in pairwise(self.edges)] if self.timed else [1.0]
+        """What each solve counts in the mean over time [1]."""
+        widths = [high - low for low, high in pairwise(self.edges)] if self.timed else [1.0]
+        return [width / 2 for width in widths for _ in range(2)] if self.twice else widths
 
     @property
     def ladders(self) -> list[Ladder]:
@@ -175,7 +179,11 @@ class _Plan(NamedTuple):
         level = level[:, None]
         if self.timed:
             times = jnp.asarray(self.edges, level.dtype)[:, None] * self.steps
-            both = shares(level, RowsFirst(of=alignment), times[:-1], times[1:], self.steps)
+            low, high, swing = times[:-1], times[1:], None
+            if self.twice:
+                low, high = jnp.repeat(low, 2, axis=0), jnp.repeat(high, 2, axis=0)
+                swing = jnp.asarray([1.0, -1.0] * (len(self.edges) - 1), level.dtype)[:, None]
+            both = shares(level, RowsFirst(of=alignment), low, high, self.steps, swing)
         else:
             both = (jnp.asarray(level != 0, level.dtype), level)
         return Rows(*(self.blocks.of_rows(x.reshape(x.shape[0], -1)) for x in both))

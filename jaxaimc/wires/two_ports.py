@@ -94,7 +94,7 @@ def after(state: State, sums: Sums, r: Array, size: Size) -> State:
     inner = seen * _not_negative(_first_moment(sums, size)) + _not_negative(_load_pairs(sums, size))
     outer = _drive_pairs(sums, size) + seen * (size.mean * drive + drive_moment)
     return State(
-        seen=(seen + load + r * inner) / (1 + rise),
+        seen=_not_negative(seen + load + r * inner) / (1 + rise),
         taken=(taken + r * outer - driven * rise) / (1 + rise),
         driven=driven,
     )
@@ -119,6 +119,7 @@ def derivatives_of_after(
     rise, first = _rise(before, sums, size), _first_moment(sums, size)
     load_pairs, drive_pairs = _load_pairs(sums, size), _drive_pairs(sums, size)
     by_taken, by_seen = by_state.taken / (1 + r * rise), by_state.seen / (1 + r * rise)
+    by_seen = jnp.where(seen + load + r * (seen * _not_negative(first) + _not_negative(load_pairs)) < 0, 0.0, by_seen)
     by_rise = -r * ((state.taken + state.driven) * by_taken + state.seen * by_seen)
     # Computed once: XLA would do so again for each of what follows.
     by_taken, by_seen, by_rise = jax.lax.optimization_barrier((by_taken, by_seen, by_rise))
