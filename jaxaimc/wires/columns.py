@@ -112,7 +112,18 @@ def shares(
     connected = share(fixed(jnp.sign(level)) * level)
     # The drive is odd in the level and has a slope at zero, where sign times magnitude would have none.
     lengthened = share(fixed(jnp.abs(level)) + level - fixed(level))
-    return connected, fixed(jnp.sign(level) * connected) + lengthened - fixed(lengthened)
+    return connected, _with_slope_of(lengthened, fixed(jnp.sign(level) * connected))
+
+
+@jax.custom_jvp
+def _with_slope_of(other: Float[Array, "..."], value: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Return a value with the derivatives of another, which need not be computed where none are asked for."""
+    return value
+
+
+@_with_slope_of.defjvp
+def _with_slope_of_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    return _with_slope_of(*primals), tangents[0]
 
 
 def _first_cosine(until: Float[Array, "..."]) -> Float[Array, "..."]:

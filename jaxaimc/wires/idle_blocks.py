@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import product
+from jaxaimc._core.xla import add_up, product
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.block_ladder import Blocks, Cells, Ladder, Rows
 from jaxaimc.wires.carry import carried
@@ -176,7 +176,7 @@ class _Plan(NamedTuple):
 
     def rows(self, level: Float[Array, "rows vector"], alignment: Alignment) -> Rows:
         """Return what is on the rows of all blocks, for all stretches of all vectors."""
-        level = level[:, None]
+        level = _for_each(level, len(self.widths))
         if self.timed:
             times = jnp.asarray(self.edges, level.dtype)[:, None] * self.steps
             low, high, swing = times[:-1], times[1:], None
@@ -199,6 +199,15 @@ class _Plan(NamedTuple):
     def in_time(self, by_total: Float[Array, "cols vector"]) -> Float[Array, "cols bin_and_vector"]:
         """Return the derivatives by each stretch from those by the sum over them."""
         return jnp.concatenate([width * by_total for width in self.widths], axis=1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1,))
+def _for_each(level: Float[Array, "rows vector"], count: int) -> Float[Array, "rows solve vector"]:
+    """Return pulses for each of several solves; derivatives are added up in a sum that is written out."""
+    return jnp.broadcast_to(level[:, None], (level.shape[0], count, level.shape[1]))
+
+
+_for_each.defvjp(lambda level, count: (_for_each(level, count), None), lambda count, _, by: (add_up(by, 1),))
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -252,9 +261,7 @@ def _forward(plan: _Plan, vectors: Array, columns: Columns) -> list[Array]:
     return [_put_together(x, vectors) for x in found]
 
 
-def _backward(
-    plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Array]
-) -> tuple[Array, Columns]:
+def _backward(plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Array]) -> tuple[Array, Columns]:
     """Return the derivatives by vectors and columns."""
     known, by_columns = jax.vjp(partial(_prepared, plan), columns)
     cells = plan.blocks.shortened(known.cells)
@@ -279,7 +286,7 @@ def _backward(
     return _put_together(by_level, vectors), by_columns
 
 
-def _put_together(chunks: Float[Array, "chunk other vector"], vectors: Array) -> Float[Array, "vector other"]:
+def _put_together(chunks: Float[Array, "chunk other chunk_vector"], vectors: Array) -> Float[Array, "vector other"]:
     return chunks.swapaxes(1, 2).reshape(-1, chunks.shape[1])[: vectors.shape[0]]
 
 
