@@ -83,7 +83,7 @@ class BlockColumns(Circuit):
         columns: The columns.
         error: Largest error over the effect of the wires [1].
         rows: Largest number of rows of a block; None for as many as the error allows.
-        bins: Stretches of time; None for as few as the error allows.
+        bins: Stretches of time, each solved twice unless they are the steps; None for as few as the error allows.
     """
 
     columns: Columns
