@@ -143,7 +143,7 @@ def _charge(
         edges, exact = tuple(map(float, edges)), bins == steps
         plan = _Plan(blocks, edges, max(steps, 1), timed, columns.at_first, twice=timed and not exact)
         given = (vectors, columns)
-        off = _taken_off(plan, *jax.tree.map(lambda x: carried(x, given), given))
+        off: Any = _taken_off(plan, *jax.tree.map(lambda x: carried(x, given), given))
         charge = charge + columns.in_order(off)
     return charge.reshape(*level.shape[:-1], columns.count)
 
@@ -277,11 +277,12 @@ def _backward(plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Ar
         rows = plan.blocks.shortened(rows)
         each = zip(plan.ladders, cells, turned, known.r_ends, by_off, strict=True)
         found = [
-            ladder.derivatives(rows, *own, known.r, r_end, plan.in_time(by_own)) for ladder, *own, r_end, by_own in each
+            ladder.derivatives(rows, own, own_turned, known.r, r_end, plan.in_time(by_own))
+            for ladder, own, own_turned, r_end, by_own in each
         ]
         by_rows, by_cells, by_r, by_r_ends = zip(*found, strict=True)
         by_level, by_alignment = by_level(jax.tree.map(lambda *parts: sum(parts), *by_rows))
-        added = _Prepared(list(by_cells), sum(by_r), list(by_r_ends), by_alignment)
+        added = _Prepared(list(by_cells), sum(by_r, jnp.zeros_like(known.r)), list(by_r_ends), by_alignment)
         return jax.tree.map(jnp.add, total, added), by_level
 
     chunks = [plan.cut(x, columns, _AT_ONCE_BACK) for x in (vectors, *cotangents)]
