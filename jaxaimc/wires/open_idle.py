@@ -94,7 +94,7 @@ class Blocks(IdleMethod):
     Attributes:
         error: Largest error over the effect of the wires [1]; says how many stretches and blocks there are.
         rows: Largest number of rows of a block; None for as many as the error allows.
-        bins: Stretches of time of timed pulses; None for as few as the error allows.
+        bins: Stretches of time of timed pulses, each solved twice; None for as few as the error allows.
     """
 
     reverse_only: ClassVar[bool] = True

@@ -95,6 +95,21 @@ class Staggered(Alignment):
         return jnp.where(jnp.arange(duration.shape[-1]) % 2, 1 - duration, 0.0)
 
 
+@component
+class RowsFirst(Alignment):
+    """Another alignment, for pulses with the rows on the first axis instead of the last.
+
+    Attributes:
+        of: The alignment.
+    """
+
+    of: Alignment = Left()
+
+    def start(self, duration: Float[Array, "rows *batch"]) -> Float[Array, "rows *batch"]:
+        """Return the start of each pulse."""
+        return jnp.moveaxis(self.of.start(jnp.moveaxis(duration, 0, -1)), -1, 0)
+
+
 @partial(jax.custom_jvp, nondiff_argnums=(4,))
 def overlap(start: Array, end: Array, low: Array, high: Array, longest: int) -> Array:
     """Return for how long a pulse is on within a stretch of time; times in units of steps [1].

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.test_util import check_grads
 
 from jaxaimc._core.xla import short_product
 from jaxaimc.wires import Blocks, Left, MeanField, OpenIdle, Placement, Staggered
+from jaxaimc.wires.block_ladder import Blocks as BlockRows
+from jaxaimc.wires.block_ladder import Ladder, Rows
 from jaxaimc.wires.mean_load import forward_mean_load_shares, mean_load_shares
-from jaxaimc.wires.two_ports import taken_off
 
 ROWS, COLS = 12, 3
 RNG = np.random.default_rng(0)
@@ -91,13 +91,22 @@ def test_a_gradient_keeps_no_parts_of_pulses():
     assert temporary(12) - temporary(2) < 0.5 * layers * 10 * vectors * rows * 4
 
 
-def test_gradients_of_two_ports(x64):
-    connected, driven = RNG.uniform(0, 1, (2, 3, 8))
-    load, drive = RNG.uniform(0, 1, (2, 8, 2))
-    for rows_per_block in (1, 4, 8):
-        f = jax.jit(lambda *given, m=rows_per_block: taken_off(*given, m, True))
-        given = tuple(map(jnp.asarray, (connected, driven, load, drive, 0.1, 0.3)))
-        check_grads(f, given, order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
+@pytest.mark.parametrize("at_first", [False, True])
+@pytest.mark.parametrize("rows", [1, 7, 20])  # twenty blocks, three of which the last is smaller, one
+def test_derivatives_of_block_ladders_are_those_of_reverse_mode(x64, rows, at_first):
+    ladder = Ladder(BlockRows(present=20, rows=rows, precise=True), at_first)
+    connected, driven = map(jnp.asarray, (RNG.uniform(0, 1, (20, 3)), RNG.uniform(-1, 1, (20, 3))))
+    load, drive = map(jnp.asarray, (RNG.uniform(0, 1, (20, 2)), RNG.normal(size=(20, 2))))
+    given = (
+        Rows(*(ladder.blocks.of_rows(x) for x in (connected, driven))),
+        ladder.blocks.of_cells(load, drive),
+        jnp.asarray(0.1),
+        jnp.asarray(0.3),
+    )
+    off, pull = jax.vjp(ladder.taken_off, *given)
+    by_off = jnp.asarray(RNG.normal(size=off.shape))
+    found = ladder.derivatives(*given[:2], given[1].turned, *given[2:], by_off)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), found, pull(by_off))
 
 
 def test_short_products_and_their_derivatives_are_right_to_bfloat16():
