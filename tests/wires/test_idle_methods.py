@@ -109,7 +109,7 @@ def test_fewer_blocks_do_where_much_of_the_wire_lies_beyond_the_rows(x64):
             for start in (0, 40, 232)
         ]
         # Columns are read at both ends of the tile, and the nearer one counts.
-        assert rows[0] < rows[1] < rows[2]
+        assert rows[0] < rows[1] <= rows[2]
 
 
 @pytest.mark.parametrize("alternate", [True, False])
