@@ -66,6 +66,7 @@ class Settings:
     Args:
         resistances: Wire resistances of each network with held idle cells [ohm per segment].
         open_resistances: The same with open idle cells.
+        block_resistances: Those at which one seed is trained through blocks as well, at several times the cost.
         strengths: Gaussian noise strengths, relative to a column's largest weight.
         steps: Steps of every fine-tuning.
         learning_rate: Largest learning rate of every fine-tuning, by network.
@@ -81,6 +82,7 @@ class Settings:
 
     resistances: dict[str, tuple[float, ...]]
     open_resistances: dict[str, tuple[float, ...]]
+    block_resistances: dict[str, tuple[float, ...]]
     strengths: tuple[float, ...]
     steps: int
     learning_rate: dict[str, float] = dataclasses.field(
@@ -98,7 +100,13 @@ class Settings:
 
 REDUCED = Settings(
     resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0), "minilm": ()},
-    open_resistances={"embedded": (3.0, 20.0, 80.0), "wide": (2.0, 16.0, 40.0), "text": (3.0, 80.0), "minilm": (2.0,)},
+    open_resistances={
+        "embedded": (3.0, 20.0, 80.0, 200.0),
+        "wide": (2.0, 16.0, 40.0),
+        "text": (3.0, 80.0),
+        "minilm": (2.0,),
+    },
+    block_resistances={"embedded": (80.0,), "wide": (), "text": (), "minilm": ()},
     strengths=(0.04, 0.1, 0.2, 0.35),
     steps=234,
     wide_epochs=6,
@@ -107,8 +115,8 @@ REDUCED = Settings(
     chips=4,
     examples=2000,
     calibration=500,
-    open_chips=2,
-    open_examples=1000,
+    open_chips=4,
+    open_examples=2000,
 )
 FULL = Settings(
     resistances={
@@ -123,6 +131,7 @@ FULL = Settings(
         "text": (3.0, 6.0, 20.0, 40.0, 80.0, 120.0),
         "minilm": (0.5, 2.0, 8.0),
     },
+    block_resistances={"embedded": (20.0, 80.0), "wide": (16.0, 40.0), "text": (80.0,), "minilm": ()},
     strengths=(0.02, 0.04, 0.08, 0.15, 0.2, 0.35, 0.5),
     steps=2340,
     wide_epochs=30,
@@ -256,13 +265,19 @@ class Study:
         errors = method_errors(chip, layer_inputs(chip, self.some(8)))
         return {"scores": scores, "wires_error": [float(error) for error in errors.values()]}
 
+    def spared(self, method: Method, seed: int) -> bool:
+        """Return whether a fine-tuning is not repeated for a seed, or not done at all."""
+        if isinstance(method.open_idle, Blocks):
+            return bool(seed) or method.r not in self.settings.block_resistances[self.name]
+        return method.forward is None and bool(seed)
+
     def wanted(self, idle: str) -> Iterator[tuple[Method, float, int, bool]]:
         """Yield what is scored with idle cells held or open: method, resistance, seed, whether calibrated."""
         of_networks = self.settings.open_resistances if idle == "open" else self.settings.resistances
         for seed in range(self.settings.seeds):
             for r in of_networks[self.name]:
                 for method in methods(self.settings, r, idle):
-                    if method.forward is None and seed:
+                    if self.spared(method, seed):
                         continue
                     yield method, r, seed, False
                     if method.r is None:
@@ -308,7 +323,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     """Return how much is computed, from the command line."""
     numbers = [field.name for field in dataclasses.fields(Settings) if field.type is int]
     given: dict[str, Any] = {name: getattr(arguments, name) for name in numbers if getattr(arguments, name)}
-    for name in ("resistances", "open_resistances"):
+    for name in ("resistances", "open_resistances", "block_resistances"):
         if getattr(arguments, name) is not None:
             given[name] = dict.fromkeys(arguments.networks, tuple(getattr(arguments, name)))
     if arguments.strengths:
@@ -328,6 +343,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with Banking77, for the text encoder and MiniLM")
     parser.add_argument("--resistances", type=float, nargs="*", help="with held idle cells [ohm per segment]")
     parser.add_argument("--open-resistances", type=float, nargs="*", help="with open idle cells [ohm per segment]")
+    parser.add_argument("--block-resistances", type=float, nargs="*", help="those also trained through blocks")
     parser.add_argument("--strengths", type=float, nargs="+", help="Gaussian noise strengths")
     for field in dataclasses.fields(Settings):
         if field.type is int:

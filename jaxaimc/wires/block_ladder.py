@@ -1,7 +1,7 @@
 """The ladder of a column, block by block, and its derivatives.
 
 Vectors lie on the last axis. A column may be read at either end, with the same sums: only the sign of their moments and
-the order of the blocks, are others.
+the order of the blocks differ.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Blocks(NamedTuple):
     Attributes:
         present: Number of rows.
         rows: Rows of a block; the last one may have fewer.
-        precise: Whether sums are in full precision; otherwise their size are rounded to bfloat16 where they are in
+        precise: Whether sums are in full precision; otherwise their factors are rounded to bfloat16 where they are in
             single precision, which changes what the wire takes off by less than 0.5 %.
     """
 
@@ -55,7 +55,7 @@ class Blocks(NamedTuple):
         return Cells(*(jnp.concatenate([g, number * g], axis=1) for g in turned))
 
     def shortened(self, arrays: T) -> T:
-        """Return size of sums in their precision."""
+        """Return factors of sums in their precision."""
         return arrays if self.precise else jax.tree.map(shortened, arrays)
 
     def sizes(self, *, reverse: bool) -> list[Size]:
