@@ -116,6 +116,7 @@ def pareto(
         DesignDivergedError: As `minimise`.
 
     Example:
+        >>> import jax
         >>> from jax.tree_util import Partial
         >>> from jaxaimc import AnalogConfig, design
         >>> def total(weight, config, key):

@@ -62,7 +62,8 @@ class NetworkObjective:
         others: The network's other variables.
         inputs: Examples.
         targets: Their targets.
-        known: What the cost follows from besides the chip, found once with the network as it was.
+        vectors: Some input vectors of every layer on tiles, by path, found once with the network as it was.
+        counts: Input vectors of an inference, by path.
         hardware: What tiles are made of.
         network: Structure of the network.
         loss: Loss of each example.
@@ -75,7 +76,8 @@ class NetworkObjective:
     others: Any
     inputs: Num[Array, "example ..."]
     targets: Num[Array, "example ..."]
-    known: nn.CostInputs
+    vectors: dict[str, Float[Array, "vector n_in"]]
+    counts: dict[str, float]
     hardware: costs.Hardware
     network: SplitNetwork = dataclasses.field(metadata={"static": True})
     loss: Callable[[Array, Array], Array] = dataclasses.field(metadata={"static": True})
@@ -114,7 +116,8 @@ class NetworkObjective:
             ValueError: If an argument is of another kind or out of range, or a layer cannot be converted.
         """
         check_number("NetworkObjective", "weight", weight, low=0.0)
-        check_integer("NetworkObjective", "batch", batch, low=1, high=len(inputs)) if batch is not None else None
+        if batch is not None:
+            check_integer("NetworkObjective", "batch", batch, low=1, high=len(inputs), optional=True)
         if len(inputs) != len(targets):
             raise ValueError(
                 f"Arguments `inputs` and `targets` must have as many examples, but have {len(inputs)} and "
@@ -134,7 +137,8 @@ class NetworkObjective:
         known = nn.cost_inputs(nn.convert(evaluated, rules(config)), inputs)
         return cls(
             weight=jnp.asarray(weight, float), parameters=parameters, others=others, inputs=inputs, targets=targets,
-            known=known, hardware=hardware, network=network, loss=loss, figure=figure, batch=batch,
+            vectors=known.vectors, counts=known.counts, hardware=hardware, network=network, loss=loss,
+            figure=figure, batch=batch,
         )  # fmt: skip
 
     def with_weight(self, weight: float) -> "NetworkObjective":
@@ -174,10 +178,10 @@ class NetworkObjective:
             inputs, targets = inputs[chosen], targets[chosen]
         analog = nn.convert(self.model(parameters), rules(config))
         if any(part is not None and part.wires.profiled for part in parts_of(config)):
-            analog = with_activity_of(analog, self.known.vectors)
+            analog = with_activity_of(analog, self.vectors)
         chip = nn.program(analog, chip_key)
         loss = jnp.mean(self.loss(widened(nn.with_read_key(chip, read_key)(inputs)), targets))
-        cost = nn.cost(chip, self.known, self.hardware).total
+        cost = nn.cost(chip, nn.CostInputs(self.vectors, self.counts, 0.0), self.hardware).total
         parts = {"loss": loss, "energy": cost.energy.total, "latency": cost.latency, "area": cost.area.total}
         return loss + self.weight * self.figure(cost), parts
 

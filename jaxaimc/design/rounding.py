@@ -54,6 +54,7 @@ def rounded(
         DesignDivergedError: As `minimise`.
 
     Example:
+        >>> import jax
         >>> from jaxaimc import design, presets
         >>> def objective(config, key):
         ...     return (config.adc.bits - 5.3) ** 2

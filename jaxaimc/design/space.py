@@ -44,9 +44,8 @@ class Space:
         return space
 
     def start(self) -> Numbers:
-        """Return the unconstrained numbers of the starts."""
-        kind = jnp.result_type(float)
-        return {one.name: jnp.asarray(one.bijection.of_start(one.start), kind) for one in self.variables}
+        """Return the unconstrained numbers of the starts, which are zero."""
+        return {one.name: jnp.zeros((), jnp.result_type(float)) for one in self.variables}
 
     def values(self, numbers: Numbers) -> Numbers:
         """Return the variables' values, each in its field's unit."""
