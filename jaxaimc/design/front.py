@@ -25,12 +25,14 @@ class Point:
     Attributes:
         weight: Its weight.
         design: The design.
+        smooth: The design before `finish`; the same one without.
         figures: What it is measured by: the parts of its objective, and what `check` found.
         dominated: Whether another point is at least as good in every figure of the front, and better in one.
     """
 
     weight: float
     design: Design
+    smooth: Design
     figures: Mapping[str, float]
     dominated: bool
 
@@ -82,6 +84,7 @@ def pareto(
     fresh_chips: bool = True,
     constraints: Sequence[Constraint] = (),
     projection: Callable[[Any], Any] | None = None,
+    finish: Callable[[Design, Objective], Design] | None = None,
     check: Callable[[Configs], Mapping[str, float]] | None = None,
     folder: str | Path | None = None,
     notes: Mapping[str, Any] | None = None,
@@ -105,8 +108,9 @@ def pareto(
         fresh_chips: As in `minimise`.
         constraints: As in `minimise`.
         projection: As in `minimise`.
-        check: Further figures of a found config, such as those of `evaluate(task, model, config)`; they take the place
-            of parts of the same name.
+        finish: What is made of every design, such as `rounded`; the next weight goes on from the design before.
+        check: Further figures of a finished config, such as those of `evaluate(task, model, config)`; they take the
+            place of parts of the same name.
         folder: Where the states are kept, a file for each weight, and found again; None to keep none.
         notes: As in `minimise`.
         progress: Gives what is called after every step, from the number of the weight.
@@ -139,12 +143,13 @@ def pareto(
     )  # fmt: skip
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
-    found: list[tuple[Design, dict[str, float]]] = []
+    found: list[tuple[Design, Design, dict[str, float]]] = []
     numbers = stepper.space.start()
     for number, weight in enumerate(weights):
-        design = run(
+        of_weight = objective(float(weight))
+        smooth = run(
             stepper,
-            objective(float(weight)),
+            of_weight,
             steps=steps,
             key=key,
             numbers=numbers,
@@ -152,18 +157,19 @@ def pareto(
             notes={**(notes or {}), "weight": float(weight)},
             progress=None if progress is None else progress(number),
         )
+        design = smooth if finish is None else finish(smooth, of_weight)
         figures = {**design.parts, **(dict(check(design.config)) if check is not None else {})}
         missing = [name for name in names if name not in figures]
         if missing:
             raise ValueError(
                 f"Argument `names` must be figures of the designs, {', '.join(figures)}, but has {missing[0]!r}."
             )
-        found.append((design, figures))
-        numbers = stepper.space.numbers(design.values)
-    dominated = _dominated(np.array([[figures[name] for name in names] for _, figures in found]))
+        found.append((design, smooth, figures))
+        numbers = stepper.space.numbers(smooth.values)
+    dominated = _dominated(np.array([[figures[name] for name in names] for _, _, figures in found]))
     points = [
-        Point(weight=float(weight), design=design, figures=figures, dominated=bool(bad))
-        for weight, (design, figures), bad in zip(weights, found, dominated, strict=True)
+        Point(weight=float(weight), design=design, smooth=smooth, figures=figures, dominated=bool(bad))
+        for weight, (design, smooth, figures), bad in zip(weights, found, dominated, strict=True)
     ]
     return Front(points=tuple(points), names=tuple(names))
 
@@ -172,4 +178,4 @@ def _dominated(figures: np.ndarray) -> np.ndarray:
     """Return which rows have another that is nowhere higher and somewhere lower."""
     no_higher = (figures[:, None] <= figures[None]).all(axis=-1)
     lower = (figures[:, None] < figures[None]).any(axis=-1)
-    return (no_higher & lower).any(axis=0)
+    return np.asarray((no_higher & lower).any(axis=0))

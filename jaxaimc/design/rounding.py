@@ -62,7 +62,7 @@ def rounded(
         >>> rounded(found, objective, key=jax.random.key(0)).values
         {'adc.bits': 5.0}
     """
-    whole = {one.name: _nearest(one, found.values[one.name]) for one in found.variables if one.integer}
+    whole = whole_numbers(found)
     if not whole:
         raise ValueError("Argument `found` must have an integer variable, but has none; set `integer` of a Variable.")
     values = {**found.values, **whole}
@@ -88,6 +88,18 @@ def rounded(
         last=ordered(again.last),
         history={**again.history, **constant},
     )
+
+
+def whole_numbers(found: Design) -> dict[str, float]:
+    """Return the integer variables of a design, rounded to the nearest whole numbers inside of their bounds.
+
+    Args:
+        found: Result of `minimise`.
+
+    Raises:
+        ValueError: If there is no whole number within the bounds of one.
+    """
+    return {one.name: _nearest(one, found.values[one.name]) for one in found.variables if one.integer}
 
 
 def _nearest(one: BoundVariable, value: float) -> float:

@@ -32,7 +32,8 @@ def save(path: Path, state: State, history: History, facts: Mapping[str, Any]) -
     arrays = {f"state/{number}": leaf for number, leaf in enumerate(leaves)}
     columns = {f"history/{name}": np.asarray(column) for name, column in history.items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, facts=np.asarray(json.dumps(dict(facts))), **arrays, **columns)
+        content: Any = {"facts": np.asarray(json.dumps(dict(facts))), **arrays, **columns}
+        np.savez(file, **content)
 
 
 def restore(path: Path, like: State, facts: Mapping[str, Any]) -> tuple[State, History]:

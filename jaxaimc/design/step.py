@@ -132,7 +132,8 @@ class Stepper:
             grad=slope,
             value_fn=lambda numbers: total(numbers, state.parameters)[0],
         )
-        numbers: Any = self._projected(optax.apply_updates(state.numbers, update))
+        moved: Any = optax.apply_updates(state.numbers, update)
+        numbers = self._projected(moved)
         update, parameter_optimizer = self._parameter_optimizer.update(
             parameter_slope, state.parameter_optimizer, state.parameters
         )
