@@ -1,6 +1,7 @@
 """Pareto fronts: designs for a sequence of weights, each begun at the last one's result."""
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from jaxaimc._core.checks import check_number, shown
 from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.minimise import Progress, make_stepper, run
 from jaxaimc.design.result import Design, table
-from jaxaimc.design.space import Space
+from jaxaimc.design.space import Numbers, Space
 from jaxaimc.design.step import Objective
 from jaxaimc.design.variables import Configs, Variable
 
@@ -111,7 +112,8 @@ def pareto(
         finish: What is made of every design, such as `rounded`; the next weight goes on from the design before.
         check: Further figures of a finished config, such as those of `evaluate(task, model, config)`; they take the
             place of parts of the same name.
-        folder: Where the states are kept, a file for each weight, and found again; None to keep none.
+        folder: Where the states are kept, a file for each weight and where it began, and found again; None to keep
+            none. With more steps the first weight goes on, and the others, which begin elsewhere then, begin anew.
         notes: As in `minimise`.
         progress: Gives what is called after every step, from the number of the weight.
 
@@ -153,7 +155,7 @@ def pareto(
             steps=steps,
             key=key,
             numbers=numbers,
-            file=None if folder is None else Path(folder) / f"{number:02d}.npz",
+            file=None if folder is None else Path(folder) / _file_name(number, numbers),
             notes={**(notes or {}), "weight": float(weight)},
             progress=None if progress is None else progress(number),
         )
@@ -172,6 +174,12 @@ def pareto(
         for weight, (design, smooth, figures), bad in zip(weights, found, dominated, strict=True)
     ]
     return Front(points=tuple(points), names=tuple(names))
+
+
+def _file_name(number: int, start: Numbers) -> str:
+    """Return the file of a weight's state. Where the weight before ended elsewhere, it is another."""
+    place = np.array([float(start[name]) for name in sorted(start)])
+    return f"{number:02d}-{hashlib.sha256(place.tobytes()).hexdigest()[:8]}.npz"
 
 
 def _dominated(figures: np.ndarray) -> np.ndarray:

@@ -1,11 +1,13 @@
 """The space of a design: unconstrained numbers on one side, configs on the other."""
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import Component
@@ -81,8 +83,14 @@ class Space:
         parts = {"": self.config} if isinstance(self.config, Component) else self.config
         return {
             "variables": [one.facts() for one in self.variables],
-            "config": {layer: None if part is None else part.describe() for layer, part in parts.items()},
+            "config": {layer: _digest(part) for layer, part in parts.items()},
         }
+
+
+def _digest(part: Any) -> str:
+    leaves, structure = jax.tree.flatten(part)
+    content = [str(structure).encode(), *(np.asarray(leaf, float).tobytes() for leaf in leaves)]
+    return hashlib.sha256(b"".join(content)).hexdigest()
 
 
 def validate(config: Configs) -> None:

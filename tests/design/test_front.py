@@ -41,6 +41,9 @@ def test_an_analytic_front_is_monotone_and_resumed(tmp_path):
     again = front(weights, folder=tmp_path, progress=lambda number: steps.append)
     assert not steps
     assert [point.design.values for point in again.points] == [point.design.values for point in found.points]
+    # With more steps the first goes on, and the second begins elsewhere.
+    front(weights[:2], folder=tmp_path, steps=125, progress=lambda number: steps.append)
+    assert [progress.step for progress in steps] == [*range(121, 126), *range(1, 126)]
 
 
 def test_what_is_worse_in_every_figure_is_dominated():

@@ -188,6 +188,7 @@ def test_bad_files_and_designs_are_refused(tmp_path):
         ({"steps": 1}, "`steps` must be at least the 2 that are done, but is 1"),
         ({"key": jax.random.key(1)}, "another design run, with other key"),
         ({"variables": [V("wires.r", high=1.0)]}, "another design run, with other variables"),
+        ({"config": AnalogConfig(rows=256)}, "another design run, with other config"),
         ({"notes": {"objective": 2}}, "another design run, with other notes"),
         ({"optimizer": optax.sgd(0.1)}, "with another optimiser or precision"),
     ):
