@@ -224,12 +224,12 @@ def variable(text: str) -> "design.Variable":
     try:
         if equals and not colon:
             raise ValueError
-        bounds = [float(bound) if bound else None for bound in (low, high)]
+        least, most = (float(bound) if bound else None for bound in (low, high))
     except ValueError:
         raise ValueError(
             f"Argument `variables` must hold paths, or paths with bounds such as adc.bits=3:10, but holds {text!r}."
         ) from None
-    return Variable(path, *bounds)
+    return Variable(path, low=least, high=most)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import optax
 import pytest
 from networks import split, task, tile, trained
 
-from jaxaimc import AnalogConfig, adcs, analog_matmul, cost, design, devices, nn, studies, wires
+from jaxaimc import AnalogConfig, adcs, analog_matmul, cost, design, devices, studies, wires
 from jaxaimc.config import with_at
 from jaxaimc.design.space import Space
 from jaxaimc.drives import PWM
@@ -100,23 +100,23 @@ def test_bits_are_rounded_and_the_others_optimised_once_more():
 
 
 def test_weights_are_trained_along_and_layers_have_values_of_their_own():
-    configs = {"head": tile(), ".*": tile()}
+    configs = {"hidden": tile(), "head": None}
     network = objective(configs, weight=0.01, figure=design.log_latency)
     found = design.minimise(
-        network, configs, [V("wires.r", layer="head", high=100.0)], steps=8, key=KEY, parameters=network.parameters,
+        network, configs, [V("wires.r", layer="hidden", high=100.0)], steps=8, key=KEY, parameters=network.parameters,
         parameter_optimizer=optax.adam(0.02), fresh_chips=False,
     )  # fmt: skip
     first, last = (found.history["loss"][row] for row in (0, found.row))
     assert last < 0.7 * first
-    assert found.config["head"].wires.r != 20.0
-    assert found.config[".*"].wires.r == 20.0
+    assert found.config["hidden"].wires.r != 20.0
+    assert found.config["head"] is None
     before, after = (dict(network.parameters), found.parameters)
     assert before.keys() == after.keys()
     assert not any(jnp.array_equal(before[name], after[name]) for name in before)
     exact = design.evaluate(task(), network.model(found.parameters), found.config, chips=1)
     assert exact.losses.mean() < 0.3
-    # The library's own evaluation of a converted model, with the same weights.
-    outputs = nn.to_digital(network.model(found.parameters))(jnp.asarray(DATA.inputs))
+    assert list(exact.cost.layers) == ["hidden"]
+    outputs = network.model(found.parameters)(jnp.asarray(DATA.inputs))
     assert float(task().score(outputs, jnp.asarray(DATA.targets)).mean()) > 0.9
 
 
@@ -124,16 +124,15 @@ def test_hardware_and_figure_are_free():
     def free(cost):
         return cost.area.adc * 1e9
 
-    costly = cost.Hardware(columns_per_converter=1)
-    shared = cost.Hardware(columns_per_converter=8)
-    values = []
-    for hardware in (costly, shared):
-        network = objective(tile(), weight=2.0, figure=free, hardware=hardware)
-        value, parts = jax.jit(network)(tile(), KEY)
+    rules, values = {"hidden": tile(), "head": None}, []
+    for hardware in (cost.Hardware(columns_per_converter=1), cost.Hardware(columns_per_converter=8)):
+        network = objective(rules, weight=2.0, figure=free, hardware=hardware)
+        compiled = jax.jit(lambda network: network(rules, KEY))
+        value, parts = compiled(network)
         values.append(float(value - parts["loss"]))
     assert values[0] > 2 * values[1] > 0
-    heavier = network.with_weight(4.0)
-    assert float(heavier(tile(), KEY)[0] - parts["loss"]) == pytest.approx(2 * values[1], rel=1e-3)
+    value, parts = compiled(network.with_weight(4.0))
+    assert float(value - parts["loss"]) == pytest.approx(2 * values[1], rel=1e-3)
 
 
 def test_bad_objectives_are_refused():
