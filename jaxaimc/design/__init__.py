@@ -11,7 +11,7 @@ from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.exact import Evaluated, evaluate
 from jaxaimc.design.front import Front, Point, pareto
 from jaxaimc.design.minimise import DesignDivergedError, DesignProgress, minimise
-from jaxaimc.design.network import NetworkObjective, log_area, log_energy, log_latency
+from jaxaimc.design.network import NetworkObjective, layer_configs, log_area, log_energy, log_latency
 from jaxaimc.design.result import Design
 from jaxaimc.design.rounding import rounded
 from jaxaimc.design.variables import BoundVariable, Variable
@@ -28,6 +28,7 @@ __all__ = [
     "Point",
     "Variable",
     "evaluate",
+    "layer_configs",
     "log_area",
     "log_energy",
     "log_latency",

@@ -1,6 +1,7 @@
 """The objective of a network on analog chips: its loss through the circuit, and a figure of what an inference costs."""
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,9 +14,11 @@ from jaxaimc import cost as costs
 from jaxaimc import nn
 from jaxaimc._core.checks import check_integer, check_number, shown
 from jaxaimc._core.component import Component
+from jaxaimc.config import AnalogConfig
 from jaxaimc.cost.tile import AssumedCostWarning, InvalidCostWarning
 from jaxaimc.design.variables import Configs
 from jaxaimc.nn.activity import with_activity_of
+from jaxaimc.nn.walk import analog_layers
 from jaxaimc.training.fit.precision import widened
 from jaxaimc.training.fit.steps import SplitNetwork
 
@@ -197,6 +200,34 @@ def rules(config: Configs) -> Any:
     if not isinstance(config, Mapping):
         raise ValueError(f"Argument `config` must be a config or configs by rule, but is {shown(config)}.")
     return [nn.Rule(pattern, part) for pattern, part in config.items()]  # pyright: ignore[reportArgumentType]
+
+
+def layer_configs(model: nnx.Module) -> dict[str, AnalogConfig | None]:
+    """Return the configs of a converted model by layer, such as with the ranges that `jaxaimc.nn.calibrate` chose.
+
+    Args:
+        model: Result of `jaxaimc.nn.convert` or of what follows it. Hooks, and rules with hosts or analog biases, are
+            left behind.
+
+    Returns:
+        Configs by rule, one for each layer; None for products that stay digital.
+
+    Raises:
+        ValueError: If layers are stacked, which have one config for all of the stack.
+
+    Example:
+        >>> from jaxaimc import AnalogConfig
+        >>> model = nnx.Sequential(nnx.Linear(8, 4, rngs=nnx.Rngs(0)), nnx.Linear(4, 2, rngs=nnx.Rngs(1)))
+        >>> converted = nn.convert(model, [nn.Rule("layers/0", AnalogConfig()), nn.Rule("layers/1", None)])
+        >>> {rule: type(config).__name__ for rule, config in layer_configs(converted).items()}
+        {'layers/0': 'AnalogConfig', 'layers/1': 'NoneType'}
+    """
+    analog = {}
+    for _, dot in analog_layers(model):
+        if dot.stack:
+            raise ValueError(f"Layer {dot.path!r} is a stack of {dot.stack} layers, which cannot have configs by rule.")
+        analog[dot.path] = dot.config.get_value()
+    return {re.escape(one.path): analog.get(one.path) for one in nn.products(model)}
 
 
 def parts_of(config: Configs) -> list[Any]:

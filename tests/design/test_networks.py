@@ -9,7 +9,7 @@ import optax
 import pytest
 from networks import split, task, tile, trained
 
-from jaxaimc import AnalogConfig, adcs, analog_matmul, cost, design, devices, studies, wires
+from jaxaimc import AnalogConfig, adcs, analog_matmul, cost, design, devices, nn, studies, wires
 from jaxaimc.config import with_at
 from jaxaimc.design.space import Space
 from jaxaimc.drives import PWM
@@ -118,6 +118,20 @@ def test_weights_are_trained_along_and_layers_have_values_of_their_own():
     assert list(exact.cost.layers) == ["hidden"]
     outputs = network.model(found.parameters)(jnp.asarray(DATA.inputs))
     assert float(task().score(outputs, jnp.asarray(DATA.targets)).mean()) > 0.9
+
+
+def test_calibrated_layers_keep_their_ranges():
+    ranged = tile().with_(adc=adcs.Uniform(bits=8.0, range=adcs.Symmetric(limit=1e3)))
+    chip = nn.convert(trained(), [nn.Rule("hidden", ranged), nn.Rule("head", None)], KEY)
+    calibrated = nn.calibrate(chip, jnp.asarray(DATA.inputs), KEY)
+    configs = design.layer_configs(calibrated)
+    assert configs["head"] is None
+    # As far as the range stays what it was, all charges are less than a step.
+    for rules, fits in (({**configs, "hidden": ranged}, False), (configs, True)):
+        loss = jax.jit(objective(rules))(rules, KEY)[1]["loss"]
+        assert (loss < 0.1) == fits
+    with pytest.raises(ValueError, match="'hidden:adc.range.limit' must be a field with one number"):
+        Space.of(configs, [V("adc.range.limit", layer="hidden")])  # one for each tile
 
 
 def test_hardware_and_figure_are_free():
