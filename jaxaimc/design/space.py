@@ -61,8 +61,9 @@ class Space:
         """Return the config, or the configs by rule, with these values."""
         changes: dict[str | None, dict[str, Any]] = {}
         for one in self.variables:
-            for layer, path in one.targets:
-                changes.setdefault(layer, {})[path] = values[one.name]
+            for (layer, path), ratio in zip(one.targets, one.ratios, strict=True):
+                value = values[one.name]
+                changes.setdefault(layer, {})[path] = value if ratio is None else value * ratio
         if isinstance(self.config, Component):
             return with_at(self.config, changes.get(None, {}))
         return {
@@ -75,7 +76,8 @@ class Space:
         found = {}
         for one in self.variables:
             layer, path = one.targets[0]
-            found[one.name] = at(config if isinstance(config, Component) else config[layer], path)  # type: ignore
+            value = at(config if isinstance(config, Component) else config[layer], path)  # type: ignore
+            found[one.name] = value if one.ratios[0] is None else jnp.max(jnp.asarray(value))
         return found
 
     def facts(self) -> dict[str, Any]:

@@ -22,6 +22,9 @@ Configs = Component | Mapping[str, Component | None]
 class Variable:
     """A continuous field that the design may choose.
 
+    A field with an array, such as the ranges that `jaxaimc.nn.calibrate` has chosen for every tile, is one variable:
+    its largest entry. The others keep their ratio to it.
+
     Args:
         path: The field, as in `jaxaimc.config.at`, such as `"wires.r"`.
         low: Lower bound in the field's unit; the field's own by default. The value stays above it.
@@ -86,6 +89,7 @@ class BoundVariable:
         integer: Whether `rounded` makes it a whole number.
         targets: The fields, each as the rule (None for a single config) and the whole path.
         bijection: Map from an unconstrained number.
+        ratios: For each field, None for a number, or for an array its entries over the largest one, which is the value.
     """
 
     name: str
@@ -96,6 +100,7 @@ class BoundVariable:
     integer: bool
     targets: tuple[tuple[str | None, str], ...]
     bijection: Bijection
+    ratios: tuple[Any, ...] = dataclasses.field(compare=False)
 
     def text(self, value: float) -> str:
         """Return a value of it with its unit."""
@@ -142,13 +147,13 @@ def bind(config: Configs, variables: Sequence[Variable | str]) -> tuple[BoundVar
 
 def _bound(config: Configs, variable: Variable) -> BoundVariable:
     found = {layer: _field(part, variable) for layer, part in _parts(config, variable).items()}
-    values = {layer: value for layer, (_, value, _) in found.items()}
+    values = {layer: value for layer, (_, value, _, _) in found.items()}
     limits = next(iter(found.values()))[2]
     if variable.start is None and len(set(values.values())) > 1:
         each = ", ".join(f"{value:g} in {layer!r}" for layer, value in values.items())
         raise ValueError(f"Variable {variable.name!r} needs a `start`, or a `layer`: the configs have {each}.")
     start = next(iter(values.values())) if variable.start is None else variable.start
-    low, high = _interval(variable, [limits for _, _, limits in found.values()])
+    low, high = _interval(variable, [limits for _, _, limits, _ in found.values()])
     _check_start(variable, start, low, high, limits.unit)
     return BoundVariable(
         name=variable.name,
@@ -157,8 +162,9 @@ def _bound(config: Configs, variable: Variable) -> BoundVariable:
         high=high,
         start=start,
         integer=limits.unit == "bit" if variable.integer is None else variable.integer,
-        targets=tuple((layer, path) for layer, (path, _, _) in found.items()),
+        targets=tuple((layer, path) for layer, (path, _, _, _) in found.items()),
         bijection=between(low, high, start),
+        ratios=tuple(ratio for _, _, _, ratio in found.values()),
     )
 
 
@@ -189,8 +195,8 @@ def _parts(config: Configs, variable: Variable) -> dict[str | None, Component]:
     return {variable.layer: parts[variable.layer]}
 
 
-def _field(part: Component, variable: Variable) -> tuple[str, float, Limits]:
-    """Return the whole path of a field, wrappers included, its value and its limits."""
+def _field(part: Component, variable: Variable) -> tuple[str, float, Limits, Any]:
+    """Return the whole path of a field, wrappers included, its value, its limits, and the ratios of an array."""
     value, marker = at(part, variable.path), np.float64(1.0)
     path, limits = None, Limits()
     try:
@@ -210,9 +216,13 @@ def _field(part: Component, variable: Variable) -> tuple[str, float, Limits]:
             f"gradient; choose structure by a search such as Optuna's. Continuous are: {every}."
         )
     number = concrete(value) if not isinstance(value, tuple) else None
-    if number is None or number.shape:
-        raise ValueError(f"Variable {variable.name!r} must be a field with one number, but has {shown(value)}.")
-    return path, float(number), limits
+    if number is None or not number.size or (number.shape and not np.all(number > 0)):
+        raise ValueError(
+            f"Variable {variable.name!r} must be a field with one number, or with an array of positive ones, but has "
+            f"{shown(value)}."
+        )
+    largest = float(np.max(number))
+    return path, largest, limits, np.asarray(number, float) / largest if number.shape else None
 
 
 def _interval(variable: Variable, every: Sequence[Limits]) -> tuple[float | None, float | None]:

@@ -130,8 +130,13 @@ def test_calibrated_layers_keep_their_ranges():
     for rules, fits in (({**configs, "hidden": ranged}, False), (configs, True)):
         loss = jax.jit(objective(rules))(rules, KEY)[1]["loss"]
         assert (loss < 0.1) == fits
-    with pytest.raises(ValueError, match="'hidden:adc.range.limit' must be a field with one number"):
-        Space.of(configs, [V("adc.range.limit", layer="hidden")])  # one for each tile
+    # A range for each tile: the largest is the variable, and the others keep their ratio.
+    configs = {**configs, "hidden": with_at(configs["hidden"], {"adc.range.limit": np.array([[2.0], [0.5]])})}
+    space = Space.of(configs, [V("adc.range.limit", layer="hidden")])
+    assert space.variables[0].start == 2.0
+    changed = space.configs({"hidden:adc.range.limit": 4.0})
+    np.testing.assert_array_equal(changed["hidden"].adc.range.limit, [[4.0], [1.0]])
+    assert space.values_of(changed) == {"hidden:adc.range.limit": 4.0}
 
 
 def test_hardware_and_figure_are_free():
