@@ -75,7 +75,7 @@ TWO = {
         (CONFIG, lambda: ["wires.rr"], r"no field at the path 'wires.rr' \(did you mean 'wires.r'\?\)"),
         (CONFIG, lambda: ["rows"], "Variable 'rows' must be a continuous field, but is structure"),
         (CONFIG, lambda: ["adc"], "Variable 'adc' must be a continuous field, but is a part"),
-        (CONFIG, lambda: ["device.programming.std.coefficients"], "with one number, or with an array of positive ones, but has"),
+        (CONFIG, lambda: ["device.programming.std.coefficients"], "or with an array of positive ones, but has"),
         (CONFIG, lambda: ["cell.g_min"], r"must start inside of \(1e-15, inf\) S, not at a bound, but starts at 0"),
         (CONFIG, lambda: [V("wires.r", low=0.15)], r"must start inside of \(0.15, 1e\+09\) ohm, not at a bound"),
         (CONFIG, lambda: [V("wires.r", low=-1.0)], "Field `low` of Variable 'wires.r' must be within what the field"),
