@@ -1,4 +1,4 @@
-"""The commands of `jaxaimc`: evaluate, sensitivity, train, config. Needs the extra `app`."""
+"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, config. Needs the extra `app`."""
 
 import sys
 import warnings
@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import subcommand
 
 from jaxaimc.cli.config import Config
+from jaxaimc.cli.design import Design
 from jaxaimc.cli.evaluate import Evaluate
 from jaxaimc.cli.sensitivity import Sensitivity
 from jaxaimc.cli.train import Train
@@ -24,6 +25,7 @@ def run(arguments: Sequence[str]) -> None:
         Annotated[Evaluate, subcommand("evaluate")]
         | Annotated[Sensitivity, subcommand("sensitivity")]
         | Annotated[Train, subcommand("train")]
+        | Annotated[Design, subcommand("design")]
         | Annotated[Config, subcommand("config")]
     )
     command = tyro.cli(

@@ -1,0 +1,264 @@
+"""`jaxaimc design`."""
+
+import contextlib
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from tyro.conf import Positional
+
+from jaxaimc.cli import signals, startup
+from jaxaimc.cli.config import read_config
+from jaxaimc.cli.record import say
+from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.tasks import hub, load_model, load_task
+from jaxaimc.tasks.demo import DEMO
+
+if TYPE_CHECKING:
+    from jaxaimc import design
+
+_UNITS = {"energy": "J", "latency": "s"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Design:
+    """Choose fields of the tile by gradient: task loss plus a weight times the logarithm of a cost.
+
+    Every linear layer is put on tiles, which are programmed anew in every step. Integers such as bits are rounded at
+    the end, and the design is scored by the ordinary evaluation, on test examples. The same command goes on where an
+    interrupted one stopped, and with more steps it goes further. Several weights give a Pareto front, each begun at the
+    result before.
+
+    Args:
+        task: Network, data and loss: package.module:function.
+        variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10.
+        weights: Weight of the logarithm of the cost against the loss, one or several.
+        output: Folder for states, design.json, history.parquet and figure.png.
+        cost: Which cost of an inference counts.
+        data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
+        checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
+        config: The tile to start from as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        steps: Steps for each weight.
+        learning_rate: Of Adam, in unconstrained numbers: near a bound, share of the distance from it.
+        chips: Chips in every step.
+        train_examples: Training examples, from the first.
+        batch: Training examples of each chip in a step.
+        polish: Steps of the other variables after rounding; they are kept by default.
+        examples: Test examples of the evaluation, from the first.
+        fresh_chips: Chips of the evaluation.
+        seed: Seed of chips, reads and examples.
+    """
+
+    task: Positional[str] = DEMO
+    variables: tuple[str, ...]
+    weights: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda")] = (0.01,)
+    output: Path
+    cost: Literal["energy", "latency", "area"] = "energy"
+    data: Path | None = None
+    checkpoint: Path | None = None
+    config: Path | None = None
+    steps: int = 100
+    learning_rate: float = 0.05
+    chips: int = 1
+    train_examples: int = 1000
+    batch: int = 50
+    polish: int = 0
+    examples: int = 500
+    fresh_chips: int = 4
+    seed: int = 0
+
+    def run(self) -> None:
+        """Run the command."""
+        startup.prefer_short_compilation()
+        import jax
+        import optax
+
+        from jaxaimc import design
+        from jaxaimc.design.rounding import whole_numbers
+        from jaxaimc.design.space import Space
+
+        variables = [variable(text) for text in self.variables]
+        task = load_task(self.task, self.data)
+        # After the task, whose package may define components that the file names.
+        config = read_config(self.config)
+        checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
+        model = load_model(task, checkpoint)
+        data, test = task.split("train").first(self.train_examples), task.split("test").first(self.examples)
+        figure = {"energy": design.log_energy, "latency": design.log_latency, "area": design.log_area}[self.cost]
+        objective = design.NetworkObjective.of(
+            model, config, data.inputs, data.targets, task.loss, figure=figure, batch=min(self.batch, len(data.inputs))
+        )
+        optimizer, key = optax.adam(self.learning_rate), jax.random.key(self.seed)
+        how: dict[str, Any] = {"key": key, "chips": self.chips}
+        console = Console()
+        say(console, f"Task {task.name}, {len(variables)} variables, results in {self.output}")
+
+        def finish(found: "design.Design", of_weight: Any) -> "design.Design":
+            whole = whole_numbers(found)
+            if whole and self.polish:
+                return design.rounded(found, of_weight, optimizer, steps=self.polish, **how)
+            # Without further steps nothing need be compiled: the evaluation says what it is worth.
+            values = {**found.values, **whole}
+            return dataclasses.replace(
+                found, values=values, config=Space(found.config, found.variables).configs(values)
+            )
+
+        def figures(config: Any) -> dict[str, float]:
+            exact = design.evaluate(task, model, config, test, chips=self.fresh_chips, seed=self.seed)
+            return exact.figures()
+
+        try:
+            with signals.gently(), _bar(len(self.weights)) as progress:
+                front = design.pareto(
+                    objective.with_weight,
+                    config,
+                    variables,
+                    self.weights,
+                    optimizer,
+                    names=["loss", self.cost],
+                    steps=self.steps,
+                    finish=finish,
+                    check=figures,
+                    folder=self.output / "states",
+                    notes=self._notes(checkpoint),
+                    progress=progress,
+                    **how,
+                )
+                before = figures(config)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"Interrupted: every finished step is kept in {self.output}; the same command goes on from there."
+            ) from None
+        self._show(console, front, before, task.metric)
+        self._write(console, front)
+
+    def _notes(self, checkpoint: Path | None) -> dict[str, Any]:
+        """Return what identifies the run besides configs, variables, chips and weight."""
+        names = ("task", "cost", "learning_rate", "train_examples", "batch")
+        digest = None if checkpoint is None else hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+        return {**{name: getattr(self, name) for name in names}, "checkpoint": digest}
+
+    def _show(self, console: Console, front: "design.Front", before: dict[str, float], metric: str) -> None:
+        from jaxaimc.design.result import bounds, table
+        from jaxaimc.units import format_si
+
+        def text(name: str, value: float) -> str:
+            if name == "area":
+                return f"{1e6 * value:.4g} mm^2"
+            return format_si(value, _UNITS[name]) if name in _UNITS else f"{value:.4f}"
+
+        several = len(front.points) > 1
+        columns = [f"weight {point.weight:g}" if several else "found" for point in front.points]
+        rows = [
+            [one.name, one.text(one.start), *(one.text(p.design.values[one.name]) for p in front.points), bounds(one)]
+            for one in front.points[0].design.variables
+        ]
+        say(console, "\n" + table(["variable", "start", *columns, "bounds"], rows))
+        rows = [
+            [metric if name == "score" else name, text(name, before[name]),
+             *(text(name, point.figures[name]) for point in front.points)]
+            for name in ("loss", "score", "energy", "latency", "area")
+        ]  # fmt: skip
+        if several:
+            rows.append(["", "", *("dominated" if point.dominated else "" for point in front.points)])
+        say(console, "\n" + table(["evaluated", "before", *columns], rows))
+        losses = ", ".join(f"{point.smooth.parts['loss']:.4f}" for point in front.points)
+        say(
+            console,
+            f"first {self.examples:,} test examples, mean of {self.fresh_chips} fresh chips; before rounding, the loss "
+            f"of training examples was {losses}\n",
+        )
+
+    def _write(self, console: Console, front: "design.Front") -> None:
+        import polars
+
+        from jaxaimc._core.files import replacing
+        from jaxaimc.design import figures
+
+        written = []
+        for number, point in enumerate(front.points):
+            assert isinstance(point.design.config, AnalogConfig)
+            names = ["design.json"] if number == len(front.points) - 1 else []
+            names += [f"design-{number:02d}.json"] if len(front.points) > 1 else []
+            for name in names:
+                with replacing(self.output / name) as temporary:
+                    temporary.write_text(dumps(point.design.config), encoding="utf-8")
+            written += names
+        tables = [
+            polars.DataFrame(
+                {"weight": [point.weight] * len(history["total"]), "step": range(len(history["total"])), **history}
+            )
+            for point in front.points
+            for history in [dict(point.smooth.history)]
+        ]
+        with replacing(self.output / "history.parquet") as temporary:
+            polars.concat(tables).write_parquet(temporary)
+        figures.save(front, self.output / "figure.png")
+        for name, content in (
+            (", ".join(sorted(written)), "configs"), ("history.parquet", "history"), ("figure.png", "figure"),
+        ):  # fmt: skip
+            say(console, f"{content + ':':9} {self.output / name}")
+
+
+def variable(text: str) -> "design.Variable":
+    """Return the variable that a text stands for.
+
+    Args:
+        text: A path, or `path=low:high` with one bound or both in base units.
+
+    Raises:
+        ValueError: If it is none.
+
+    Example:
+        >>> variable("adc.bits=3:10")
+        Variable(path='adc.bits', low=3.0, high=10.0, start=None, layer=None, integer=None)
+    """
+    from jaxaimc.design import Variable
+
+    path, equals, interval = text.partition("=")
+    low, colon, high = interval.partition(":")
+    try:
+        if equals and not colon:
+            raise ValueError
+        least, most = (float(bound) if bound else None for bound in (low, high))
+    except ValueError:
+        raise ValueError(
+            f"Argument `variables` must hold paths, or paths with bounds such as adc.bits=3:10, but holds {text!r}."
+        ) from None
+    return Variable(path, low=least, high=most)
+
+
+@contextlib.contextmanager
+def _bar(weights: int) -> Iterator[Callable[[int], Callable[[Any], None]]]:
+    """Show a bar with weight, step, objective and time left."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns) as bar:
+        row = bar.add_task("design", total=1, status="compiling")
+
+        def of_weight(number: int) -> Callable[[Any], None]:
+            def show(progress: Any) -> None:
+                scalars = progress.scalars
+                bar.update(
+                    row,
+                    description=f"weight {number + 1}/{weights}",
+                    completed=progress.step,
+                    total=progress.steps,
+                    status=f"objective {scalars['total']:.4g}, loss {scalars['loss']:.4g}",
+                )
+                signals.check()
+
+            return show
+
+        yield of_weight

@@ -1,0 +1,76 @@
+"""`jaxaimc design`: the tables, the files, what is kept of an interrupted run, and what is refused."""
+
+import os
+import sys
+
+import jax
+import polars as pl
+import pytest
+import tiny_task
+
+from jaxaimc import cli, config, presets
+from jaxaimc.adcs import Uniform
+from jaxaimc.cli import signals
+from jaxaimc.tasks import checkpoints, weights
+
+FEW = [
+    "design", "tiny_task:task", "--checkpoint", "c.safetensors", "--config", "tile.json", "--output", "out",
+    "--variables", "adc.bits=3:10", "drive.v_read", "--steps", "3", "--train-examples", "8", "--batch", "4",
+    "--examples", "12", "--fresh-chips", "2",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.chdir(tmp_path)
+    checkpoints.save("c.safetensors", weights(tiny_task.task().build(jax.random.key(0))))
+    tile = presets.tile_circuit().with_(adc=Uniform(bits=6.4), rows=16, cols=16)
+    (tmp_path / "tile.json").write_text(config.dumps(tile))
+
+
+@pytest.mark.slow
+def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monkeypatch, tmp_path):
+    def stop():
+        stopped.append(True)
+        if len(stopped) == 2:
+            raise KeyboardInterrupt
+
+    stopped = []
+    with monkeypatch.context() as patch:
+        patch.setattr(signals, "check", stop)
+        with pytest.raises(SystemExit) as end:
+            cli.main([*FEW, "--lambda", "0.01", "0.1"])
+    assert end.value.code == 130
+    assert "every finished step is kept in out" in capsys.readouterr().err
+    assert [path.name[:2] for path in (tmp_path / "out" / "states").iterdir()] == ["00"]
+
+    cli.main([*FEW, "--lambda", "0.01", "0.1"])
+    text = capsys.readouterr().out
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {"states", "design.json", "design-00.json", "design-01.json", "history.parquet", "figure.png"}
+    found = config.load(tmp_path / "out" / "design.json")
+    assert found == config.load(tmp_path / "out" / "design-01.json")
+    assert found.adc.bits == round(found.adc.bits)
+    assert found.drive.v_read != 0.2
+    history = pl.read_parquet(tmp_path / "out" / "history.parquet")
+    assert history["step"].to_list() == [0, 1, 2, 3] * 2
+    assert history["weight"].unique().sort().to_list() == [0.01, 0.1]
+    for words in ("variable", "weight 0.01", "3 bit to 10 bit", "evaluated", "accuracy", "energy", "mm^2"):
+        assert words in text
+
+
+def test_bad_variables_are_refused_in_one_line(capsys, tmp_path):
+    for given, message in (
+        ("adc.bits=3", "or paths with bounds such as adc.bits=3:10, but holds 'adc.bits=3'"),
+        ("wires.rr", "no field at the path 'wires.rr' (did you mean 'wires.r'?)"),
+        ("rows", "must be a continuous field, but is structure"),
+    ):
+        arguments = list(FEW)
+        arguments[arguments.index("drive.v_read")] = given
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
