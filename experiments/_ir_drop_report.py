@@ -145,7 +145,7 @@ def _figure(rows: list[Record], path: Path) -> None:
     circuits = _scored(rows)
     names = list(dict.fromkeys(row["network"] for row in rows))
     size = (5.2 * len(names), 0.7 + 3.4 * len(circuits))
-    figure, axes = plt.subplots(len(circuits), len(names), figsize=size, squeeze=False, sharey=True)
+    figure, axes = plt.subplots(len(circuits), len(names), figsize=size, squeeze=False, sharex="col", sharey=True)
     for idle, of_circuit in zip(circuits, axes, strict=True):
         for name, axis in zip(names, of_circuit, strict=True):
             _panel(axis, [row for row in rows if row["network"] == name], idle)
@@ -179,7 +179,7 @@ def _panel(axis: Any, rows: list[Record], idle: str) -> None:
             r, mean, std = zip(*points, strict=True)
             axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
     axis.set_xscale("log")
-    ticks = sorted({row["r"] for row in rows if row["idle"] == idle})
+    ticks = sorted({row["r"] for row in rows if row["method"] != "software"})
     axis.set_xticks(ticks, [f"{r:g}" for r in ticks])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
