@@ -106,7 +106,7 @@ REDUCED = Settings(
         "text": (3.0, 80.0),
         "minilm": (2.0,),
     },
-    block_resistances={"embedded": (80.0,), "wide": (), "text": (), "minilm": ()},
+    block_resistances={"embedded": (20.0, 80.0), "wide": (), "text": (), "minilm": ()},
     strengths=(0.04, 0.1, 0.2, 0.35),
     steps=234,
     wide_epochs=6,
