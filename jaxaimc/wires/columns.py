@@ -159,12 +159,16 @@ def shares(
     connected = share(fixed(jnp.sign(level)) * level)
     # The drive is odd in the level and has a slope at zero, where sign times magnitude would have none.
     lengthened = share(fixed(jnp.abs(level)) + level - fixed(level))
-    return connected, _with_slope_of(lengthened, fixed(jnp.sign(level) * connected))
+    driven = fixed(jnp.sign(level) * connected)
+    if swing is None:
+        return connected, driven + lengthened - fixed(lengthened)
+    # Cheaper, and right for first derivatives alone, which is what two solves of a stretch have.
+    return connected, _with_slope_of(lengthened, driven)
 
 
 @jax.custom_jvp
 def _with_slope_of(other: Float[Array, "..."], value: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Return a value with the derivatives of another, which need not be computed where none are asked for."""
+    """Return a value with the first derivatives of another, which is not computed where none are asked for."""
     return value
 
 
