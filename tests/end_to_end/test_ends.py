@@ -1,7 +1,6 @@
 """Commands that are killed, told to end, or run out of disk: what is kept, what is said, and how it goes on."""
 
 import os
-import re
 import signal
 import subprocess
 import time
@@ -140,8 +139,7 @@ def test_s6_a_full_disk_ends_training_in_one_line(small_disk, tmp_path):
     done = run_command(["train", "tiny_task:task", "--output", disk, "--epochs", "2"], tmp_path)
     assert done.returncode == 2
     (line,) = done.stderr.splitlines()
-    # How many states fit depends on how their files are packed.
-    assert re.match(r"Error: The state after epoch [12] could not be saved in ", line)
+    assert line.startswith("Error: The state after epoch 1 could not be saved in ")
 
 
 def test_s6_a_damaged_last_training_state_is_named_and_the_one_before_it_used(tmp_path):

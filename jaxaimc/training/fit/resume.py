@@ -5,8 +5,11 @@ the state before.
 """
 
 import contextlib
+import errno
 import json
 import logging
+import os
+import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +19,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxaimc.training.fit.steps import TrainingState
+
+# What the small files of a state take on a disk beside its numbers [byte].
+_FILES = 2**17
 
 
 class Saved(NamedTuple):
@@ -71,8 +77,12 @@ class Saver:
         """
         facts = {"identity": self._identity, "losses": saved.losses, "seconds": saved.seconds}
         args = self._ocp.args
-        items = args.Composite(state=args.StandardSave(_without_keys(saved.state)), facts=args.JsonSave(facts))
+        leaves = _without_keys(saved.state)
+        items = args.Composite(state=args.StandardSave(leaves), facts=args.JsonSave(facts))
         try:
+            # Threads of TensorStore may print tracebacks of their own where the disk is full while they write.
+            if shutil.disk_usage(self._directory).free < _FILES + sum(jnp.asarray(leaf).nbytes for leaf in leaves):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             with _quiet_orbax():
                 self._manager.save(epoch, args=items)
         except Exception as error:  # Orbax and TensorStore raise many kinds for a disk that is full
