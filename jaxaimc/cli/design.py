@@ -235,16 +235,9 @@ def variable(text: str) -> "design.Variable":
 @contextlib.contextmanager
 def _bar(weights: int) -> Iterator[Callable[[int], Callable[[Any], None]]]:
     """Show a bar with weight, step, objective and time left."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from jaxaimc.training.fit.progress import step_bar
 
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[status]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as bar:
+    with step_bar() as bar:
         row = bar.add_task("design", total=1, status="compiling")
 
         def of_weight(number: int) -> Callable[[Any], None]:

@@ -11,8 +11,17 @@ from jaxaimc._core.component import component, static
 from jaxaimc.units import format_si
 
 
+@component
 class _Parts:
     """Quantities that add up to a total."""
+
+    array: Float[Array, "..."] | float
+    driver: Float[Array, "..."] | float
+    dac: Float[Array, "..."] | float
+    adc: Float[Array, "..."] | float
+    accumulator: Float[Array, "..."] | float
+    buffer: Float[Array, "..."] | float
+    digital: Float[Array, "..."] | float
 
     @property
     def total(self) -> Float[Array, "..."]:
@@ -38,14 +47,6 @@ class Energy(_Parts):
         digital: Scaling and adding the results of tiles.
     """
 
-    array: Float[Array, "..."] | float
-    driver: Float[Array, "..."] | float
-    dac: Float[Array, "..."] | float
-    adc: Float[Array, "..."] | float
-    accumulator: Float[Array, "..."] | float
-    buffer: Float[Array, "..."] | float
-    digital: Float[Array, "..."] | float
-
 
 @component
 class Area(_Parts):
@@ -60,14 +61,6 @@ class Area(_Parts):
         buffer: Inputs and outputs of a tile.
         digital: Vector units.
     """
-
-    array: Float[Array, "..."] | float
-    driver: Float[Array, "..."] | float
-    dac: Float[Array, "..."] | float
-    adc: Float[Array, "..."] | float
-    accumulator: Float[Array, "..."] | float
-    buffer: Float[Array, "..."] | float
-    digital: Float[Array, "..."] | float
 
 
 @component

@@ -2,7 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 class TrainingProgress(NamedTuple):
@@ -23,6 +26,24 @@ class TrainingProgress(NamedTuple):
     examples_per_second: float
 
 
+def step_bar() -> "Progress":
+    """Make a bar of steps with a status and the time left; each of its tasks has a field `status`. Needs `rich`.
+
+    Raises:
+        ModuleNotFoundError: If `rich` is not installed.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    # The name of a task is text, never a format or markup.
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[status]}"),
+        TimeRemainingColumn(),
+    )
+
+
 @contextlib.contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[TrainingProgress], None]]:
     """Show a bar with epoch, loss, throughput and time left; needs `rich`.
@@ -36,17 +57,7 @@ def progress_bar(description: str) -> Iterator[Callable[[TrainingProgress], None
     Raises:
         ModuleNotFoundError: If `rich` is not installed.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    # The name of a task is text, never a format or markup.
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
-        TextColumn("{task.fields[status]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns) as bar:
+    with step_bar() as bar:
         row = bar.add_task(description, total=1, status="compiling")
 
         def show(progress: TrainingProgress) -> None:
