@@ -43,12 +43,12 @@ $(VENV)/.app: $(VENV)/.python pyproject.toml $(PINNED)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.app
-	@$(PIP) install --constraint $(PINNED) --group dev
+	@$(PIP) install --constraint $(PINNED) --no-build-isolation --editable '.[app,models,cluster]' --group dev
 	@touch $@
 
 lock: $(VENV)/.dev
 	@$(PIP) install uv
-	$(BIN)/uv pip compile pyproject.toml --extra app --extra models --group dev --group build --upgrade --universal \
+	$(BIN)/uv pip compile pyproject.toml --extra app --extra models --extra cluster --group dev --group build --upgrade --universal \
 		--python-version 3.11 --no-header --no-annotate --no-emit-index-url --quiet --output-file $(PINNED)
 
 clean:
