@@ -2,14 +2,16 @@
 
     Plan (base config, axes, chips) --> chunks --executor--> rows --> sweep.parquet
 
-`run` measures every design of a `Plan` on every chip and keeps finished chunks in a folder, where the same call, another
-run or another machine goes on.
+`run` measures every design of a `Plan` on every chip and keeps finished chunks in a folder, where the same call goes on
+after an interruption, and other runs and machines beside it.
 """
 
 from jaxaimc.studies.chunks import ResultsError
 from jaxaimc.sweeps.axes import Axis, Range, Samples, Together, Values
 from jaxaimc.sweeps.folder import DamagedChunkWarning, SweepFolder
+from jaxaimc.sweeps.merge import merge
 from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.plan_files import read_axes
 from jaxaimc.sweeps.run import NotFiniteWarning, Shard, SweepProgress, run
 from jaxaimc.sweeps.work import compute
 
@@ -28,5 +30,7 @@ __all__ = [
     "Together",
     "Values",
     "compute",
+    "merge",
+    "read_axes",
     "run",
 ]
