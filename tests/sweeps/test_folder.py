@@ -110,7 +110,7 @@ def test_networks_may_be_added(tmp_path):
 )
 def test_bad_folder_of_another_plan(folder, other, measure):
     before = {path: path.read_bytes() for path in folder.rglob("*.*")}
-    with pytest.raises(ResultsError, match="belongs to another run: see its run.json"):
+    with pytest.raises(ResultsError, match=r"belongs to another run: see its run.json"):
         run(other, measure, folder)
     assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
 
