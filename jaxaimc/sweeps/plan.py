@@ -139,6 +139,11 @@ class Plan:
         """Unit of every path that has one."""
         return {path: column.unit for path, column in self.paths.items() if column.unit}
 
+    @property
+    def structures(self) -> int:
+        """How many structures there are, each of which is compiled."""
+        return len(self._groups)
+
     def chunks(self, pairs: int | None = None) -> list[Chunk]:
         """Return the work, cut where it stays cut when more designs are added at the end.
 

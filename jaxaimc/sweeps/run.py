@@ -18,7 +18,6 @@ from jaxaimc.sweeps.measure import DesignWarning, Measure
 from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.work import compute, compute_packed, packed
 
-
 # No space left, or the user's share of it used up.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -91,7 +90,7 @@ def run(
         DamagedChunkWarning: If a chunk in the folder was damaged, and computed anew.
         DesignWarning: If figures are not finite, or not to be trusted, as the measure's `notes` say.
     """
-    measures = named_measures(measure)
+    measures = named(measure)
     finished = _finished(plan, measures, folder)
     jobs = list(_jobs(plan, measures))
     if shard is not None:
@@ -118,7 +117,7 @@ def run(
     return table
 
 
-def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
+def named(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
     """Return measures by network; one measure alone under None.
 
     Args:

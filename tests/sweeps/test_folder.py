@@ -255,7 +255,5 @@ def test_bad_measures(measure):
 
 def test_results_that_are_not_finite_are_said():
     base = AnalogConfig()
-    with pytest.warns(
-        DesignWarning, match=r"'sum' is not finite in 4 of 16 evaluations, first in row 4"
-    ):
+    with pytest.warns(DesignWarning, match=r"'sum' is not finite in 4 of 16 evaluations, first in row 4"):
         run(plan(base=base), Cheap(bad=2.0))
