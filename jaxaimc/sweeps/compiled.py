@@ -11,7 +11,7 @@ divided into calls, or how many devices there are.
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -20,16 +20,15 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Float, Int, UInt32
 
-from jaxaimc._core.checks import Limits, check_integer, check_limits, shown
+from jaxaimc._core.checks import check_integer
 from jaxaimc._core.groups import map_in_groups
 from jaxaimc._core.invariant import with_invariants_first
-from jaxaimc.config import AnalogConfig, at, leaf_paths, with_at
+from jaxaimc.config import AnalogConfig, with_at
 from jaxaimc.sweeps.measure import DesignWarning, Found, Measure, fingerprint
+from jaxaimc.sweeps.values import Values, check_values
 
 # Evaluations of a device in one call, at most.
 _AT_ONCE = 4096
-
-Values = Mapping[str, Float[np.ndarray, " design"]]
 
 
 def evaluate_designs(
@@ -89,62 +88,6 @@ def evaluate_designs(
     for note in measure.notes(finished):
         warnings.warn(f"{note[0].upper()}{note[1:]}.", DesignWarning, stacklevel=2)
     return finished
-
-
-def check_values(base: AnalogConfig, values: Values) -> dict[str, Float[np.ndarray, " design"]]:
-    """Refuse values that a config may not have.
-
-    Args:
-        base: The tile.
-        values: Values of leaves by path, one for each design.
-
-    Returns:
-        The values, as arrays of one length.
-
-    Raises:
-        ValueError: If a path leads to no continuous field with one number, there are not as many values for each path,
-            or one is not allowed.
-    """
-    base.validate()
-    checked = {}
-    for path, given in values.items():
-        limits = _limits(base, path)
-        array = np.asarray(given)
-        if array.ndim != 1 or not array.size or array.dtype.kind not in "iuf":
-            raise ValueError(
-                f"Argument `values` must have one number for each design at {path!r}, but has {shown(given)}."
-            )
-        for value in array:
-            check_limits("a design", path, float(value), limits)
-        checked[path] = array.astype(np.float64)
-    sizes = {len(array) for array in checked.values()}
-    if len(sizes) > 1:
-        each = ", ".join(f"{len(array)} at {path!r}" for path, array in checked.items())
-        raise ValueError(f"Argument `values` must have as many values at every path, but has {each}.")
-    for index in range(max(sizes, default=0)):
-        # Rules between fields; fields themselves are allowed, as is what did not change.
-        with_at(base, {path: float(array[index]) for path, array in checked.items()}).validate()
-    return checked
-
-
-def _limits(base: AnalogConfig, path: str) -> Limits:
-    """Return what is allowed at a path.
-
-    Raises:
-        ValueError: If it leads to no continuous field with one number.
-    """
-    value, marker = at(base, path), np.float64(1.0)
-    try:
-        marked = leaf_paths(with_at(base, {path: marker}))
-        limits = next((limits for found, limits in marked.values() if found is marker), None)
-    except ValueError:  # a structural field does not take the number
-        limits = None
-    if limits is None or isinstance(value, (tuple, list)) or np.ndim(value):
-        raise ValueError(
-            f"Argument `values` must have paths of continuous fields with one number, but {path!r} is {shown(value)}; "
-            f"there are {', '.join(sorted(leaf_paths(base)))}."
-        )
-    return limits
 
 
 _measures: dict[tuple[str, str], Measure] = {}
