@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from jaxaimc._core.invariant import with_invariants_first
 from jaxaimc._core.live import peak_bytes
 
 R = TypeVar("R")
@@ -32,6 +33,8 @@ def map_in_groups(
 ) -> R:
     """Map a function over the leading axis of arrays, a group at a time.
 
+    What does not depend on the entry is computed once, before (`with_invariants_first`).
+
     Args:
         function: Function of one entry of `xs`.
         xs: Pytree of arrays with one leading axis.
@@ -50,6 +53,7 @@ def map_in_groups(
     """
     size = len(jax.tree.leaves(xs)[0])
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    function = with_invariants_first(function, first)
     if group is None:
         group = group_size(function, first)
     group = max(1, min(group, size))
