@@ -1,6 +1,7 @@
 """An executor whose calls become arrays of jobs, and what runs in such a job."""
 
 import contextlib
+import itertools
 import os
 import pickle
 import threading
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Calls that come within this time of each other go into one array [s].
 _TOGETHER = 0.5
 # How long a result may take to show on another machine's view of a shared file system [s].
-_LATE = 30.0
+LATE = 30.0
 
 
 class _Request(NamedTuple):
@@ -185,7 +186,7 @@ class ArrayExecutor(Executor):
         wanted = [request for request in requests if not request.outcome.cancelled()]
         count = min(self._jobs, len(wanted))
         bounds = [len(wanted) * number // count for number in range(count + 1)] if count else []
-        self._queue += [wanted[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        self._queue += [wanted[low:high] for low, high in itertools.pairwise(bounds)]
 
     def _submit(self) -> None:
         most = len(self._queue) if self._at_once is None else max(0, self._at_once - len(self._running))
@@ -244,7 +245,7 @@ class ArrayExecutor(Executor):
             if not running.job.done():
                 return False
             running.ended = time.monotonic()
-        return time.monotonic() - running.ended > (_LATE if self._at_once is None else 2 * self._pause)
+        return time.monotonic() - running.ended > (LATE if self._at_once is None else 2 * self._pause)
 
     @staticmethod
     def _cancel(running: _Running) -> None:

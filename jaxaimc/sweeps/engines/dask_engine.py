@@ -22,8 +22,8 @@ def dask(
 ) -> Iterator[Executor]:
     """Compute on the workers of a Dask cluster, or on processes of this machine.
 
-    A worker that dies takes no results with it: Dask has another one compute its chunks. When the context is left by an
-    error or an interruption, the chunks that wait are cancelled, and with processes of this machine also those that run.
+    A worker that dies takes no results with it: Dask has another one compute its chunks. When an error or Ctrl-C ends
+    the context, the chunks that wait are cancelled, and with processes of this machine also those that run.
 
     Args:
         address: The scheduler, dask://HOST:PORT or tcp://HOST:PORT; None for a cluster on this machine, which ends with
@@ -153,14 +153,12 @@ class _DaskExecutor(Executor):
             return
         error = inner.exception()
         if isinstance(error, KilledWorker):
-            outcome.settle(
-                error=ChildProcessError(
-                    f"{error.allowed_failures + 1} Dask workers died one after the other while they computed this chunk, "
-                    f"the last at {error.last_worker.address}: mostly they lack memory, which smaller chunks or fewer "
-                    "workers on a machine help."
-                )
+            died, last = error.allowed_failures + 1, error.last_worker.address
+            error = ChildProcessError(
+                f"Dask gives a chunk up: {died} of its workers died while they computed it, the last at {last}. Mostly "
+                "they lack memory, which smaller chunks or fewer workers on a machine help."
             )
-        elif error is not None:
+        if error is not None:
             outcome.settle(error=error)
         else:
             outcome.settle(inner.result())

@@ -20,6 +20,8 @@ from jaxaimc.sweeps.engines.calls import cancelling, cloudpickle, missing_extra
 _CLUSTERS = ("slurm", "local", "debug")
 # Slurm allows an array of 1001 jobs unless its administrator says otherwise.
 _MOST_JOBS = 1000
+# Between two looks at the results of Slurm jobs [s].
+PAUSE = 2.0
 
 
 @contextlib.contextmanager
@@ -92,7 +94,7 @@ def slurm(
         environment = {"PJRT_NPROC": str(cpus), "OMP_NUM_THREADS": str(cpus)}
         executor = ArrayExecutor(submitter, folder, jobs or most, at_once=most, pause=0.1, environment=environment)
     else:
-        executor = ArrayExecutor(submitter, folder, jobs or 64, at_once=None, pause=2.0, environment={})
+        executor = ArrayExecutor(submitter, folder, jobs or 64, at_once=None, pause=PAUSE, environment={})
     with cancelling(executor):
         yield executor
 
