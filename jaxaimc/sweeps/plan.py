@@ -139,6 +139,11 @@ class Plan:
         """Unit of every path that has one."""
         return {path: column.unit for path, column in self.paths.items() if column.unit}
 
+    @property
+    def structures(self) -> int:
+        """How many structures there are, each of which is compiled."""
+        return len(self._groups)
+
     def chunks(self, pairs: int | None = None) -> list[Chunk]:
         """Return the work, cut where it stays cut when more designs are added at the end.
 
@@ -185,7 +190,7 @@ class Plan:
         try:
             base = with_at(self.base, sets)
         except ValueError as error:
-            raise ValueError(f"Design {first['design']} ({_listed(first)}): {error}") from error
+            raise ValueError(f"Design {first['design']} ({listed(first)}): {error}") from error
         numbers = designs["design"].to_numpy()
         return Chunk(base, values, numbers, designs.drop("design"), range(self.chips), self.seed)
 
@@ -200,8 +205,8 @@ class Plan:
         if available is not None and need > available:
             product = " x ".join(f"{count:,} of {names}" for names, count in counts.items())
             raise ValueError(
-                f"A plan of {designs:,} designs ({product}) on {self.chips:,} chips needs about {readable(need)} for its "
-                f"table, but there are {readable(available)}; use fewer points, or Samples in place of a grid."
+                f"A plan of {designs:,} designs ({product}) on {self.chips:,} chips needs about {readable(need)} for "
+                f"its table, but there are {readable(available)}; use fewer points, or Samples in place of a grid."
             )
 
 
@@ -210,26 +215,49 @@ def _cut(chips: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, chips))
 
 
-def _check_group(group: Chunk) -> None:
-    """Check the rules across fields for every design, in one go where they take arrays.
+def check_designs(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]]) -> int | None:
+    """Find the first design that breaks a rule across fields; all are asked in one go where the rules take arrays.
 
-    Raises:
-        ValueError: If a design breaks one; the message names the first that does.
+    Args:
+        base: The config of all designs, with allowed values.
+        values: Values of leaves by path, each allowed by itself.
+
+    Returns:
+        Its place, or None.
     """
+    base.validate()
     try:
         with np.errstate(all="ignore"):
-            whole = with_at(group.base, group.values)
-            for part in _components(whole):
+            for part in _components(with_at(base, values)):
                 part.check()
     except Exception:  # a rule is broken, or cannot be asked of arrays: then one design after the other
-        for place, number in enumerate(group.numbers):
+        for place in range(max(map(len, values.values()))):
             try:
-                with_at(group.base, {path: float(array[place]) for path, array in group.values.items()}).validate()
-            except ValueError as error:
-                row = group.columns.row(place, named=True)
-                raise ValueError(f"Design {number} ({_listed(row)}): {error}") from error
-    else:
-        group.base.validate()
+                design_at(base, values, place).validate()
+            except ValueError:
+                return place
+    return None
+
+
+def design_at(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]], place: int) -> AnalogConfig:
+    """Return the config of one of many designs.
+
+    Args:
+        base: The config of all of them.
+        values: Values of leaves by path.
+        place: Which of them.
+    """
+    return with_at(base, {path: float(array[place]) for path, array in values.items()})
+
+
+def _check_group(group: Chunk) -> None:
+    place = check_designs(group.base, group.values)
+    if place is not None:
+        try:
+            design_at(group.base, group.values, place).validate()
+        except ValueError as error:
+            row = group.columns.row(place, named=True)
+            raise ValueError(f"Design {group.numbers[place]} ({listed(row)}): {error}") from error
 
 
 def _components(part: Component) -> Iterator[Component]:
@@ -240,7 +268,12 @@ def _components(part: Component) -> Iterator[Component]:
             yield from _components(value)
 
 
-def _listed(row: Mapping[str, Any]) -> str:
+def listed(row: Mapping[str, Any]) -> str:
+    """Return the values of a design as text.
+
+    Args:
+        row: Values by path; the number of the design is left out.
+    """
     return ", ".join(
         f"{path} = {value:.6g}" if isinstance(value, float) else f"{path} = {value}"
         for path, value in row.items()

@@ -8,17 +8,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from jaxaimc._core.checks import check_integer, shown
 from jaxaimc.sweeps.folder import Finished, SweepFolder
-from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.measure import DesignWarning, Measure
+from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.work import compute, compute_packed, packed
-
-if TYPE_CHECKING:
-    from jaxaimc.sweeps.measure import Measure
 
 # No space left, or the user's share of it used up.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -90,9 +88,9 @@ def run(
 
     Warns:
         DamagedChunkWarning: If a chunk in the folder was damaged, and computed anew.
-        NotFiniteWarning: If there are results that are not finite numbers.
+        DesignWarning: If figures are not finite, or not to be trusted, as the measure's `notes` say.
     """
-    measures = named_measures(measure)
+    measures = named(measure)
     finished = _finished(plan, measures, folder)
     jobs = list(_jobs(plan, measures))
     if shard is not None:
@@ -103,30 +101,23 @@ def run(
             runner.here()
         else:
             runner.by(executor)
-    except OSError as error:
-        if error.errno in _FULL and isinstance(finished, SweepFolder):
+        finished.close()
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in _FULL and isinstance(finished, SweepFolder):
             raise OSError(
                 error.errno,
-                f"The disk is full: {runner.computed:,} results of this run are kept in {finished.path} beside those "
-                "that were there; make room, and the same sweep goes on from there",
-                error.filename,
+                f"The disk is full: {runner.computed:,} results of this run are kept in {str(finished.path)!r} beside "
+                "those that were there; make room, and the same sweep goes on from there.",
             ) from error
-        raise
-    except BaseException:
         with contextlib.suppress(OSError):
             finished.close()
         raise
-    finished.close()
     table = finished.table()
-    _warn_of_numbers(table, measures)
+    _warn(table, measures)
     return table
 
 
-class NotFiniteWarning(UserWarning):
-    """Results that are infinite or no number."""
-
-
-def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
+def named(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
     """Return measures by network; one measure alone under None.
 
     Args:
@@ -139,7 +130,7 @@ def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | No
         return {None: measure}
     if not measure or not all(isinstance(name, str) and name for name in measure):
         raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
-    return dict(measure)
+    return {**measure}
 
 
 def _finished(plan: Plan, measures: "dict[str | None, Measure]", folder: str | Path | SweepFolder | None) -> Finished:
@@ -186,7 +177,9 @@ class _Run:
         for network, chunk in jobs:
             self._finished.look()
             for part in self._finished.missing(network, chunk):
-                self._keep(network, part, compute(self._finished.measures[network], part))
+                with _named(network, part):
+                    rows = compute(self._finished.measures[network], part)
+                self._keep(network, part, rows)
                 self._report()
 
     def by(self, executor: Executor) -> None:
@@ -199,8 +192,11 @@ class _Run:
                 waiting[executor.submit(compute_packed, payloads[network], part)] = network, part
         try:
             for future in as_completed(list(waiting)):
-                rows = future.result()
-                self._keep(*waiting.pop(future), rows)
+                network, part = waiting[future]
+                with _named(network, part):
+                    rows = future.result()
+                del waiting[future]
+                self._keep(network, part, rows)
                 self._report()
         finally:
             for future in waiting:
@@ -219,16 +215,26 @@ class _Run:
         self._progress(SweepProgress(self._count(), self._total, self.computed, time.monotonic() - self._start))
 
 
-def _warn_of_numbers(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
-    columns = dict.fromkeys(name for measure in measures.values() for name in measure.columns)
-    for name in columns:
-        values = table[name].drop_nulls()
-        bad = int((~values.is_finite()).sum())
-        if bad:
-            first = table.filter(pl.col(name).is_not_null() & ~pl.col(name).is_finite()).row(0, named=True)
-            where = ", ".join(f"{key} {first[key]}" for key in ("design", "network", "chip") if key in first)
-            warnings.warn(
-                f"{bad:,} of {len(values):,} results `{name}` are not finite, the first at {where}.",
-                NotFiniteWarning,
-                stacklevel=3,
-            )
+@contextlib.contextmanager
+def _named(network: str | None, part: Chunk) -> Iterator[None]:
+    """Note of which designs an error is."""
+    try:
+        yield
+    except Exception as error:
+        of_network = "" if network is None else f" of {network!r}"
+        first, several = part.numbers[0], len(part.numbers) > 1
+        designs = f"designs {first} to {part.numbers[-1]}, from" if several else f"design {first}"
+        chips = f"chips {part.chips[0]} to {part.chips[-1]}" if len(part.chips) > 1 else f"chip {part.chips[0]}"
+        row = part.columns.row(0, named=True)
+        error.add_note(f"In {designs} ({listed(row)}){of_network} on {chips}.")
+        raise
+
+
+def _warn(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
+    """Say once, of all designs, what measures have to say of their figures."""
+    for network, measure in measures.items():
+        rows = table if network is None else table.filter(pl.col("network") == network)
+        found = {name: rows[name].to_numpy()[:, None] for name in measure.columns}
+        for note in measure.notes(found) if len(rows) else ():
+            of_network = "" if network is None else f"Network {network!r}: "
+            warnings.warn(f"{of_network}{note[0].upper()}{note[1:]}.", DesignWarning, stacklevel=3)
