@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, Int
 from jaxaimc._core.checks import Limits, check_integer, check_limits, shown
 from jaxaimc._core.groups import group_size, map_in_groups
 from jaxaimc.config import AnalogConfig, at, leaf_paths, with_at
+from jaxaimc.sweeps.distributed import gathered
 from jaxaimc.sweeps.measure import DesignWarning, Found, Measure, fingerprint
 
 # Evaluations of a device in one call, at most.
@@ -189,7 +190,7 @@ def _evaluated(
             bounds = np.round(np.linspace(start, stop, len(devices) + 1)).astype(np.int32)
             spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
             given = (spans, traced, base, padded, np.uint32(seed), np.int32(chips.start), np.int32(count))
-            results = _call(mesh, group, tuple(values), *given)
+            results = gathered(functools.partial(_call, mesh, group, tuple(values), *given))
             rows.append(
                 {
                     name: np.concatenate(

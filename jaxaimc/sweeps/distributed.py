@@ -36,10 +36,11 @@ def initialize(
 ) -> None:
     """Join the other processes of this program; nothing may have been computed before.
 
-    Under Slurm (`srun`), Open MPI and on Cloud TPUs all three arguments follow from the environment.
+    All three arguments follow from the environment under Slurm (`srun`) and Open MPI, on Cloud TPUs, and where the
+    variables JAX_COORDINATOR_ADDRESS, JAX_PROCESS_COUNT and JAX_PROCESS_ID say them.
 
     Args:
-        coordinator: HOST:PORT of process 0, a port of which is free.
+        coordinator: HOST:PORT of process 0; the port must be free there.
         processes: How many there are.
         process: Which of them this is, from 0.
         timeout: How long to wait for the others [s].
@@ -49,9 +50,10 @@ def initialize(
             not come in time, the process ends in one line with status 2: JAX cannot go on without them.
         RuntimeError: If something was computed before.
     """
-    given = (coordinator, processes, process)
-    if any(value is not None for value in given):
-        _check(*given)
+    if (coordinator, processes, process) == (None, None, None):
+        coordinator, processes, process = _of_environment()
+    if (coordinator, processes, process) != (None, None, None):
+        _check(coordinator, processes, process)
     # JAX would abort with a dump of its stack.
     where = coordinator or "the coordinator that the environment names"
     watch = threading.Timer(timeout, _end, [where, timeout])
@@ -66,11 +68,24 @@ def initialize(
         if coordinator is not None:
             raise
         raise ValueError(
-            "Nothing here says which processes belong together: start them by srun or mpirun, or give coordinator "
-            "(HOST:PORT of process 0), processes (how many) and process (which, from 0)."
+            "Nothing here says which processes belong together: start them by srun or mpirun, or set "
+            "JAX_COORDINATOR_ADDRESS (HOST:PORT of process 0), JAX_PROCESS_COUNT (how many) and JAX_PROCESS_ID (which, "
+            "from 0)."
         ) from error
     finally:
         watch.cancel()
+
+
+def _of_environment() -> tuple[str | None, int | None, int | None]:
+    """Return what three variables say; nothing, where one of them is missing."""
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_COUNT", "JAX_PROCESS_ID")
+    coordinator, *numbers = (os.environ.get(name, "") for name in names)
+    if not coordinator or not all(numbers):
+        return None, None, None
+    for name, number in zip(names[1:], numbers, strict=True):
+        if not number.isdecimal():
+            raise ValueError(f"Variable {name} of the environment must be a whole number, but is {number!r}.")
+    return coordinator, int(numbers[0]), int(numbers[1])
 
 
 def _end(where: str, timeout: float) -> None:

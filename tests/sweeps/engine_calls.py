@@ -11,12 +11,23 @@ from cheap import Cheap
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxaimc import AnalogConfig
-from jaxaimc.sweeps import Plan, Range, Values
+from jaxaimc.sweeps import LayerError, Plan, Range, Values
 
 
 def plan():
     """Six chunks of one or two designs, of two structures."""
     return Plan(AnalogConfig(), [Values("rows", [64, 128]), Range("wires.r", 0.5, 2.5, 5)], chips=3, seed=1, chunk=2)
+
+
+def layer_plan():
+    """Three chunks, the last one short, of 15 evaluations in all."""
+    return Plan(AnalogConfig(rows=16), [Range("wires.r", 5.0, 500.0, 5)], chips=3, seed=1, chunk=2)
+
+
+def layer():
+    """A small layer on two tiles."""
+    random = np.random.default_rng(0)
+    return LayerError.of(random.normal(size=(24, 4)), random.normal(size=(3, 24)))
 
 
 measure = Cheap(offset=0.5)

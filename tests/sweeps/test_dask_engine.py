@@ -62,10 +62,16 @@ def test_a_chunk_that_kills_its_workers_is_given_up(cluster, address, monkeypatc
 
 
 def test_an_interruption_cancels_what_waits(cluster, address):
-    with pytest.raises(KeyboardInterrupt) as caught, dask(address) as executor:
-        waiting = [executor.submit(calls.slowly, 0.5) for _ in range(8)]
-        raise KeyboardInterrupt
-    assert all(future.cancelled() for future in waiting)
+    waiting = []
+
+    def interrupted():
+        with dask(address) as executor:
+            waiting.extend(executor.submit(calls.slowly, 0.5) for _ in range(8))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    assert [future.cancelled() for future in waiting] == 8 * [True]
     assert caught.value.__notes__ == ["What was queued elsewhere has been cancelled."]
     with dask(address) as executor:  # those that ran are done before this is
         assert executor.submit(calls.slowly, 0.0).result(timeout=5) == 0.0

@@ -18,10 +18,10 @@ PROGRAM = """
 import json, sys, jax, numpy as np, engine_calls as calls
 from jaxaimc.sweeps import distributed, run
 jax.config.update("jax_num_cpu_devices", 2)
-distributed.initialize(sys.argv[1], 2, int(sys.argv[2]))
+distributed.initialize()
 with distributed.processes() as executor:
     if executor is not None:
-        run(calls.plan(), calls.measure, sys.argv[3], executor)
+        run(calls.layer_plan(), calls.layer(), sys.argv[1], executor)
         found = {"devices": len(jax.devices())}
         found["sines"] = executor.submit(calls.on_all, np.arange(8.0, dtype=np.float32)).result()["sine"].tolist()
         for name in ("failing", "dying"):
@@ -38,8 +38,13 @@ def two(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    path = [path for path in sys.path if path]
-    pair = [start_command([coordinator, number, folder], folder, code=PROGRAM, path=path) for number in range(2)]
+    pair = []
+    for number in range(2):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JAX_COORDINATOR_ADDRESS", coordinator)
+            patch.setenv("JAX_PROCESS_COUNT", "2")
+            patch.setenv("JAX_PROCESS_ID", str(number))
+            pair.append(start_command([folder], folder, code=PROGRAM, path=[path for path in sys.path if path]))
     try:
         outputs = [process.communicate(timeout=100) for process in pair]
     except subprocess.TimeoutExpired:
@@ -54,7 +59,8 @@ def two(tmp_path_factory):
 def test_a_sweep_by_two_processes_gives_the_same_table(two):
     folder, found, _, _ = two
     assert found["devices"] == 4
-    table = run(calls.plan(), calls.measure)
+    table = run(calls.layer_plan(), calls.layer())
+    assert table["error"].n_unique() > 10
     assert pl.read_parquet(folder / "sweep.parquet").equals(table)
 
 

@@ -1,4 +1,4 @@
-"""Sweeps in jobs: submitit's debug and local executors, and its Slurm executor against stand-ins for Slurm's commands."""
+"""Sweeps in jobs: submitit's debug and local executors, and its Slurm executor with stand-ins for Slurm's commands."""
 
 import os
 import shutil
@@ -71,15 +71,21 @@ def test_an_array_of_slurm_jobs(commands, tmp_path):
 
 
 def test_an_interruption_cancels_slurm_jobs(commands, tmp_path):
-    with pytest.raises(KeyboardInterrupt) as caught, slurm(tmp_path / "jobs", jobs=2) as executor:
-        waiting = [executor.submit(calls.slowly, 60) for _ in range(4)]
-        started = time.monotonic()
-        while len(list(commands.glob("*.job"))) < 2:
-            assert time.monotonic() - started < 20
-            time.sleep(0.05)
-        time.sleep(0.3)  # sbatch has answered
-        raise KeyboardInterrupt
-    assert all(future.cancelled() for future in waiting)
+    waiting = []
+
+    def interrupted():
+        with slurm(tmp_path / "jobs", jobs=2) as executor:
+            waiting.extend(executor.submit(calls.slowly, 60) for _ in range(4))
+            started = time.monotonic()
+            while len(list(commands.glob("*.job"))) < 2:
+                assert time.monotonic() - started < 20
+                time.sleep(0.05)
+            time.sleep(0.3)  # sbatch has answered
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted()
+    assert [future.cancelled() for future in waiting] == 4 * [True]
     assert {file.read_text().split()[0] for file in commands.glob("*.job")} == {"CANCELLED"}
     assert caught.value.__notes__ == ["What was queued elsewhere has been cancelled."]
 

@@ -152,16 +152,18 @@ class _DaskExecutor(Executor):
             outcome.settle(error=ConnectionError(f"The Dask scheduler at {self._address} was lost."))
             return
         error = inner.exception()
-        if isinstance(error, KilledWorker):
-            died, last = error.allowed_failures + 1, error.last_worker.address
-            error = ChildProcessError(
-                f"Dask gives a chunk up: {died} of its workers died while they computed it, the last at {last}. Mostly "
-                "they lack memory, which smaller chunks or fewer workers on a machine help."
-            )
-        if error is not None:
-            outcome.settle(error=error)
-        else:
+        if error is None:
             outcome.settle(inner.result())
+        elif isinstance(error, KilledWorker):
+            died, last = error.allowed_failures + 1, error.last_worker.address
+            outcome.settle(
+                error=ChildProcessError(
+                    f"Dask gives a chunk up: {died} of its workers died while they computed it, the last at {last}. "
+                    "Mostly they lack memory, which smaller chunks or fewer workers on a machine help."
+                )
+            )
+        else:
+            outcome.settle(error=error)
 
 
 def _with_keywords(call: Call, args: tuple, kwargs: dict[str, Any]) -> Any:
