@@ -21,7 +21,7 @@ def cluster():
     from distributed import LocalCluster
 
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+        n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.CRITICAL
     ) as cluster:
         yield cluster
 
@@ -92,7 +92,7 @@ def test_other_versions_are_refused(address, monkeypatch):
 def test_a_scheduler_without_workers_is_said():
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=0, dashboard_address=None, silence_logs=logging.CRITICAL) as empty:
+    with LocalCluster(n_workers=0, dashboard_address=":0", silence_logs=logging.CRITICAL) as empty:
         address = empty.scheduler_address
         with pytest.warns(UserWarning, match=f"no workers yet.*dask worker {address}"), dask(address):
             pass

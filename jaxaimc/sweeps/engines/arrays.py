@@ -1,6 +1,7 @@
 """An executor whose calls become arrays of jobs, and what runs in such a job."""
 
 import contextlib
+import functools
 import itertools
 import os
 import pickle
@@ -8,13 +9,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxaimc._core.files import replacing
-from jaxaimc.sweeps.engines.calls import Call, Outcome, cloudpickle
+from jaxaimc.sweeps.engines.calls import Call, Engine, Outcome, cloudpickle
 
 if TYPE_CHECKING:
     import submitit
@@ -79,17 +79,22 @@ def outcome(call: Call, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Excep
         return None, error
 
 
-class InProcess(Executor):
+class InProcess(Engine):
     """Makes each call at once in this process through submitit's debug executor, so that a debugger can follow."""
 
-    def __init__(self, submitter: "submitit.Executor") -> None:
-        self._submitter = submitter
+    def __init__(self, submitter: "Callable[[], submitit.Executor]") -> None:
+        super().__init__()
+        self._make = submitter
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Outcome:
         """Call a function."""
-        future = Outcome()
+        future = self._new_outcome()
         future.settle(*self._submitter.submit(outcome, Call.of(fn), args, kwargs).result())
         return future
+
+    @functools.cached_property
+    def _submitter(self) -> "submitit.Executor":
+        return self._make()
 
 
 @dataclass(eq=False)
@@ -102,12 +107,12 @@ class _Running:
     ended: float | None = None
 
 
-class ArrayExecutor(Executor):
+class ArrayExecutor(Engine):
     """Divides calls that are submitted together into an array of jobs.
 
     Args:
-        submitter: submitit's executor.
-        folder: Where results are written.
+        submitter: Makes submitit's executor, which makes its folder.
+        folder: Where jobs write their results.
         jobs: Into how many jobs an array is divided at most.
         at_once: How many jobs may be submitted and not done; None where the cluster sees to that itself.
         pause: Between two looks at the results [s].
@@ -116,7 +121,7 @@ class ArrayExecutor(Executor):
 
     def __init__(
         self,
-        submitter: "submitit.Executor",
+        submitter: "Callable[[], submitit.Executor]",
         folder: Path,
         jobs: int,
         *,
@@ -124,9 +129,9 @@ class ArrayExecutor(Executor):
         pause: float,
         environment: Mapping[str, str],
     ) -> None:
-        self._submitter = submitter
+        super().__init__()
+        self._make = submitter
         self._results = folder / "results"
-        self._results.mkdir(parents=True, exist_ok=True)
         self._jobs, self._at_once, self._pause, self._environment = jobs, at_once, pause, environment
         self._lock = threading.Condition()
         self._requests: list[_Request] = []
@@ -141,7 +146,7 @@ class ArrayExecutor(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("This executor was shut down and takes no more calls.")
-            request = _Request(Call.of(fn), args, kwargs, Outcome())
+            request = _Request(Call.of(fn), args, kwargs, self._new_outcome())
             self._requests.append(request)
             self._last = time.monotonic()
             if self._thread is None:
@@ -199,6 +204,7 @@ class ArrayExecutor(Executor):
             for job, share in enumerate(shares)
         ]
         try:
+            self._results.mkdir(parents=True, exist_ok=True)
             with self._submitter.batch():
                 submitted = [
                     self._submitter.submit(
@@ -219,8 +225,14 @@ class ArrayExecutor(Executor):
             awaited = {path: request.outcome for path, request in files.items()}
             self._running.append(_Running(job, awaited, list(files)))
 
+    @functools.cached_property
+    def _submitter(self) -> "submitit.Executor":
+        return self._make()
+
     def _look(self) -> None:
         """Pass results on; end what is done or no longer wanted."""
+        if not self._running:
+            return
         with contextlib.suppress(OSError):  # so that network file systems list the folder anew, as submitit does
             self._results.chmod(self._results.stat().st_mode)
         there = set(os.listdir(self._results))
