@@ -14,7 +14,7 @@ import polars as pl
 
 from jaxaimc.config import dumps
 from jaxaimc.studies.chunks import ChunkFolder, Facts, ResultsError, digest, fingerprint
-from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.plan_files import axis_facts, axis_of, value_facts
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 # Of the layout of a folder.
 _FORMAT = 1
-# Of the time, at most this share is spent on writing the merged table while a sweep runs.
+# Of the time, at most this share is spent on writing the merged table while a sweep runs, and on looking at what other
+# runs have finished.
 _SHARE = 0.05
-# Between two looks at what other runs have finished [s].
-_PATIENCE = 1.0
 
 
 class DamagedChunkWarning(UserWarning):
@@ -72,11 +71,13 @@ class Finished:
             chunk.part(places, chips) for places in blocks.values() for chips in _gaps(done[places[0]], chunk.chips)
         ]
 
-    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> None:
-        """Keep the rows of a chunk."""
+    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> bool:
+        """Keep the rows of a chunk, and return whether nobody else had finished it meanwhile."""
         rows = self._complete(network, rows)
-        self._frames[self._keep(network, rows)] = rows
+        name, is_first = self._keep(network, rows)
+        self._frames[name] = rows
         self._done[network][chunk.numbers, chunk.chips.start : chunk.chips.stop] = True
+        return is_first
 
     def look(self, *, now: bool = False) -> None:
         """Take in what other runs have finished since."""
@@ -129,9 +130,9 @@ class Finished:
         ids = rows.select(list(self._ids(network))).rows()
         return digest(json.dumps([self._grounds[network], named, ids], sort_keys=True).encode())
 
-    def _keep(self, network: str | None, rows: pl.DataFrame) -> str:
-        """Keep rows, and return their name."""
-        return self.key(network, rows)
+    def _keep(self, network: str | None, rows: pl.DataFrame) -> tuple[str, bool]:
+        """Keep rows, and return their name and whether there were none of this key."""
+        return self.key(network, rows), True
 
     def _ground(self, network: str | None) -> Facts:
         """Return what all rows of a network follow from, besides design and chip."""
@@ -197,9 +198,8 @@ class SweepFolder(Finished):
     ):
         super().__init__(plan, measures)
         self._folder = ChunkFolder(path, self.facts(), command, notes, self._extends)
-        self._looked = -np.inf
+        self._looked = (-np.inf, 0.0)
         self._written = (-np.inf, 0.0)
-        self.is_new = self._folder.is_new
         self.look(now=True)
 
     @property
@@ -207,20 +207,23 @@ class SweepFolder(Finished):
         """The folder."""
         return self._folder.path
 
-    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> None:
+    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> bool:
         """Write the rows of a chunk, and from time to time the merged table.
 
         Raises:
             OSError: If the disk refuses; what was finished before is kept.
         """
-        super().add(network, chunk, rows)
+        is_first = super().add(network, chunk, rows)
         last, took = self._written
         if time.monotonic() - last > took / _SHARE:
             self._write_table()
+        return is_first
 
     def look(self, *, now: bool = False) -> None:
         """Take in the chunks that other runs have written since the last look."""
-        if not now and time.monotonic() - self._looked < _PATIENCE:
+        start = time.monotonic()
+        last, took = self._looked
+        if not now and start - last < took / _SHARE:
             return
         new = []
         for name in self._folder.names():
@@ -228,14 +231,14 @@ class SweepFolder(Finished):
                 self._frames[name] = frame
                 new.append(frame)
         self._mark(new)
-        self._looked = time.monotonic()
+        self._looked = time.monotonic(), time.monotonic() - start
 
     def close(self) -> None:
         """Take in everything and write the merged table."""
         self.look(now=True)
         self._write_table()
 
-    def _keep(self, network: str | None, rows: pl.DataFrame) -> str:
+    def _keep(self, network: str | None, rows: pl.DataFrame) -> tuple[str, bool]:
         return self._folder.write(self.key(network, rows), rows)
 
     def _write_table(self) -> None:
@@ -270,25 +273,36 @@ class SweepFolder(Finished):
             )
             return None
 
-    def _extends(self, recorded: Facts) -> bool:
-        """Return whether this sweep has everything of a recorded one, and more."""
+    def _extends(self, recorded: Facts) -> str:
+        """Return why this sweep may not go on in the folder of another, empty if it has everything of it, and more."""
         facts = self.facts()
-        fixed = ("kind", "format", "seed", "base", "version")
-        if recorded.get("kind") != "sweep" or any(recorded.get(name) != facts[name] for name in fixed):
-            return False
-        if any(facts["measures"].get(name) != found for name, found in recorded["measures"].items()):
-            return False
+        fixed = {"base": "config", "seed": "seed", "version": "version of jaxaimc"}
+        if recorded.get("kind") != "sweep" or recorded.get("format") != _FORMAT:
+            return "It holds no sweep."
+        for name, words in fixed.items():
+            if recorded.get(name) != facts[name]:
+                return f"That one has another {words}."
+        for network, found in recorded["measures"].items():
+            if network not in facts["measures"] or facts["measures"][network] != found:
+                of = f" of {network!r}" if network else ""
+                return f"That one measures something else{of}, or on other examples; a sweep may only add networks."
         before = Plan(self.plan.base, [axis_of(axis) for axis in recorded["axes"]], chips=recorded["chips"])
-        if before.chips > self.plan.chips or before.paths.keys() != self.plan.paths.keys():
-            return False
+        if before.paths.keys() != self.plan.paths.keys():
+            return f"That one varies {', '.join(before.paths)}."
+        if before.chips > self.plan.chips:
+            return f"That one has {before.chips} chips; a sweep may only add some."
         for path, column in before.paths.items():
             own = self.plan.paths[path]
             if own.series.dtype != column.series.dtype or any(
                 name not in own.named or value_facts(own.named[name]) != value_facts(value)
                 for name, value in column.named.items()
             ):
-                return False
-        return before.designs.join(self.plan.designs, on=list(self.plan.paths), how="anti").is_empty()
+                return f"That one has other values of {path!r}; a sweep may only add some."
+        lost = before.designs.join(self.plan.designs, on=list(self.plan.paths), how="anti")
+        if len(lost):
+            row = listed(lost.row(0, named=True))
+            return f"That one has {len(lost):,} designs more, such as {row}; a sweep may only add some."
+        return ""
 
 
 def _gaps(done: np.ndarray, chips: range) -> Iterator[range]:

@@ -5,6 +5,7 @@ import errno
 import random
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
@@ -168,18 +169,17 @@ class _Run:
 
     def here(self) -> None:
         """Compute in this process."""
-        jobs = self._jobs
-        if isinstance(self._finished, SweepFolder) and not self._finished.is_new and jobs:
-            # Perhaps beside another run, which should not be at the same place.
-            start = random.randrange(len(jobs))
-            jobs = [*jobs[start:], *jobs[:start]]
+        jobs = deque(self._jobs)
         self._report()
-        for network, chunk in jobs:
+        while jobs:
+            network, chunk = jobs.popleft()
             self._finished.look()
             for part in self._finished.missing(network, chunk):
                 with _named(network, part):
                     rows = compute(self._finished.measures[network], part)
-                self._keep(network, part, rows)
+                if not self._keep(network, part, rows) and jobs:
+                    # Another run is at the same place, so that this one goes on elsewhere.
+                    jobs.rotate(-random.randrange(len(jobs)))
                 self._report()
 
     def by(self, executor: Executor) -> None:
@@ -207,9 +207,11 @@ class _Run:
                     with contextlib.suppress(OSError):
                         self._keep(network, part, future.result())
 
-    def _keep(self, network: str | None, part: Chunk, rows: pl.DataFrame) -> None:
-        self._finished.add(network, part, rows)
+    def _keep(self, network: str | None, part: Chunk, rows: pl.DataFrame) -> bool:
+        """Keep rows, and return whether nobody else had computed them meanwhile."""
+        is_first = self._finished.add(network, part, rows)
         self.computed += len(rows)
+        return is_first
 
     def _report(self) -> None:
         self._progress(SweepProgress(self._count(), self._total, self.computed, time.monotonic() - self._start))
