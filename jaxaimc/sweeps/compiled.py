@@ -24,6 +24,7 @@ from jaxaimc._core.checks import check_integer
 from jaxaimc._core.groups import map_in_groups
 from jaxaimc._core.invariant import with_invariants_first
 from jaxaimc.config import AnalogConfig, with_at
+from jaxaimc.sweeps.distributed import gathered
 from jaxaimc.sweeps.measure import DesignWarning, Found, Measure, fingerprint
 from jaxaimc.sweeps.values import Values, check_values
 
@@ -137,7 +138,8 @@ def _some(
         bounds = np.linspace(start, stop, len(devices) + 1).round().astype(np.int32)
         spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
         given = (padded, np.int32(designs), np.int32(chips.start), np.uint32(seed))
-        results = _call(mesh, by_chip, tuple(values), spans, as_pytree(measure), base, *given)
+        call = functools.partial(_call, mesh, by_chip, tuple(values), spans, as_pytree(measure), base, *given)
+        results = gathered(call)
         rows = {name: np.asarray(y).reshape(len(devices), -1) for name, y in results.items()}
         sizes = spans[:, 1] - spans[:, 0]
         found += [{name: y[device, :size] for name, y in rows.items()} for device, size in enumerate(sizes)]
