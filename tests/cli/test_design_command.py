@@ -1,5 +1,6 @@
 """`jaxaimc design`: the tables, the files, what is kept of an interrupted run, and what is refused."""
 
+import json
 import os
 import sys
 
@@ -50,7 +51,11 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     cli.main([*FEW, "--lambda", "0.01", "0.1"])
     text = capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"states", "design.json", "design-00.json", "design-01.json", "history.parquet", "figure.png"}
+    assert names == {
+        "states", "settings.json", "design.json", "design-00.json", "design-01.json", "history.parquet", "figure.png",
+    }  # fmt: skip
+    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
+    assert (settings["lambda"], settings["output"], settings["config"]["rows"]) == ([0.01, 0.1], ".", 16)
     found = config.load(tmp_path / "out" / "design.json")
     assert found == config.load(tmp_path / "out" / "design-01.json")
     assert found.adc.bits == round(found.adc.bits)
