@@ -31,7 +31,7 @@ def compare(folder: Path, seed: int, settings: problems.Settings, keep: Callable
     found = read(folder, f"tile-{seed}-gradient", settings)
     if found is None:
         return
-    problem = problems.one_tile()
+    problem = problems.one_tile(settings)
     config: Any = Space.of(problem.config, problem.variables).configs(best_values(found["trials"]))
     keep(folder, f"evaluated-{seed}", settings, lambda: _both(config, folder / f"evaluated-{seed}", seed, settings))
 

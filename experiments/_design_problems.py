@@ -35,6 +35,7 @@ class Settings:
         wire_weights: Weights of the logarithm of the area.
         joint_steps: Steps of the design of weights and hardware together.
         joint_batch: Images of such a step.
+        layers: Layers on tiles, from the first; None for all.
         chips: Fresh chips of the ordinary evaluation.
         examples: Images of the ordinary evaluation.
     """
@@ -47,6 +48,7 @@ class Settings:
     wire_weights: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
     joint_steps: int = 150
     joint_batch: int = 64
+    layers: int | None = None
     chips: int = 4
     examples: int = 1000
 
@@ -54,7 +56,7 @@ class Settings:
 FULL = Settings()
 QUICK = Settings(
     evaluations=9, images=16, held_out=1, wire_steps=2, grid=3, wire_weights=(0.1, 1.0), joint_steps=2, joint_batch=4,
-    chips=1, examples=20,
+    layers=2, chips=1, examples=20,
 )  # fmt: skip
 
 
@@ -74,7 +76,7 @@ class Problem:
     config: Configs
     variables: tuple[design.Variable, ...]
     shared: tuple[design.Variable, ...]
-    weight: float = 0.05
+    weight: float = 0.2
 
 
 def tile() -> AnalogConfig:
@@ -88,7 +90,19 @@ def converter_tile() -> AnalogConfig:
     return dataclasses.replace(tile(), adc=adcs.Uniform(bits=8.0, range=adcs.Symmetric(limit=8.0)))
 
 
-def one_tile() -> Problem:
+def on_tiles(config: AnalogConfig, settings: Settings) -> Configs:
+    """Return what puts the layers of the settings on a tile: the tile itself where these are all."""
+    if settings.layers is None:
+        return config
+    return {**_layers(config, settings), ".*": None}
+
+
+def _layers(config: AnalogConfig, settings: Settings) -> dict[str, AnalogConfig | None]:
+    paths = [product.path for product in analog.products(network())]
+    return {re.escape(path): config for path in paths[: settings.layers]}
+
+
+def one_tile(settings: Settings) -> Problem:
     """Return the problem with one tile for all layers: four variables of the published circuit."""
     variables = (
         design.Variable("cell.g_max", 2 * uS, 25 * uS),
@@ -96,13 +110,14 @@ def one_tile() -> Problem:
         design.Variable("drive.t_lsb", 0.25 * ns, 4 * ns),
         design.Variable("adc.f_adc", 1 * GHz, 12 * GHz),
     )
-    return Problem("one tile", tile(), variables, variables)
+    return Problem("one tile", on_tiles(tile(), settings), variables, variables)
 
 
-def each_layer(start_bits: float = 8.0) -> Problem:
+def each_layer(settings: Settings, start_bits: float = 8.0) -> Problem:
     """Return the problem in which every layer chooses its own conductances, resolution and range.
 
     Args:
+        settings: How much.
         start_bits: Resolution at the start [bit].
     """
     config = converter_tile()
@@ -112,9 +127,10 @@ def each_layer(start_bits: float = 8.0) -> Problem:
         design.Variable("adc.range.limit", 0.5, 32.0),
         design.Variable("cell.g_max", 2 * uS, 25 * uS),
     )
-    layers = {re.escape(product.path): config for product in analog.products(network())}
+    layers = _layers(config, settings)
     each = tuple(dataclasses.replace(one, layer=layer) for layer in layers for one in shared)
-    return Problem("each layer", layers, each, shared)
+    rest = {} if settings.layers is None else {".*": None}
+    return Problem("each layer", {**layers, **rest}, each, shared)
 
 
 PROBLEMS = {"tile": one_tile, "layers": each_layer}

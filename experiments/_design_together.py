@@ -28,7 +28,7 @@ def compute(seed: int, settings: problems.Settings) -> dict[str, Any]:
         seed: Of chips, reads and images.
         settings: How much.
     """
-    problem, model, steps = problems.each_layer(start_bits=_BITS), problems.network(), settings.joint_steps
+    problem, model, steps = problems.each_layer(settings, _BITS), problems.network(), settings.joint_steps
     split = problems.trained()
     of_network = design.NetworkObjective.of(
         model, problem.config, split.inputs, split.targets, problems.task().loss, weight=problem.weight,

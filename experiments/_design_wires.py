@@ -22,7 +22,8 @@ from jax.tree_util import Partial
 
 from experiments import _design_problems as problems
 from jaxaimc import AnalogConfig, cost, design, nn, presets
-from jaxaimc.config import with_at
+from jaxaimc.design.network import rules
+from jaxaimc.design.space import Space
 from jaxaimc.units import ohm, uS
 
 # Copper of 100 nm: bulk 1.7e-8 ohm m, doubled for scattering in narrow lines (assumed) [ohm a square].
@@ -58,7 +59,8 @@ def total_area(config: Any, area: Any, tiles: float) -> Any:
 
 def _objective(weight: Any, of_network: Any, tiles: Any, config: Any, key: Any) -> Any:
     loss, parts = of_network(config, key)  # the weight of its own cost is zero
-    area = total_area(config, parts["area"], tiles)
+    one = config if isinstance(config, AnalogConfig) else next(iter(config.values()))
+    area = total_area(one, parts["area"], tiles)
     return loss + weight * jnp.log(area), {"loss": loss, "area": area, "energy": parts["energy"]}
 
 
@@ -70,10 +72,10 @@ def compute(variant: str, settings: problems.Settings, seed: int = 0) -> dict[st
         settings: How much.
         seed: Of chip and images.
     """
-    config, model = tile(), problems.network()
+    config, model = problems.on_tiles(tile(), settings), problems.network()
     split = problems.designed(seed, settings.images)
     of_network = design.NetworkObjective.of(model, config, split.inputs, split.targets, problems.task().loss)
-    tiles = float(sum(row.tiles or 0 for row in nn.summary(nn.convert(model, config)).rows))
+    tiles = float(sum(row.tiles or 0 for row in nn.summary(nn.convert(model, rules(config))).rows))
     variables = [design.Variable("wires.r", _LOW, _HIGH)]
     if variant != "width":
         variables.append(design.Variable("cell.g_max", 2 * uS, 25 * uS))
@@ -90,7 +92,8 @@ def compute(variant: str, settings: problems.Settings, seed: int = 0) -> dict[st
         key=key,
         fresh_chips=False,
     )
-    score = jax.jit(lambda objective, values, key: objective(with_at(config, values), key)[1])
+    space = Space.of(config, variables)
+    score = jax.jit(lambda objective, values, key: objective(space.configs(values), key)[1])
     # As `of_weight(0.0)` with other images, so that one compilation serves all.
     held = [
         Partial(_objective, jnp.asarray(0.0, float), problems.with_images(of_network, split), tiles)

@@ -3,7 +3,7 @@
 Run it with `python -m experiments.design_by_gradient`.
 
 The embedded vision transformer, 20 matrices, is put on tiles of phase-change memory, and fields of the tiles are chosen
-for `loss + 0.05 log(energy)`:
+for `loss + 0.2 log(energy)`:
 
 1. `tile`: conductance, read voltage, pulse time and oscillator of one tile for all layers, 4 variables; `layers`:
    resolution and range of the converters and conductance of every layer by itself, 60 variables. Design by gradient
@@ -96,7 +96,9 @@ def compute(job: Job, settings: Any, folder: Path) -> float:
         keep(folder, job.name, settings, lambda: together.compute(job.seed, settings))
     else:
         missing = [method for method in searches.METHODS if read(folder, _of_method(job, method), settings) is None]
-        evaluator = searches.Evaluator(problems.PROBLEMS[job.problem](), job.seed, settings) if missing else None
+        evaluator = (
+            searches.Evaluator(problems.PROBLEMS[job.problem](settings), job.seed, settings) if missing else None
+        )
         for method in missing:
             assert evaluator is not None
             trials = searches.search(method, evaluator)

@@ -108,8 +108,7 @@ class Stepper:
 
     def __call__(self, objective: Objective, state: State, key: Key[Array, ""]) -> tuple[State, Record]:
         """Return the next state, and what was found at this one, as NumPy's numbers."""
-        leaf = jax.tree_util.treedef_is_leaf(jax.tree.structure(objective))
-        state, record = self._step(Partial(objective) if leaf else objective, state, key)
+        state, record = self._step(as_pytree(objective), state, key)
         return state, jax.device_get(record)
 
     def _traced(self, objective: Any, state: State, key: Key[Array, ""]) -> tuple[State, Record]:
@@ -149,27 +148,65 @@ class Stepper:
     ) -> tuple[Array, dict[str, Array]]:
         """Return objective and penalties, and the scalars by name."""
         config = self.space.configs(self.space.values(numbers))
-
-        def one(key: Key[Array, ""]) -> tuple[Array, dict[str, Array]]:
-            found = objective(config, key) if parameters is None else objective(config, key, parameters)
-            return _scalars(found)
-
-        each, parts = jax.vmap(one)(keys)
-        mean = jnp.mean(each)
-        scalars = {"objective": mean, **{name: jnp.mean(part) for name, part in parts.items()}}
-        if self.chips > 1:
-            scalars["std"] = jnp.std(each, ddof=1)
-        for constraint in self.constraints:
-            excess = constraint.excess(config)
-            scalars[constraint.name] = jnp.max(excess)
-            mean = mean + constraint.weight * jnp.sum(excess**2)
-        return mean, {**scalars, "total": mean}
+        mean, scalars = _mean(objective, config, parameters, keys)
+        mean, penalties = penalised(self.constraints, config, mean)
+        return mean, {**scalars, **penalties, "total": mean}
 
     def _projected(self, numbers: Numbers) -> Numbers:
         if self.projection is None:
             return numbers
         projected = self.projection(self.space.configs(self.space.values(numbers)))
         return self.space.numbers(self.space.values_of(projected))
+
+
+@jax.jit
+def mean_value(
+    objective: Any, config: Any, parameters: Any, keys: Key[Array, " chip"]
+) -> tuple[Array, dict[str, Array]]:
+    """Return an objective without its gradient; configs that differ in continuous fields share the compilation.
+
+    Args:
+        objective: A pytree with `__call__`.
+        config: A config, or configs by rule.
+        parameters: What is trained along, None for nothing.
+        keys: Of the chips.
+
+    Returns:
+        Mean over chips, and the scalars by name.
+    """
+    return _mean(objective, config, parameters, keys)
+
+
+def as_pytree(objective: Objective) -> Any:
+    """Return an objective that can be an argument of a compiled function."""
+    return Partial(objective) if jax.tree_util.treedef_is_leaf(jax.tree.structure(objective)) else objective
+
+
+def penalised(constraints: Sequence[Constraint], config: Any, mean: Array) -> tuple[Array, dict[str, Array]]:
+    """Add the penalties of constraints to an objective.
+
+    Returns:
+        The sum, and the largest violation of each.
+    """
+    excesses = {}
+    for constraint in constraints:
+        excess = constraint.excess(config)
+        excesses[constraint.name] = jnp.max(excess)
+        mean = mean + constraint.weight * jnp.sum(excess**2)
+    return mean, excesses
+
+
+def _mean(objective: Any, config: Any, parameters: Any, keys: Key[Array, " chip"]) -> tuple[Array, dict[str, Array]]:
+    def one(key: Key[Array, ""]) -> tuple[Array, dict[str, Array]]:
+        found = objective(config, key) if parameters is None else objective(config, key, parameters)
+        return _scalars(found)
+
+    each, parts = jax.vmap(one)(keys)
+    mean = jnp.mean(each)
+    scalars = {"objective": mean, **{name: jnp.mean(part) for name, part in parts.items()}}
+    if len(keys) > 1:
+        scalars["std"] = jnp.std(each, ddof=1)
+    return mean, scalars
 
 
 def _scalars(found: Any) -> tuple[Array, dict[str, Array]]:
