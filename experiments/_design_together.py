@@ -63,7 +63,9 @@ def compute(seed: int, settings: problems.Settings) -> dict[str, Any]:
 
 def _partly(hardware: Any, weights: Any, objective: Any, config: Any, key: Any, parameters: Any) -> Any:
     """Return the objective with the gradient of the hardware and that of the weights, or with one of them."""
-    return objective(_where(hardware, config), key, _where(weights, parameters))
+    # By rule, since the order of rules is to stay.
+    config = {rule: _where(hardware, part) for rule, part in config.items()}
+    return objective(config, key, _where(weights, parameters))
 
 
 def _where(moves: Any, tree: Any) -> Any:

@@ -1,5 +1,6 @@
 """A step of a design: objective and gradient over many chips in one compiled call, then the optimiser's update."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxaimc._core.checks import shown
+from jaxaimc._core.component import Component
 from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.space import Numbers, Space
+from jaxaimc.design.variables import Configs
 
 # Of a config, or configs by rule, and a key to a scalar, or a scalar and named scalars; with `parameters` as third.
 Objective = Callable[..., Any]
@@ -159,9 +162,8 @@ class Stepper:
         return self.space.numbers(self.space.values_of(projected))
 
 
-@jax.jit
 def mean_value(
-    objective: Any, config: Any, parameters: Any, keys: Key[Array, " chip"]
+    objective: Any, config: Configs, parameters: Any, keys: Key[Array, " chip"]
 ) -> tuple[Array, dict[str, Array]]:
     """Return an objective without its gradient; configs that differ in continuous fields share the compilation.
 
@@ -174,7 +176,17 @@ def mean_value(
     Returns:
         Mean over chips, and the scalars by name.
     """
-    return _mean(objective, config, parameters, keys)
+    if isinstance(config, Component):
+        return _compiled_mean(objective, (config,), parameters, keys, None)
+    # As an argument a dictionary would be sorted, but the order of rules decides which one wins.
+    return _compiled_mean(objective, tuple(config.values()), parameters, keys, tuple(config))
+
+
+@functools.partial(jax.jit, static_argnames="rules")
+def _compiled_mean(
+    objective: Any, parts: tuple[Any, ...], parameters: Any, keys: Key[Array, " chip"], rules: tuple[str, ...] | None
+) -> tuple[Array, dict[str, Array]]:
+    return _mean(objective, parts[0] if rules is None else dict(zip(rules, parts, strict=True)), parameters, keys)
 
 
 def as_pytree(objective: Objective) -> Any:

@@ -117,6 +117,14 @@ def test_the_better_neighbour_is_taken_not_the_nearest():
         assert whole.objective == pytest.approx(sum(
             (x - y) ** 2 + 9 * max(y - x, 0) for x, y in zip(values.values(), (5.3, 2.4), strict=True)
         ))  # fmt: skip
+    # The order of rules, in which the first that matches wins, is kept.
+    configs = {"z": config, "a": config}
+    ordered = design.minimise(
+        lambda configs, key: steep(configs["z"], key), configs, [V("adc.bits", low=3.0, high=10.0)], steps=0, key=KEY
+    )
+    seen = []
+    design.rounded(ordered, lambda configs, key: (seen.append(list(configs)), steep(configs["z"], key))[1], key=KEY)
+    assert seen == [["z", "a"]]
     # No neighbour beyond a bound, and penalties count.
     bounded = design.minimise(steep, config, [V("adc.bits", low=3.0, high=5.5)], steps=0, key=KEY)
     assert design.rounded(bounded, steep, key=KEY).values == {"adc.bits": 5.0}
