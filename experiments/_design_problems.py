@@ -76,7 +76,7 @@ class Problem:
     config: Configs
     variables: tuple[design.Variable, ...]
     shared: tuple[design.Variable, ...]
-    weight: float = 0.2
+    weight: float = 0.5
 
 
 def tile() -> AnalogConfig:

@@ -3,7 +3,7 @@
 Run it with `python -m experiments.design_by_gradient`.
 
 The embedded vision transformer, 20 matrices, is put on tiles of phase-change memory, and fields of the tiles are chosen
-for `loss + 0.2 log(energy)`:
+for `loss + 0.5 log(energy)`:
 
 1. `tile`: conductance, read voltage, pulse time and oscillator of one tile for all layers, 4 variables; `layers`:
    resolution and range of the converters and conductance of every layer by itself, 60 variables. Design by gradient
