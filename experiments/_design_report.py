@@ -41,6 +41,7 @@ def write(
     for name in (one for one in ("tile", "layers") if one in names):
         curves[name] = _curves(folder, settings, read, name, seeds)
         parts.append(f"{_TITLES[name]}:\n\n{_searches_table(curves[name], settings)}")
+        parts.append(_compilation(folder, settings, read, name, seeds))
         drawn.append(lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=False))
     drawn += [lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=True) for name in curves]
     evaluated = [found for seed in range(seeds) if (found := read(folder, f"evaluated-{seed}", settings))]
@@ -83,6 +84,17 @@ def _curves(folder: Path, settings: problems.Settings, read: Read, name: str, se
         results = [_needed(read, folder, f"{name}-{seed}-{stem}", settings) for seed in range(seeds)]
         found[method] = [searches.incumbents([searches.Trial(**one) for one in each["trials"]]) for each in results]
     return found
+
+
+def _compilation(folder: Path, settings: problems.Settings, read: Read, name: str, seeds: int) -> str:
+    """Return how long compiling took."""
+    every = [
+        _needed(read, folder, f"{name}-{seed}-{searches.METHODS[number]}", settings)["compilation"]
+        for seed in range(seeds)
+        for number in (0, 2)
+    ]
+    value, gradient = (np.mean([one[what] for one in every if what in one]) for what in ("value", "gradient"))
+    return f"Compiling took {value:.0f} s for the value and {gradient:.0f} s for value and gradient."
 
 
 def _at(curve: Curve, place: int, limit: float) -> dict[str, float]:

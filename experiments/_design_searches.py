@@ -76,6 +76,8 @@ class Evaluator:
             self.space, optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, self.steps)), chips=1,
             fresh_chips=False, constraints=(), projection=None, parameter_optimizer=None,
         )  # fmt: skip
+        # What compiling took [s], of what has been compiled.
+        self.compilation: dict[str, float] = {}
         # The key that a step of `minimise` with one chip that stays the same gives to the objective.
         [self._chip] = jax.random.split(self.key, 1)
 
@@ -84,6 +86,17 @@ class Evaluator:
             self._model, self.problem.config, split.inputs, split.targets, problems.task().loss,
             weight=self.problem.weight,
         )  # fmt: skip
+
+    def compile(self, what: str) -> None:
+        """Compile the value or the gradient, and keep how long that took, the first call included."""
+        if what in self.compilation:
+            return
+        begun = time.process_time()
+        if what == "value":
+            self(self.start)
+        else:
+            run(self.stepper, self.objective, steps=0, key=self.key)
+        self.compilation[what] = time.process_time() - begun
 
     def __call__(self, values: Mapping[str, float]) -> dict[str, float]:
         """Return objective, loss and energy of a design."""
@@ -117,7 +130,7 @@ def search(method: str, evaluator: Evaluator) -> list[Trial]:
     if method.startswith("gradient"):
         return _by_gradient(evaluator, random_start=method != "gradient")
     ask = {"random": _at_random, "TPE": _by_tpe, "grid": _on_grid}[method](evaluator)
-    evaluator(evaluator.start)  # compile
+    evaluator.compile("value")
     trials: list[Trial] = []
     found, begun = None, time.process_time()
     while len(trials) < evaluator.settings.evaluations:
@@ -132,6 +145,7 @@ def search(method: str, evaluator: Evaluator) -> list[Trial]:
 
 def check_incumbents(trials: Sequence[Trial], evaluator: Evaluator) -> None:
     """Evaluate the best designs so far again, at some moments, on held-out chips and images."""
+    evaluator.compile("value")
     known: dict[int, dict[str, float]] = {}
     for moment in moments(len(trials)):
         best = min(range(moment), key=lambda number: trials[number].objective)
@@ -208,7 +222,7 @@ def _by_gradient(evaluator: Evaluator, *, random_start: bool) -> list[Trial]:
         start = {one.name: _at(one, generator.uniform()) for one in evaluator.space.variables}
         numbers = evaluator.space.numbers(start)
     how: Any = {"key": evaluator.key, "numbers": numbers}
-    run(stepper, evaluator.objective, steps=0, **how)  # compile
+    evaluator.compile("gradient")
     times, begun = [], time.process_time()
     # The last of the steps is the look at what the one before it led to.
     found = run(

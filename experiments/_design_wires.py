@@ -10,7 +10,6 @@ that adds to `p` in every column is the area beside that of `jaxaimc.cost`:
 `p` is the side of the square cell of `jaxaimc.cost.CellArray`; `R` and `w_0` are assumed (`_SHEET`, `_GAP`).
 """
 
-import dataclasses
 import math
 from typing import Any
 
@@ -35,12 +34,14 @@ _LOW, _HIGH = 0.05, 50.0
 VARIANTS = ("width", "width and conductance")
 
 
+# Eight columns share a counter, so that the array is a good part of the area.
+_HARDWARE = cost.Hardware(columns_per_converter=8)
+
+
 def tile() -> AnalogConfig:
-    """Return the published tile with its 512 rows and wires that matter."""
+    """Return the published tile of 512 x 512 cells, away from its bounds."""
     whole = presets.tile_circuit()
-    return dataclasses.replace(whole, cols=128).with_(
-        wires=whole.wires.with_(r=_START * ohm), cell=whole.cell.with_(g_max=20 * uS)
-    )
+    return whole.with_(wires=whole.wires.with_(r=_START * ohm), cell=whole.cell.with_(g_max=20 * uS))
 
 
 def total_area(config: Any, area: Any, tiles: float) -> Any:
@@ -52,7 +53,7 @@ def total_area(config: Any, area: Any, tiles: float) -> Any:
         tiles: How many there are.
     """
     devices = config.rows * config.cols * len(config.cell.signs)
-    pitch = math.sqrt(float(cost.Hardware().array.area(1)))
+    pitch = math.sqrt(float(_HARDWARE.array.area(1)))
     width = _SHEET * pitch / config.wires.r
     return area + tiles * devices * pitch * (jnp.sqrt(pitch**2 + (width + _GAP) ** 2) - pitch)
 
@@ -74,7 +75,9 @@ def compute(variant: str, settings: problems.Settings, seed: int = 0) -> dict[st
     """
     config, model = problems.on_tiles(tile(), settings), problems.network()
     split = problems.designed(seed, settings.images)
-    of_network = design.NetworkObjective.of(model, config, split.inputs, split.targets, problems.task().loss)
+    of_network = design.NetworkObjective.of(
+        model, config, split.inputs, split.targets, problems.task().loss, hardware=_HARDWARE
+    )
     tiles = float(sum(row.tiles or 0 for row in nn.summary(nn.convert(model, rules(config))).rows))
     variables = [design.Variable("wires.r", _LOW, _HIGH)]
     if variant != "width":

@@ -103,7 +103,7 @@ def compute(job: Job, settings: Any, folder: Path) -> float:
             assert evaluator is not None
             trials = searches.search(method, evaluator)
             searches.check_incumbents(trials, evaluator)
-            found = {"trials": [dataclasses.asdict(trial) for trial in trials]}
+            found = {"trials": [dataclasses.asdict(trial) for trial in trials], "compilation": evaluator.compilation}
             keep(folder, _of_method(job, method), settings, lambda found=found: found)
     return time.monotonic() - begun
 
