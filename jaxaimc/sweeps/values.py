@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from jaxaimc._core.checks import Limits, check_limits, shown
 from jaxaimc._core.component import Component
 from jaxaimc.config import AnalogConfig, at, leaf_paths, with_at
 
-Values = Mapping[str, Float[np.ndarray, " design"]]
+Values = Mapping[str, Float[np.ndarray, " design"] | Sequence[float]]
 
 
 def check_values(base: AnalogConfig, values: Values) -> dict[str, Float[np.ndarray, " design"]]:
