@@ -225,7 +225,6 @@ def _draw_wires(axes: Axes, fronts: dict[str, Any]) -> None:
         axes.annotate(
             f"{one['values']['wires.r']:.2g} ohm", (x[0], y[0]), (4, 6), textcoords="offset points", fontsize=8
         )
-    axes.set_xscale("log")
     axes.set_xlabel("area of all tiles [mm$^2$]")
     axes.set_ylabel("loss, held out")
     axes.set_title("Width of wires against area")
@@ -242,7 +241,6 @@ def _draw_together(axes: Axes, modes: dict[str, list[dict[str, Any]]]) -> None:
             scores = 100 * np.asarray(one["evaluated"]["scores"])
             axes.errorbar(1e9 * one["evaluated"]["energy"], scores.mean(), scores.std(), fmt=marker, color=colour,
                           capsize=3, label=None if number else label)  # fmt: skip
-    axes.set_xscale("log")
     axes.set_xlabel("energy of an inference [nJ]")
     axes.set_ylabel("accuracy on fresh chips [%]")
     axes.set_title("Weights and hardware")
