@@ -54,8 +54,8 @@ def write(
         parts.append(f"Width of wires against area:\n\n{_wires_table(fronts)}")
         drawn.append(lambda axes: _draw_wires(axes, fronts))
     if "together" in names:
-        joint = [_needed(read, folder, f"together-{seed}", settings) for seed in range(joint_seeds)]
-        modes = {mode: [one[mode] for one in joint] for mode in together.MODES}
+        modes = {mode: [_needed(read, folder, f"together-{seed}-{mode}", settings) for seed in range(joint_seeds)]
+                 for mode in together.MODES}  # fmt: skip
         parts.append(f"Weights and hardware:\n\n{_together_table(modes)}")
         drawn.append(lambda axes: _draw_together(axes, modes))
     text = "\n\n".join(parts) + "\n"
@@ -187,8 +187,9 @@ def _together_table(modes: dict[str, list[dict[str, Any]]]) -> str:
             _mean([one["loss"] for one in every]),
             _mean([1e9 * one["energy"] for one in every], 0) + " nJ",
         ])  # fmt: skip
+    digital = f"The digital network has {100 * modes['start'][0]['digital']:.1f} % on these images."
     head = ["trained", "objective", "accuracy on fresh chips", "loss", "energy"]
-    return _markdown(head, rows)
+    return f"{_markdown(head, rows)}\n\n{digital}"
 
 
 def _mean(values: Sequence[float], digits: int = 3) -> str:

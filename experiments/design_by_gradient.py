@@ -94,7 +94,9 @@ def compute(job: Job, settings: Any, folder: Path) -> float:
     if job.problem == "wires":
         keep(folder, job.name, settings, lambda: wires.compute(job.variant, settings, job.seed))
     elif job.problem == "together":
-        keep(folder, job.name, settings, lambda: together.compute(job.seed, settings))
+        modes = [mode for mode in together.MODES if read(folder, f"{job.name}-{mode}", settings) is None]
+        for mode, found in together.compute(modes, job.seed, settings) if modes else ():
+            keep(folder, f"{job.name}-{mode}", settings, lambda found=found: found)
     else:
         missing = [method for method in searches.METHODS if read(folder, _of_method(job, method), settings) is None]
         evaluator = (
