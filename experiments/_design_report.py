@@ -83,7 +83,9 @@ def _curves(folder: Path, settings: problems.Settings, read: Read, name: str, se
     for method in searches.METHODS:
         stem = method.replace(", ", "-").replace(" ", "_")
         results = [_needed(read, folder, f"{name}-{seed}-{stem}", settings) for seed in range(seeds)]
-        found[method] = [searches.incumbents([searches.Trial(**one) for one in each["trials"]]) for each in results]
+        found[method] = [
+            searches.incumbents(method, [searches.Trial(**one) for one in each["trials"]]) for each in results
+        ]
     return found
 
 
@@ -212,7 +214,7 @@ def _draw_searches(axes: Axes, curves: dict[str, list[Curve]], name: str, *, cpu
         axes.fill_between(x, y.min(axis=0), y.max(axis=0), step="post", alpha=0.15, color=_COLOURS[method], lw=0)
     axes.set_xscale("log")
     axes.set_xlabel("processor time [s]" if cpu else f"network evaluations; a gradient step counts as {searches.STEP}")
-    axes.set_ylabel("objective of the best design, held out")
+    axes.set_ylabel("objective of the incumbent, held out")
     axes.set_title(_TITLES[name])
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
