@@ -13,11 +13,6 @@ from jaxaimc.config import dumps
 from jaxaimc.design.space import Space
 
 
-def best_values(trials: list[dict[str, Any]]) -> dict[str, float]:
-    """Return the variables of the best trial."""
-    return min(trials, key=lambda trial: trial["objective"])["values"]
-
-
 def compare(folder: Path, seed: int, settings: problems.Settings, keep: Callable, read: Callable) -> None:
     """Write the figures of a design by `jaxaimc.design.evaluate` and by `jaxaimc evaluate` beside each other.
 
@@ -32,7 +27,7 @@ def compare(folder: Path, seed: int, settings: problems.Settings, keep: Callable
     if found is None:
         return
     problem = problems.one_tile(settings)
-    config: Any = Space.of(problem.config, problem.variables).configs(best_values(found["trials"]))
+    config: Any = Space.of(problem.config, problem.variables).configs(found["trials"][-1]["values"])
     keep(folder, f"evaluated-{seed}", settings, lambda: _both(config, folder / f"evaluated-{seed}", seed, settings))
 
 

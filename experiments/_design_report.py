@@ -54,8 +54,8 @@ def write(
         parts.append(f"Width of wires against area:\n\n{_wires_table(fronts)}")
         drawn.append(lambda axes: _draw_wires(axes, fronts))
     if "together" in names:
-        joint = [_needed(read, folder, f"together-{seed}", settings) for seed in range(joint_seeds)]
-        modes = {mode: [one[mode] for one in joint] for mode in together.MODES}
+        modes = {mode: [_needed(read, folder, f"together-{seed}-{mode}", settings) for seed in range(joint_seeds)]
+                 for mode in together.MODES}  # fmt: skip
         parts.append(f"Weights and hardware:\n\n{_together_table(modes)}")
         drawn.append(lambda axes: _draw_together(axes, modes))
     text = "\n\n".join(parts) + "\n"
@@ -83,7 +83,9 @@ def _curves(folder: Path, settings: problems.Settings, read: Read, name: str, se
     for method in searches.METHODS:
         stem = method.replace(", ", "-").replace(" ", "_")
         results = [_needed(read, folder, f"{name}-{seed}-{stem}", settings) for seed in range(seeds)]
-        found[method] = [searches.incumbents([searches.Trial(**one) for one in each["trials"]]) for each in results]
+        found[method] = [
+            searches.incumbents(method, [searches.Trial(**one) for one in each["trials"]]) for each in results
+        ]
     return found
 
 
@@ -187,8 +189,9 @@ def _together_table(modes: dict[str, list[dict[str, Any]]]) -> str:
             _mean([one["loss"] for one in every]),
             _mean([1e9 * one["energy"] for one in every], 0) + " nJ",
         ])  # fmt: skip
+    digital = f"The digital network has {100 * modes['start'][0]['digital']:.1f} % on these images."
     head = ["trained", "objective", "accuracy on fresh chips", "loss", "energy"]
-    return _markdown(head, rows)
+    return f"{_markdown(head, rows)}\n\n{digital}"
 
 
 def _mean(values: Sequence[float], digits: int = 3) -> str:
@@ -211,7 +214,7 @@ def _draw_searches(axes: Axes, curves: dict[str, list[Curve]], name: str, *, cpu
         axes.fill_between(x, y.min(axis=0), y.max(axis=0), step="post", alpha=0.15, color=_COLOURS[method], lw=0)
     axes.set_xscale("log")
     axes.set_xlabel("processor time [s]" if cpu else f"network evaluations; a gradient step counts as {searches.STEP}")
-    axes.set_ylabel("objective of the best design, held out")
+    axes.set_ylabel("objective of the incumbent, held out")
     axes.set_title(_TITLES[name])
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)

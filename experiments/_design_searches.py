@@ -1,7 +1,9 @@
 """Searches over one objective: by gradient, at random, by Optuna's tree-structured Parzen estimator, and on a grid.
 
-All see the same deterministic function of a seed: one chip, and images of that seed. The processor time of every
-evaluation is kept, compilation left out.
+All see the same images of a seed, and one chip for each evaluation. The searches compare designs, which they can do on
+the same chip only; their incumbent is the best so far. The gradient needs no comparison: every step has a new chip, as
+`minimise` has it by default, and the incumbent is the last design. The processor time of every evaluation is kept,
+compilation left out.
 """
 
 import dataclasses
@@ -25,7 +27,7 @@ Values = dict[str, float]
 
 # What a value and its gradient cost, in evaluations of the value.
 STEP = 3
-_LEARNING_RATE = 0.3
+_LEARNING_RATE = 0.2
 METHODS = ("gradient", "random", "TPE", "grid", "gradient, random start")
 
 
@@ -74,12 +76,12 @@ class Evaluator:
         self.steps = settings.evaluations // STEP
         self.stepper = make_stepper(
             self.space, optax.adam(optax.cosine_decay_schedule(_LEARNING_RATE, self.steps)), chips=1,
-            fresh_chips=False, constraints=(), projection=None, parameter_optimizer=None,
+            fresh_chips=True, constraints=(), projection=None, parameter_optimizer=None,
         )  # fmt: skip
         # What compiling took [s], of what has been compiled.
         self.compilation: dict[str, float] = {}
-        # The key that a step of `minimise` with one chip that stays the same gives to the objective.
-        [self._chip] = jax.random.split(self.key, 1)
+        # The chip of the first step of `minimise`.
+        [self._chip] = jax.random.split(jax.random.fold_in(self.key, 0), 1)
 
     def _of(self, split: Any) -> design.NetworkObjective:
         return design.NetworkObjective.of(
@@ -144,15 +146,18 @@ def search(method: str, evaluator: Evaluator) -> list[Trial]:
     return trials
 
 
-def check_incumbents(trials: Sequence[Trial], evaluator: Evaluator) -> None:
-    """Evaluate the best designs so far again, at some moments, on held-out chips and images."""
+def check_incumbents(method: str, trials: Sequence[Trial], evaluator: Evaluator) -> None:
+    """Evaluate the incumbents of some moments again, on held-out chips and images."""
     evaluator.compile("value")
-    known: dict[int, dict[str, float]] = {}
     for moment in moments(len(trials)):
-        best = min(range(moment), key=lambda number: trials[number].objective)
-        if best not in known:
-            known[best] = evaluator.held_out(trials[best].values)
-            trials[best].held_out = known[best]
+        one = incumbent(method, trials[:moment])
+        if one.held_out is None:
+            one.held_out = evaluator.held_out(one.values)
+
+
+def incumbent(method: str, trials: Sequence[Trial]) -> Trial:
+    """Return what a method would give after these trials: the last design of the gradient, the best of a search."""
+    return trials[-1] if method.startswith("gradient") else min(trials, key=lambda trial: trial.objective)
 
 
 def moments(count: int) -> list[int]:
@@ -162,7 +167,7 @@ def moments(count: int) -> list[int]:
 
 
 class Incumbent(NamedTuple):
-    """The best design so far, at some moment.
+    """The incumbent at some moment.
 
     Args:
         evaluations: Network evaluations up to then.
@@ -175,11 +180,11 @@ class Incumbent(NamedTuple):
     held_out: dict[str, float]
 
 
-def incumbents(trials: Sequence[Trial]) -> list[Incumbent]:
-    """Return the best designs so far at the moments at which they were looked at."""
+def incumbents(method: str, trials: Sequence[Trial]) -> list[Incumbent]:
+    """Return the incumbents of the moments at which they were looked at."""
     found = []
     for moment in moments(len(trials)):
-        best = min(trials[:moment], key=lambda trial: trial.objective)
+        best = incumbent(method, trials[:moment])
         assert best.held_out is not None
         found.append(Incumbent(trials[moment - 1].evaluations, trials[moment - 1].cpu, best.held_out))
     return found

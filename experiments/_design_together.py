@@ -1,5 +1,6 @@
 """Weights and hardware together, against either alone: the same start, the same steps, the same objective."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -21,10 +22,11 @@ _BITS = 6.0
 _RATES = {"hardware": 0.1, "weights": 1e-3}
 
 
-def compute(seed: int, settings: problems.Settings) -> dict[str, Any]:
-    """Return for every mode the history, and what it leads to by the ordinary evaluation.
+def compute(modes: Sequence[str], seed: int, settings: problems.Settings) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield for every mode the history, and what it leads to by the ordinary evaluation.
 
     Args:
+        modes: Which of `MODES`.
         seed: Of chips, reads and images.
         settings: How much.
     """
@@ -40,8 +42,8 @@ def compute(seed: int, settings: problems.Settings) -> dict[str, Any]:
         Space.of(problem.config, problem.variables), rates["hardware"], chips=1, fresh_chips=True, constraints=(),
         projection=None, parameter_optimizer=rates["weights"],
     )  # fmt: skip
-    found = {}
-    for mode in MODES:
+    digital = mean_score(problems.task(), model, problems.evaluated(settings.examples))
+    for mode in modes:
         flags = [jnp.asarray(mode in (one, "both")) for one in ("hardware", "weights")]
         result = run(
             stepper, Partial(_partly, *flags, of_network), steps=0 if mode == "start" else steps,
@@ -52,13 +54,15 @@ def compute(seed: int, settings: problems.Settings) -> dict[str, Any]:
             problems.task(), of_network.model(result.parameters), stepper.space.configs(values),
             problems.evaluated(settings.examples), chips=settings.chips, seed=seed, batch=min(250, settings.examples),
         )  # fmt: skip
-        found[mode] = {
-            "values": values,
-            "history": {name: result.history[name].tolist() for name in ("objective", "loss", "energy")},
-            "evaluated": {**exact.figures(), "scores": exact.scores.tolist()},
-        }
-    digital = mean_score(problems.task(), model, problems.evaluated(settings.examples))
-    return {**found, "digital": digital}
+        yield (
+            mode,
+            {
+                "values": values,
+                "history": {name: result.history[name].tolist() for name in ("objective", "loss", "energy")},
+                "evaluated": {**exact.figures(), "scores": exact.scores.tolist()},
+                "digital": digital,
+            },
+        )
 
 
 def _partly(hardware: Any, weights: Any, objective: Any, config: Any, key: Any, parameters: Any) -> Any:

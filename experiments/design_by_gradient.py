@@ -8,9 +8,10 @@ for `loss + 0.5 log(energy)`:
 1. `tile`: conductance, read voltage, pulse time and oscillator of one tile for all layers, 4 variables; `layers`:
    resolution and range of the converters and conductance of every layer by itself, 60 variables. Design by gradient
    (Adam, from the given start and from a random one) is held against random search, Optuna's TPE and a grid, which all
-   try that start first. A seed is a chip and images; every method minimises the same deterministic function of them.
-   Value and gradient count as three network evaluations; processor time is measured, without compilation. The best
-   design so far of every method is evaluated again on chips and images that no method has seen.
+   try that start first. A seed is 256 images and chips: the searches compare designs on one chip, the gradient has a
+   new one in every step. Value and gradient count as three network evaluations; processor time is measured, without
+   compilation. The design that every method would give at some moments, the best so far of a search and the last of
+   the gradient, is evaluated again on chips and images that no method has seen.
 2. `wires`: the width of wires against the area of the tiles, with IR drop: a front by gradient against a grid of wire
    resistances, and with the conductance chosen along.
 3. `together`: weights and hardware trained together, against either alone, by the same number of steps.
@@ -94,7 +95,9 @@ def compute(job: Job, settings: Any, folder: Path) -> float:
     if job.problem == "wires":
         keep(folder, job.name, settings, lambda: wires.compute(job.variant, settings, job.seed))
     elif job.problem == "together":
-        keep(folder, job.name, settings, lambda: together.compute(job.seed, settings))
+        modes = [mode for mode in together.MODES if read(folder, f"{job.name}-{mode}", settings) is None]
+        for mode, found in together.compute(modes, job.seed, settings) if modes else ():
+            keep(folder, f"{job.name}-{mode}", settings, lambda found=found: found)
     else:
         missing = [method for method in searches.METHODS if read(folder, _of_method(job, method), settings) is None]
         evaluator = (
@@ -103,7 +106,7 @@ def compute(job: Job, settings: Any, folder: Path) -> float:
         for method in missing:
             assert evaluator is not None
             trials = searches.search(method, evaluator)
-            searches.check_incumbents(trials, evaluator)
+            searches.check_incumbents(method, trials, evaluator)
             found = {"trials": [dataclasses.asdict(trial) for trial in trials], "compilation": evaluator.compilation}
             keep(folder, _of_method(job, method), settings, lambda found=found: found)
     return time.monotonic() - begun
