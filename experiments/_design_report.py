@@ -20,7 +20,7 @@ Curve = list[searches.Incumbent]
 
 _TITLES = {"tile": "One tile for all layers, 4 variables", "layers": "A tile for each layer, 60 variables"}
 _COLOURS: dict[str, str] = dict(
-    zip(searches.METHODS, (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY), strict=True)
+    zip(searches.METHODS, (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, "0.5"), strict=True)
 )
 
 
@@ -215,6 +215,10 @@ def _draw_searches(axes: Axes, curves: dict[str, list[Curve]], name: str, *, cpu
     axes.set_xscale("log")
     axes.set_xlabel("processor time [s]" if cpu else f"network evaluations; a gradient step counts as {searches.STEP}")
     axes.set_ylabel("objective of the incumbent, held out")
+    # A random start is far above the given one, next to which all others would be one line.
+    ends = [one.held_out["objective"] for method in searches.METHODS[:-1] for curve in curves[method] for one in curve]
+    margin = 0.08 * (max(ends) - min(ends))
+    axes.set_ylim(min(ends) - margin, max(ends) + margin)
     axes.set_title(_TITLES[name])
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
@@ -228,11 +232,15 @@ def _draw_wires(axes: Axes, fronts: dict[str, Any]) -> None:
     for variant, colour, marker in zip(wires.VARIANTS, (style.BLUE, style.RED), "D^", strict=True):
         points = fronts[variant]["front"]
         axes.plot(*place(points), marker, color=colour, label=f"gradient: {variant}")
-    for one in fronts[wires.VARIANTS[0]]["front"]:
+    for number, one in enumerate(fronts[wires.VARIANTS[0]]["front"]):
         x, y = place([one])
         axes.annotate(
-            f"{one['values']['wires.r']:.2g} ohm", (x[0], y[0]), (4, 6), textcoords="offset points", fontsize=8
-        )
+            f"{one['values']['wires.r']:.2g} ohm", (x[0], y[0]), (2, 14 + 11 * (number % 3)),
+            textcoords="offset points", fontsize=7, arrowprops={"arrowstyle": "-", "lw": 0.4, "color": "0.6"},
+        )  # fmt: skip
+    # Beyond the bend, where all is lost, the grid alone has points.
+    found = [one["held_out"]["loss"] for variant in wires.VARIANTS for one in fronts[variant]["front"]]
+    axes.set_ylim(min(found) - 0.01, max(found) + 0.04)
     axes.set_xlabel("area of all tiles [mm$^2$]")
     axes.set_ylabel("loss, held out")
     axes.set_title("Width of wires against area")

@@ -19,7 +19,7 @@ MODES = ("start", "weights", "hardware", "both")
 # Resolution at the start [bit].
 _BITS = 6.0
 # Largest learning rates.
-_RATES = {"hardware": 0.1, "weights": 1e-3}
+_RATES = {"hardware": 0.1, "weights": 1e-4}
 
 
 def compute(modes: Sequence[str], seed: int, settings: problems.Settings) -> Iterator[tuple[str, dict[str, Any]]]:

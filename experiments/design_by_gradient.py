@@ -7,11 +7,12 @@ for `loss + 0.5 log(energy)`:
 
 1. `tile`: conductance, read voltage, pulse time and oscillator of one tile for all layers, 4 variables; `layers`:
    resolution and range of the converters and conductance of every layer by itself, 60 variables. Design by gradient
-   (Adam, from the given start and from a random one) is held against random search, Optuna's TPE and a grid, which all
-   try that start first. A seed is 256 images and chips: the searches compare designs on one chip, the gradient has a
-   new one in every step. Value and gradient count as three network evaluations; processor time is measured, without
-   compilation. The design that every method would give at some moments, the best so far of a search and the last of
-   the gradient, is evaluated again on chips and images that no method has seen.
+   (Adam) is held against random search, Optuna's TPE and a grid, which all try the given start first. A seed is 256
+   images and chips: the searches compare designs on one chip, the gradient has a new one in every step. It is also run
+   on the chip of the searches, from the given start and from a random one. Value and gradient count as three network
+   evaluations; processor time is measured, without compilation. The design that every method would give at some
+   moments, the best so far of a search and the last of the gradient, is evaluated again on chips and images that no
+   method has seen.
 2. `wires`: the width of wires against the area of the tiles, with IR drop: a front by gradient against a grid of wire
    resistances, and with the conductance chosen along.
 3. `together`: weights and hardware trained together, against either alone, by the same number of steps.
