@@ -20,8 +20,9 @@ R = TypeVar("R")
 
 # What the intermediate results of a group may take on a CPU [byte]: half of a core's own cache as servers have it.
 _CACHE = 2**20
-# Most of a group on a CPU: beyond it nothing is gained by starting operations less often.
-_MOST = 16
+# Most of a group: beyond it, on a CPU nothing is gained by starting operations less often, and on an accelerator groups
+# that are not full cost more than they gain.
+_MOST, _MOST_ON_ACCELERATOR = 16, 1024
 # Share of an accelerator's memory, whose allocator and whose results need some as well.
 _SHARE = 0.25
 # Assumed memory of an accelerator that does not tell [byte].
@@ -93,4 +94,5 @@ def group_size(function: Callable[..., Any], *arguments: Any) -> int:
     if device.platform == "cpu":
         return max(1, min(_MOST, _CACHE // need))
     limit = (device.memory_stats() or {}).get("bytes_limit", _ASSUMED)
-    return max(1, int(_SHARE * limit) // need)
+    fitting = max(1, min(_MOST_ON_ACCELERATOR, int(_SHARE * limit) // need))
+    return 2 ** (fitting.bit_length() - 1)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 R = TypeVar("R")
 
 # What is quicker made anew than read from memory.
-_CHEAP = {"broadcast_in_dim", "iota"}
+_CHEAP = {"broadcast_in_dim", "convert_element_type", "iota"}
 # Functions within a function that are nothing but a name for their operations.
 _TRANSPARENT = {"jit", "pjit", "closed_call", "core_call"}
 
@@ -123,11 +123,22 @@ class _Scope:
             )
         self._waiting.append((eqn, inner))
 
+    def _is_made_again(self, var: Any) -> bool:
+        return _is_variable(var) and var in self._cheap
+
     def _value(self, var: Any) -> Any:
         return var.val if not _is_variable(var) else self._known.get(var, _LATER)
 
     def _outputs(self, eqn: Any) -> list[Any]:
         return [var for var in eqn.outvars if var in self._used]
+
+
+def _is_cheap(eqn: Any) -> bool:
+    if len(eqn.outvars) != 1:
+        return False
+    if eqn.primitive.name in _TRANSPARENT:
+        return all(map(_is_cheap, eqn.params["jaxpr"].jaxpr.eqns))
+    return eqn.primitive.name in _CHEAP
 
 
 def _is_variable(var: Any) -> bool:

@@ -40,6 +40,7 @@ def evaluate_designs(
     seed: int,
     *,
     devices: Sequence[jax.Device] | None = None,
+    quiet: bool = False,
 ) -> Found:
     """Measure many designs of one structure, each on several chips.
 
@@ -52,6 +53,7 @@ def evaluate_designs(
             `jaxaimc evaluate`: all designs have the same chips.
         seed: Seed of chips and reads.
         devices: Devices that share the work; all by default.
+        quiet: Whether to leave out the warnings of the measure's `notes`, where they follow for many calls together.
 
     Returns:
         Every figure of the measure, by name: rows for designs, columns for chips.
@@ -76,7 +78,7 @@ def evaluate_designs(
     if numbers.step != 1 or numbers.start < 0:
         raise ValueError(f"Argument `chips` must be a number or a range of step one from zero on, but is {chips}.")
     checked = check_values(base, values)
-    measure = _known(measure).ready(base)
+    measure = _ready(measure, base)
     names = tuple(measure.columns)
     devices = jax.devices() if devices is None else list(devices)
     found = _evaluated(measure, base, checked, numbers, seed, devices)
@@ -86,20 +88,27 @@ def evaluate_designs(
             f"{', '.join(map(repr, found))}."
         )
     finished = measure.finished({name: found[name] for name in names})
-    for note in measure.notes(finished):
+    for note in [] if quiet else measure.notes(finished):
         warnings.warn(f"{note[0].upper()}{note[1:]}.", DesignWarning, stacklevel=2)
     return finished
 
 
-_measures: dict[tuple[str, str], Measure] = {}
+_measures: dict[Any, Measure] = {}
+_MOST_MEASURES = 32
 
 
-def _known(measure: Measure) -> Measure:
-    """Return the measure with these facts that this process has seen first: what is compiled for it is found again.
+def _ready(measure: Measure, base: AnalogConfig) -> Measure:
+    """Return the measure with these facts that this process made ready first for this structure.
 
-    A measure that was sent here has functions in it that are equal, but not the same.
+    What is compiled for it is found again. A measure that was sent here has functions in it that are equal, but not the
+    same.
     """
-    return _measures.setdefault((fingerprint(measure), getattr(measure, "token", "")), measure)
+    key = fingerprint(measure), getattr(measure, "token", ""), jax.tree.structure(base)
+    if key not in _measures:
+        while len(_measures) >= _MOST_MEASURES:
+            del _measures[next(iter(_measures))]
+        _measures[key] = measure.ready(base)
+    return _measures[key]
 
 
 def _evaluated(
@@ -138,7 +147,7 @@ def _some(
         bounds = np.linspace(start, stop, len(devices) + 1).round().astype(np.int32)
         spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
         given = (padded, np.int32(designs), np.int32(chips.start), np.uint32(seed))
-        call = functools.partial(_call, mesh, by_chip, tuple(values), spans, as_pytree(measure), base, *given)
+        call = functools.partial(_call, mesh, by_chip, tuple(sorted(values)), spans, as_pytree(measure), base, *given)
         results = gathered(call)
         rows = {name: np.asarray(y).reshape(len(devices), -1) for name, y in results.items()}
         sizes = spans[:, 1] - spans[:, 0]

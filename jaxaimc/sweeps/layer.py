@@ -93,6 +93,11 @@ class LayerError(Measure):
         return cls(w, x, exact.astype(np.result_type(w, x)), None if t is None else float(t), own)
 
     @property
+    def chunk(self) -> int:
+        """As many as take some ten seconds on a CPU."""
+        return int(np.clip(2**30 // self.w.size, 16, 4096))
+
+    @property
     def columns(self) -> Columns:
         """Units of the figures by name."""
         return {"error": "", "residual": "", **({} if self.hardware is None else COST_COLUMNS)}

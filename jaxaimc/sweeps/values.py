@@ -1,7 +1,7 @@
 """Values of swept fields: refused before anything is computed where a config may not have them."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from jaxaimc._core.checks import Limits, check_limits, shown
 from jaxaimc._core.component import Component
 from jaxaimc.config import AnalogConfig, at, leaf_paths, with_at
 
-Values = Mapping[str, Float[np.ndarray, " design"]]
+Values = Mapping[str, Float[np.ndarray, " design"] | Sequence[float]]
 
 
 def check_values(base: AnalogConfig, values: Values) -> dict[str, Float[np.ndarray, " design"]]:
