@@ -69,7 +69,8 @@ def dask(
         raise missing_extra("distributed", error) from None
     with contextlib.ExitStack() as stack:
         if where is None:
-            client = stack.enter_context(Client(stack.enter_context(_local(processes))))
+            cluster = stack.enter_context(_local(processes))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
         else:
             client = stack.enter_context(_connect(where, timeout))
             _look_at_workers(client, where)
