@@ -139,15 +139,9 @@ def of_network(examples: int, designs: int, chips: int) -> None:
         found = evaluate_designs(measure, BASE, swept, chips, 1)
     seconds = time.perf_counter() - start
     parameters = sum(np.size(leaf) for leaf in jax.tree.leaves(measure.state))
-    print(
-        f"\n{NETWORK}, {parameters:,} parameters, {len(measure.inputs):,} test images, {designs} designs x {chips} chips"
-    )
-    print(
-        f"  {designs * chips / seconds:.2f} accuracies per second: {designs} designs x {chips} chips in {seconds:.1f} s "
-        f"(first call {first:.1f} s), "
-        f"mean accuracy {found['score'].mean():.3f}",
-        flush=True,
-    )
+    print(f"\n{NETWORK}, {parameters:,} parameters, {len(measure.inputs):,} test images")
+    print(f"  {designs} designs x {chips} chips in {seconds:.1f} s, first call {first:.1f} s")
+    print(f"  {designs * chips / seconds:.2f} accuracies per second, mean {found['score'].mean():.3f}", flush=True)
 
 
 def digests() -> str:
