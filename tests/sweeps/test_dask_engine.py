@@ -55,6 +55,17 @@ def test_what_a_worker_raises_and_computes_is_what_this_process_would(address):
             executor.submit(calls.refuse, number=4).result()
 
 
+def test_processes_of_this_machine_share_its_cores_and_end_with_the_context():
+    from dask.system import CPU_COUNT
+
+    with dask(processes=1) as executor:
+        process, threads, deaf = executor.submit(calls.surroundings).result()
+    assert threads == str(CPU_COUNT)
+    assert deaf  # Ctrl-C is this process's to handle
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
 def test_a_chunk_that_kills_its_workers_is_given_up(cluster, address, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     with dask(address) as executor, pytest.raises(ChildProcessError, match="gives a chunk up: 1 of its workers"):
@@ -86,7 +97,31 @@ def test_other_versions_are_refused(address, monkeypatch):
         pass
     # A worker that joins later is looked at when it is called.
     with pytest.raises(ValueError, match=sentence):
-        engine.Call(calls.dtype, {}, other)()
+        engine.Call(calls.dtype, {}, other, "")()
+
+
+def test_workers_compile_with_the_flags_of_this_process_or_it_is_said(address, monkeypatch):
+    def flags():
+        return os.environ["XLA_FLAGS"]
+
+    with dask(address) as executor:
+        assert executor.submit(flags).result().split() == os.environ["XLA_FLAGS"].split()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=1")
+    with (
+        pytest.warns(UserWarning, match=r"compiles with other XLA_FLAGS than this process \((\d) of \1 do\)"),
+        dask(address),
+    ):
+        pass
+
+
+def test_flags_are_adopted_by_a_process_that_has_not_begun(monkeypatch):
+    monkeypatch.setattr(engine, "_begun", set())
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert engine.adopt_flags("--one --two")
+    assert os.environ["XLA_FLAGS"] == "--one --two"
+    assert engine.adopt_flags("--one --two")
+    assert not engine.adopt_flags("--three")
+    assert os.environ["XLA_FLAGS"] == "--one --two"
 
 
 def test_a_scheduler_without_workers_is_said():
