@@ -5,20 +5,20 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from jaxaimc._core.checks import shown
 from jaxaimc.config import dumps
 from jaxaimc.studies.chunks import ChunkFolder, Facts, ResultsError, digest, fingerprint
+from jaxaimc.sweeps.measure import Measure
 from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.plan_files import axis_facts, axis_of, value_facts
-
-if TYPE_CHECKING:
-    from jaxaimc.sweeps.measure import Measure
 
 # Of the layout of a folder.
 _FORMAT = 1
@@ -36,12 +36,15 @@ class Finished:
 
     Args:
         plan: The plan.
-        measures: What is measured, by the name of the network; the one measure without a name under None.
+        measure: What is measured; several by the name of their network.
+
+    Attributes:
+        measures: The measures by name; one alone is under None.
     """
 
-    def __init__(self, plan: Plan, measures: "Mapping[str | None, Measure]"):
+    def __init__(self, plan: Plan, measure: Measure | Mapping[str, Measure]):
         self.plan = plan
-        self.measures = measures
+        self.measures = measures = _named(measure)
         self._frames: dict[str, pl.DataFrame] = {}
         shape = len(plan.designs), plan.chips
         self._done = {network: np.zeros(shape, bool) for network in measures}
@@ -52,7 +55,7 @@ class Finished:
         """Unit of every measured column."""
         return {name: unit for measure in self.measures.values() for name, unit in measure.columns.items()}
 
-    def counter(self, jobs: "Sequence[tuple[str | None, Chunk]]") -> Callable[[], int]:
+    def counter(self, jobs: Sequence[tuple[str | None, Chunk]]) -> Callable[[], int]:
         """Return a function that says how many rows of some chunks are finished."""
         wanted = {network: np.zeros_like(done) for network, done in self._done.items()}
         for network, chunk in jobs:
@@ -102,8 +105,9 @@ class Finished:
             order[0] = pl.col("network").replace_strict({name: place for place, name in enumerate(self.measures)})
         return table.sort(order).select(list(schema))
 
+    @cached_property
     def facts(self) -> Facts:
-        """Return all that the results follow from, and units, as JSON values."""
+        """All that the results follow from, and units, as JSON values."""
         units = {**self.plan.units, **{name: unit for name, unit in self.columns.items() if unit}}
         return {
             "kind": "sweep",
@@ -177,7 +181,7 @@ class SweepFolder(Finished):
     Args:
         path: The folder; made if needed.
         plan: The plan.
-        measures: What is measured, by the name of the network.
+        measure: What is measured; several by the name of their network.
         command: How the sweep was started, for the record.
         notes: Further JSON values for the record.
 
@@ -192,12 +196,12 @@ class SweepFolder(Finished):
         self,
         path: str | Path,
         plan: Plan,
-        measures: "Mapping[str | None, Measure]",
+        measure: Measure | Mapping[str, Measure],
         command: Sequence[str] = (),
         notes: Mapping[str, Any] | None = None,
     ):
-        super().__init__(plan, measures)
-        self._folder = ChunkFolder(path, self.facts(), command, notes, self._extends)
+        super().__init__(plan, measure)
+        self._folder = ChunkFolder(path, self.facts, command, notes, self._extends)
         self._looked = (-np.inf, 0.0)
         self._written = (-np.inf, 0.0)
         self.look(now=True)
@@ -244,7 +248,7 @@ class SweepFolder(Finished):
     def _write_table(self) -> None:
         start = time.monotonic()
         # A run of a plan that has grown meanwhile leaves the table to that one.
-        if fingerprint(self._folder.facts()) == fingerprint(self.facts()):
+        if fingerprint(self._folder.facts()) == fingerprint(self.facts):
             self._folder.write_table("sweep.parquet", self.table())
         self._written = time.monotonic(), time.monotonic() - start
 
@@ -275,7 +279,7 @@ class SweepFolder(Finished):
 
     def _extends(self, recorded: Facts) -> str:
         """Return why this sweep may not go on in the folder of another, empty if it has everything of it, and more."""
-        facts = self.facts()
+        facts = self.facts
         fixed = {"base": "config", "seed": "seed", "version": "version of jaxaimc"}
         if recorded.get("kind") != "sweep" or recorded.get("format") != _FORMAT:
             return "It holds no sweep."
@@ -303,6 +307,14 @@ class SweepFolder(Finished):
             row = listed(lost.row(0, named=True))
             return f"That one has {len(lost):,} designs more, such as {row}; a sweep may only add some."
         return ""
+
+
+def _named(measure: Measure | Mapping[str, Measure]) -> dict[str | None, Measure]:
+    if not isinstance(measure, Mapping):
+        return {None: measure}
+    if not measure or not all(isinstance(name, str) and name for name in measure):
+        raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
+    return {**measure}
 
 
 def _gaps(done: np.ndarray, chips: range) -> Iterator[range]:

@@ -1,9 +1,7 @@
 """Values of swept fields: refused before anything is computed where a config may not have them."""
 
 import dataclasses
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -49,8 +47,10 @@ def check_values(base: AnalogConfig, values: Values) -> dict[str, Float[np.ndarr
     if len(sizes) > 1:
         each = ", ".join(f"{len(array)} at {path!r}" for path, array in checked.items())
         raise ValueError(f"Argument `values` must have as many values at every path, but has {each}.")
-    if checked:
-        _check_rules(base, checked, sizes.pop())
+    if broken := broken_rule(base, checked):
+        place, error = broken
+        given = ", ".join(f"{path} = {array[place]:g}" for path, array in checked.items())
+        raise ValueError(f"{error} So it is in row {place} of the designs, {given}.") from error
     return checked
 
 
@@ -75,36 +75,36 @@ def _limits(base: AnalogConfig, path: str) -> Limits:
     return limits
 
 
-def _check_rules(base: AnalogConfig, values: dict[str, np.ndarray], designs: int) -> None:
-    """Check rules between fields.
+def broken_rule(base: AnalogConfig, values: Values) -> tuple[int, ValueError] | None:
+    """Find the first of many designs that breaks a rule between fields.
 
-    Those of this library compare quantities that rise or fall with every field, so that they hold for all designs where
-    they hold in the corners of the box around them. Otherwise, and for classes of others, each design is looked at.
+    All designs are asked in one go, as a config with arrays; one after the other only where that is refused: a rule is
+    broken, or it does not take arrays.
+
+    Args:
+        base: The config of all designs, with allowed values.
+        values: Values of leaves by path, each allowed by itself.
+
+    Returns:
+        Its place and what is wrong, or None.
     """
-    if 2 ** len(values) < designs and all(_is_own(part) for part in _parts(base)):
-        try:
-            for corner in itertools.product(*[(array.min(), array.max()) for array in values.values()]):
-                with_at(base, dict(zip(values, map(float, corner), strict=True))).validate()
-        except ValueError:
-            pass
-        else:
-            return
-    for index in range(designs):
-        design = {path: float(array[index]) for path, array in values.items()}
-        try:
-            with_at(base, design).validate()
-        except ValueError as error:
-            given = ", ".join(f"{path} = {value:g}" for path, value in design.items())
-            raise ValueError(f"{error} So it is in row {index} of the designs, {given}.") from error
+    base.validate()
+    try:
+        with np.errstate(all="ignore"):
+            for part in _parts(with_at(base, values)):
+                part.check()
+    except Exception:  # a rule of a user's own may raise anything
+        for place in range(max(map(len, values.values()), default=0)):
+            try:
+                with_at(base, {path: float(array[place]) for path, array in values.items()}).validate()
+            except ValueError as error:
+                return place, error
+    return None
 
 
-def _is_own(part: Any) -> bool:
-    return type(part).__module__.split(".")[0] == "jaxaimc"
-
-
-def _parts(part: Any) -> Iterator[Any]:
+def _parts(part: Component) -> Iterator[Component]:
     yield part
-    for field in dataclasses.fields(part):
+    for field in dataclasses.fields(part):  # pyright: ignore[reportArgumentType]
         value = getattr(part, field.name)
-        if dataclasses.is_dataclass(value):
+        if isinstance(value, Component):
             yield from _parts(value)

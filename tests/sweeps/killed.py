@@ -19,17 +19,21 @@ PLAN = Plan(AnalogConfig(), [Values("rows", [64, 128]), Range("wires.r", 0.5, 10
 
 
 def by_numpy(measure, chunk):
-    """Compute a chunk without JAX, in a few milliseconds."""
-    time.sleep(0.003)
+    """Compute a chunk without JAX."""
     rows = chunk.rows()
     total = np.sin(np.asarray(rows["wires.r"]) * (1 + np.asarray(rows["chip"]))) + chunk.base.rows
     return rows.with_columns(pl.Series("sum", total), pl.Series("square", total**2))
 
 
-def whole(folder=None, *, jax, progress=None):
-    """Run the sweep to its end."""
+def whole(folder=None, *, jax, progress=None, pause=0.0):
+    """Run the sweep to its end, with a pause before each chunk."""
     computing = runs.compute
-    runs.compute = computing if jax else by_numpy
+
+    def slowly(measure, chunk):
+        time.sleep(pause)
+        return computing(measure, chunk) if jax else by_numpy(measure, chunk)
+
+    runs.compute = slowly
     try:
         return run(PLAN, Cheap(), folder, progress=progress)
     finally:
@@ -67,5 +71,5 @@ class Child:
 def told(folder, jax):
     """Run the sweep and print how much was computed."""
     computed = []
-    whole(folder, jax=jax, progress=lambda progress: computed.append(progress.computed))
+    whole(folder, jax=jax, progress=lambda progress: computed.append(progress.computed), pause=0.01)
     print(computed[-1])

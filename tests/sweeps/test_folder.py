@@ -241,7 +241,7 @@ def test_bad_full_disk(tmp_path, monkeypatch, undisturbed):
     assert counting.computed == 8
 
 
-@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (0,), "0/2"])
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0), (0,), "02"])
 def test_bad_shards(shard):
     with pytest.raises(ValueError, match="`shard`"):
         run(plan(), Cheap(), shard=shard)
