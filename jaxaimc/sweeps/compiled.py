@@ -137,7 +137,7 @@ def _some(
     devices: Sequence[Any],
 ) -> Found:
     """Return the figures of designs that fit into a call."""
-    mesh = jax.make_mesh((len(devices),), ("device",), (AxisType.Auto,), devices=devices)
+    mesh = jax.make_mesh((len(devices),), ("device",), axis_types=(AxisType.Auto,), devices=devices)
     # Chips share nothing that is worth keeping where memory is ample, or where there is one design of each.
     by_chip = bool(values) and devices[0].platform == "cpu"
     padded = {path: np.concatenate([own, np.repeat(own[-1:], _AT_ONCE - designs)]) for path, own in values.items()}
