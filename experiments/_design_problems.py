@@ -46,7 +46,7 @@ class Settings:
     wire_steps: int = 40
     grid: int = 16
     wire_weights: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    joint_steps: int = 150
+    joint_steps: int = 100
     joint_batch: int = 64
     layers: int | None = None
     chips: int = 4

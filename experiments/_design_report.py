@@ -16,11 +16,12 @@ from jaxaimc._core.files import replacing
 from jaxaimc.studies import style
 
 Read = Callable[[Path, str, Any], dict[str, Any] | None]
-# Evaluations, processor time and held-out figures of incumbents.
-Curve = list[tuple[int, float, dict[str, float]]]
+Curve = list[searches.Incumbent]
 
 _TITLES = {"tile": "One tile for all layers, 4 variables", "layers": "A tile for each layer, 60 variables"}
-_COLOURS = dict(zip(searches.METHODS, (style.BLUE, style.SKY, style.ORANGE, style.GREEN, style.PURPLE), strict=True))
+_COLOURS: dict[str, str] = dict(
+    zip(searches.METHODS, (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY), strict=True)
+)
 
 
 def write(
@@ -41,7 +42,7 @@ def write(
     for name in (one for one in ("tile", "layers") if one in names):
         curves[name] = _curves(folder, settings, read, name, seeds)
         parts.append(f"{_TITLES[name]}:\n\n{_searches_table(curves[name], settings)}")
-        parts.append(_compilation(folder, settings, read, name, seeds))
+        parts.append(_times(folder, settings, read, curves[name], name))
         drawn.append(lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=False))
     drawn += [lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=True) for name in curves]
     evaluated = [found for seed in range(seeds) if (found := read(folder, f"evaluated-{seed}", settings))]
@@ -86,20 +87,28 @@ def _curves(folder: Path, settings: problems.Settings, read: Read, name: str, se
     return found
 
 
-def _compilation(folder: Path, settings: problems.Settings, read: Read, name: str, seeds: int) -> str:
-    """Return how long compiling took."""
+def _times(folder: Path, settings: problems.Settings, read: Read, curves: dict[str, list[Curve]], name: str) -> str:
+    """Return what evaluations, gradient steps and compiling took."""
+    evaluation, step = (
+        np.mean([curve[-1].cpu / curve[-1].evaluations for curve in curves[method]]) * count
+        for method, count in (("random", 1), ("gradient", searches.STEP))
+    )
     every = [
-        _needed(read, folder, f"{name}-{seed}-{searches.METHODS[number]}", settings)["compilation"]
-        for seed in range(seeds)
-        for number in (0, 2)
+        _needed(read, folder, f"{name}-{seed}-{method}", settings)["compilation"]
+        for seed in range(len(curves["gradient"]))
+        for method in ("gradient", "random")
     ]
     value, gradient = (np.mean([one[what] for one in every if what in one]) for what in ("value", "gradient"))
-    return f"Compiling took {value:.0f} s for the value and {gradient:.0f} s for value and gradient."
+    return (
+        f"An evaluation takes {evaluation:.2f} s of one core, a gradient step {step:.2f} s ({step / evaluation:.1f} "
+        f"times as long); compiling takes {value:.0f} s without and {gradient:.0f} s with the gradient."
+    )
 
 
-def _at(curve: Curve, place: int, limit: float) -> dict[str, float]:
-    """Return the figures of the last incumbent within a number of evaluations (place 0) or a time (place 1)."""
-    return [entry for entry in curve if entry[place] <= limit * (1 + 1e-9)][-1][2]  # type: ignore
+def _at(curve: Curve, limit: float, *, cpu: bool) -> dict[str, float]:
+    """Return the figures of the last incumbent within a number of evaluations or a processor time, or of the first."""
+    within = [one for one in curve if (one.cpu if cpu else one.evaluations) <= limit * (1 + 1e-9)]
+    return (within or curve[:1])[-1].held_out
 
 
 def _searches_table(curves: dict[str, list[Curve]], settings: problems.Settings) -> str:
@@ -107,25 +116,26 @@ def _searches_table(curves: dict[str, list[Curve]], settings: problems.Settings)
     rows = []
     seeds = len(curves["gradient"])
     # The time that the fastest of those needs which make all evaluations, seed by seed.
-    times = [min(curves[method][seed][-1][1] for method in searches.METHODS if method != "grid")
+    times = [min(curves[method][seed][-1].cpu for method in searches.METHODS if method != "grid")
              for seed in range(seeds)]  # fmt: skip
     for method, each in curves.items():
-        alike = [_at(curve, 0, steps * (searches.STEP if method.startswith("gradient") else 1)) for curve in each]
-        whole = [curve[-1][2] for curve in each]
-        timed = [_at(curve, 1, time) for curve, time in zip(each, times, strict=True)]
-        cpu = [curve[-1][1] for curve in each]
+        alike = [
+            _at(curve, steps * (searches.STEP if method.startswith("gradient") else 1), cpu=False) for curve in each
+        ]
+        whole = [curve[-1].held_out for curve in each]
+        timed = [_at(curve, time, cpu=True) for curve, time in zip(each, times, strict=True)]
+        cpu = [curve[-1].cpu for curve in each]
         better = sum(
-            one["objective"] >= best[-1][2]["objective"] for one, best in zip(whole, curves["gradient"], strict=True)
+            one["objective"] >= best[-1].held_out["objective"]
+            for one, best in zip(whole, curves["gradient"], strict=True)
         )
         rows.append([
             method, *(_mean([one["objective"] for one in found]) for found in (alike, whole, timed)),
             _mean([one["loss"] for one in whole]), _mean([1e9 * one["energy"] for one in whole], 0),
             f"{np.mean(cpu):.0f} s", "" if method == "gradient" else f"{better} of {seeds}",
         ])  # fmt: skip
-    head = [
-        "method", f"{steps} steps or evaluations", f"{settings.evaluations} evaluations, a step being {searches.STEP}",
-        f"in the same {np.mean(times):.0f} s", "loss", "energy [nJ]", "processor time", "gradient is not worse in",
-    ]  # fmt: skip
+    head = ["method", f"{steps} calls", f"{settings.evaluations} evaluations", f"{np.mean(times):.0f} s", "loss",
+            "energy [nJ]", "time", "gradient not worse"]  # fmt: skip
     return _markdown(head, rows)
 
 
@@ -191,14 +201,13 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _draw_searches(axes: Axes, curves: dict[str, list[Curve]], name: str, *, cpu: bool) -> None:
-    place = 1 if cpu else 0
     for method, each in curves.items():
-        first = max(curve[0][place] for curve in each)
-        last = min(curve[-1][place] for curve in each)
+        ends = [[curve[k].cpu if cpu else curve[k].evaluations for curve in each] for k in (0, -1)]
+        first, last = max(ends[0]), min(ends[1])
         x = np.geomspace(first, last, 200)
-        y = np.array([[_at(curve, place, limit)["objective"] for limit in x] for curve in each])
-        style_of = {"color": _COLOURS[method], "drawstyle": "steps-post"}
-        axes.plot(x, y.mean(axis=0), label=method, linestyle=":" if "," in method else "-", **style_of)
+        y = np.array([[_at(curve, limit, cpu=cpu)["objective"] for limit in x] for curve in each])
+        line = ":" if "," in method else "-"
+        axes.plot(x, y.mean(axis=0), line, label=method, color=_COLOURS[method], drawstyle="steps-post")
         axes.fill_between(x, y.min(axis=0), y.max(axis=0), step="post", alpha=0.15, color=_COLOURS[method], lw=0)
     axes.set_xscale("log")
     axes.set_xlabel("processor time [s]" if cpu else f"network evaluations; a gradient step counts as {searches.STEP}")
@@ -221,7 +230,6 @@ def _draw_wires(axes: Axes, fronts: dict[str, Any]) -> None:
         axes.annotate(
             f"{one['values']['wires.r']:.2g} ohm", (x[0], y[0]), (4, 6), textcoords="offset points", fontsize=8
         )
-    axes.set_xscale("log")
     axes.set_xlabel("area of all tiles [mm$^2$]")
     axes.set_ylabel("loss, held out")
     axes.set_title("Width of wires against area")
@@ -238,7 +246,6 @@ def _draw_together(axes: Axes, modes: dict[str, list[dict[str, Any]]]) -> None:
             scores = 100 * np.asarray(one["evaluated"]["scores"])
             axes.errorbar(1e9 * one["evaluated"]["energy"], scores.mean(), scores.std(), fmt=marker, color=colour,
                           capsize=3, label=None if number else label)  # fmt: skip
-    axes.set_xscale("log")
     axes.set_xlabel("energy of an inference [nJ]")
     axes.set_ylabel("accuracy on fresh chips [%]")
     axes.set_title("Weights and hardware")

@@ -8,8 +8,8 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -26,7 +26,7 @@ Values = dict[str, float]
 # What a value and its gradient cost, in evaluations of the value.
 STEP = 3
 _LEARNING_RATE = 0.3
-METHODS = ("gradient", "gradient, random start", "random", "TPE", "grid")
+METHODS = ("gradient", "random", "TPE", "grid", "gradient, random start")
 
 
 @dataclasses.dataclass
@@ -139,7 +139,8 @@ def search(method: str, evaluator: Evaluator) -> list[Trial]:
         except StopIteration:
             break
         found = evaluator(values)
-        trials.append(Trial(dict(values), **found, evaluations=len(trials) + 1, cpu=time.process_time() - begun))
+        cpu = time.process_time() - begun
+        trials.append(Trial(dict(values), found["objective"], found["loss"], found["energy"], len(trials) + 1, cpu))
     return trials
 
 
@@ -160,18 +161,32 @@ def moments(count: int) -> list[int]:
     return sorted(number for number in numbers if number >= 1)
 
 
-def incumbents(trials: Sequence[Trial]) -> list[tuple[int, float, dict[str, float]]]:
-    """Return evaluations, processor time and held-out figures at the moments at which the best design was looked at."""
+class Incumbent(NamedTuple):
+    """The best design so far, at some moment.
+
+    Args:
+        evaluations: Network evaluations up to then.
+        cpu: Processor time up to then [s].
+        held_out: Figures on held-out chips and images.
+    """
+
+    evaluations: int
+    cpu: float
+    held_out: dict[str, float]
+
+
+def incumbents(trials: Sequence[Trial]) -> list[Incumbent]:
+    """Return the best designs so far at the moments at which they were looked at."""
     found = []
     for moment in moments(len(trials)):
         best = min(trials[:moment], key=lambda trial: trial.objective)
         assert best.held_out is not None
-        found.append((trials[moment - 1].evaluations, trials[moment - 1].cpu, best.held_out))
+        found.append(Incumbent(trials[moment - 1].evaluations, trials[moment - 1].cpu, best.held_out))
     return found
 
 
 # A search gives designs and is sent their objectives.
-_Asking = Any
+_Asking = Generator[Values, float, None]
 
 
 def _at_random(evaluator: Evaluator) -> _Asking:

@@ -15,8 +15,9 @@ for `loss + 0.5 log(energy)`:
    resistances, and with the conductance chosen along.
 3. `together`: weights and hardware trained together, against either alone, by the same number of steps.
 
-Every result is a file in the output folder; the same command goes on with what is missing. With `--evaluate` the
-designs found by gradient for one tile are evaluated once more by `jaxaimc evaluate --config`, a process of its own.
+Every result is a file in the output folder; the same command goes on with what is missing. With `--evaluate N` the
+designs that the gradient found for one tile with the first N seeds are evaluated once more by `jaxaimc evaluate
+--config`, a process of its own.
 """
 
 import argparse
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument("--joint-seeds", type=int, default=3, help="seeds of weights and hardware together")
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--quick", action="store_true", help="a few evaluations, to see that it runs")
-    parser.add_argument("--evaluate", action="store_true", help="run `jaxaimc evaluate` on what the gradient found")
+    parser.add_argument("--evaluate", type=int, default=0, help="designs to run `jaxaimc evaluate` on")
     parser.add_argument("--no-report", action="store_true", help="compute only, without tables and figure")
     arguments = parser.parse_args()
     settings = settings_of.QUICK if arguments.quick else settings_of.FULL
@@ -179,8 +180,7 @@ def main() -> None:
     if arguments.evaluate:
         from experiments import _design_check as check
 
-        os.environ.update(_ENVIRONMENT)
-        for seed in range(arguments.seeds):
+        for seed in range(min(arguments.evaluate, arguments.seeds)):
             check.compare(folder, seed, settings, keep, read)
     if not arguments.no_report:
         from experiments import _design_report as report

@@ -1,6 +1,7 @@
 """Calls that engines make in other processes, which import them from here."""
 
 import os
+import signal
 import time
 from concurrent.futures import Executor
 
@@ -76,3 +77,8 @@ def on_all(values, failing=None, dying=None):
         return jax.jit(lambda x: {"sine": jnp.sin(x), "count": jnp.ones_like(x)}, out_shardings=sharding)(placed)
 
     return {name: np.asarray(value) for name, value in gathered(call).items()}
+
+
+def surroundings():
+    """What a worker is, beside what it computes."""
+    return os.getpid(), os.environ.get("PJRT_NPROC"), signal.getsignal(signal.SIGINT) == signal.SIG_IGN

@@ -55,6 +55,17 @@ def test_what_a_worker_raises_and_computes_is_what_this_process_would(address):
             executor.submit(calls.refuse, number=4).result()
 
 
+def test_processes_of_this_machine_share_its_cores_and_end_with_the_context():
+    from dask.system import CPU_COUNT
+
+    with dask(processes=1) as executor:
+        process, threads, deaf = executor.submit(calls.surroundings).result()
+    assert threads == str(CPU_COUNT)
+    assert deaf  # Ctrl-C is this process's to handle
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
 def test_a_chunk_that_kills_its_workers_is_given_up(cluster, address, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     with dask(address) as executor, pytest.raises(ChildProcessError, match="gives a chunk up: 1 of its workers"):

@@ -99,6 +99,8 @@ def _local(processes: int | None) -> Any:
     options: dict[str, Any] = {
         "env": {"PJRT_NPROC": str(max(1, CPU_COUNT // count))},
         "dashboard_address": ":0",
+        # Ctrl-C in a terminal reaches the workers as well, which this process ends in good order.
+        "preload": ["import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"],
         "silence_logs": logging.CRITICAL,
     }
     return LocalCluster(n_workers=count, threads_per_worker=1, processes=True, **options)
