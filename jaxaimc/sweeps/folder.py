@@ -82,8 +82,10 @@ class Finished:
         self._done[network][chunk.numbers, chunk.chips.start : chunk.chips.stop] = True
         return is_first
 
-    def look(self, *, now: bool = False) -> None:
-        """Take in what other runs have finished since."""
+    def look(self, *, now: bool = False) -> bool:
+        """Take in what other runs have finished since, and return whether there was something."""
+        del now
+        return False
 
     def close(self) -> None:
         """Bring everything up to date at the end of a run."""
@@ -223,12 +225,12 @@ class SweepFolder(Finished):
             self._write_table()
         return is_first
 
-    def look(self, *, now: bool = False) -> None:
-        """Take in the chunks that other runs have written since the last look."""
+    def look(self, *, now: bool = False) -> bool:
+        """Take in the chunks that other runs have written since the last look, and return whether there were some."""
         start = time.monotonic()
         last, took = self._looked
         if not now and start - last < took / _SHARE:
-            return
+            return False
         new = []
         for name in self._folder.names():
             if name not in self._frames and (frame := self._read(name)) is not None:
@@ -236,6 +238,7 @@ class SweepFolder(Finished):
                 new.append(frame)
         self._mark(new)
         self._looked = time.monotonic(), time.monotonic() - start
+        return bool(new)
 
     def close(self) -> None:
         """Take in everything and write the merged table."""

@@ -164,8 +164,8 @@ class Function(Measure):
             ...     {"version": 1},
             ... )
             >>> key = jax.random.key(0)
-            >>> float(power(AnalogConfig(), key, key)["power"])
-            1e-06
+            >>> round(1e6 * float(power(AnalogConfig(), key, key)["power"]), 3)
+            1.0
         """
         if not callable(function):
             raise ValueError(f"Argument `function` must be a function, but is {shown(function)}.")
@@ -208,4 +208,4 @@ class Function(Measure):
                     f"Argument `function` of Function must return scalars, but {name!r} has shape "
                     f"{jax.numpy.shape(value)}."
                 )
-        return dict(found)
+        return {name: jax.numpy.asarray(value) for name, value in found.items()}

@@ -164,11 +164,18 @@ class _Run:
                 waiting[executor.submit(compute_packed, payloads[network], part)] = network, part
         try:
             for future in as_completed(list(waiting)):
+                if future not in waiting:  # cancelled below
+                    continue
                 network, part = waiting[future]
                 with _named(network, part):
                     rows = future.result()
                 del waiting[future]
                 self._keep(network, part, rows)
+                if self._finished.look():
+                    # Another run has finished some; those that have not begun here need not.
+                    for other in [one for one, job in waiting.items() if not self._finished.missing(*job)]:
+                        if other.cancel():
+                            del waiting[other]
                 self._report()
         finally:
             for future in waiting:

@@ -32,7 +32,7 @@ def best_table(table: pl.DataFrame, plan: Plan, task: "Task") -> Table:
     Returns:
         At most ten rows: design, swept values, means over chips.
     """
-    measured = [name for name in ("score", "loss", *_COSTS) if name in table.columns]
+    measured = ["score", "loss", *(name for name in _COSTS if name in table.columns)]
     rows = means(table, measured)
     way = better(rows, task.chance)
     if "energy" in rows.columns:
@@ -49,13 +49,13 @@ def best_table(table: pl.DataFrame, plan: Plan, task: "Task") -> Table:
         chosen = rows.filter(pl.col("score").is_finite())
         shown = chosen.sort(["score", "loss"], descending=[way == "high", False], maintain_order=True).head(_ROWS)
         title = f"{task.name}: best of {len(rows):,} designs"
-    built = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("design", *plan.paths, task.metric, *measured[1:]):
-        built.add_column(Text(name), justify="right")
+    built = Table(title=Text(title), box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0))
+    # Where there is a front of score and cost, the loss says little more, and lines are short.
+    figures = measured[2:] or ["loss"]
+    for name in ("design", *plan.paths, task.metric, *figures):
+        built.add_column(Text(name), justify="right", overflow="fold")
     for row in shown.iter_rows(named=True):
-        built.add_row(
-            *map(Text, [str(row["design"]), *_settings(row, plan), _score(row), *_figures(row, measured[1:])])
-        )
+        built.add_row(*map(Text, [str(row["design"]), *_settings(row, plan), _score(row), *_figures(row, figures)]))
     if plan.chips > 1:
         built.caption = Text(f"means of {plan.chips} chips, ± standard deviation over chips", justify="left")
     return built

@@ -4,6 +4,7 @@ import errno
 import importlib
 import json
 import shutil
+import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -205,6 +206,32 @@ def test_an_interrupted_run_keeps_what_is_finished(tmp_path, undisturbed):
 def test_an_executor_gives_the_same_table(tmp_path, undisturbed):
     with ThreadPoolExecutor(2) as executor:
         assert run(plan(), Cheap(), tmp_path, executor=executor).equals(undisturbed)
+
+
+class Gated(ThreadPoolExecutor):
+    """Makes one call each time that its gate is opened."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.gate = threading.Semaphore(0)
+
+    def submit(self, function, *arguments):
+        return super().submit(lambda: (self.gate.acquire(), function(*arguments))[1])
+
+
+def test_what_another_run_finishes_is_not_computed_by_an_executor(tmp_path, undisturbed):
+    def progress(step):
+        counting(step)
+        if step.computed == 2:
+            run(plan(chunk=1), Cheap(), tmp_path)
+        executor.gate.release()
+
+    counting = Counting()
+    with Gated() as executor:
+        assert run(plan(chunk=1), Cheap(), tmp_path, executor=executor, progress=progress).equals(undisturbed)
+    # Of eight chunks, the second had begun, and the third began with its end.
+    assert counting.computed <= 6
+    assert counting.last.done == counting.last.total == 16
 
 
 def test_what_a_measure_raises_passes_with_its_designs_named_and_the_rest_is_kept(tmp_path, monkeypatch):

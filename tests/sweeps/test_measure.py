@@ -56,6 +56,7 @@ def test_scores_are_those_of_evaluate(task, model):
     assert not found["residual"].any()
 
 
+@pytest.mark.slow
 def test_drifted_and_compensated_scores_are_those_of_evaluate(task, model):
     measure = NetworkScore.of(task, model, examples=40, t=1e7, compensated=True)
     found = evaluate_designs(measure, BASE, {}, 2, seed=0)
@@ -64,6 +65,7 @@ def test_drifted_and_compensated_scores_are_those_of_evaluate(task, model):
     )
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_ordinary_evaluation(task, model):
     hardware = cost.Hardware(columns_per_converter=4)
     measure = NetworkScore.of(task, model, examples=16, hardware=hardware)
@@ -77,6 +79,7 @@ def test_costs_are_those_of_the_ordinary_evaluation(task, model):
     assert found["cost_outside"][0, 0] == np.sum(np.asarray(wanted.total.outside))
 
 
+@pytest.mark.slow
 def test_a_score_of_all_examples_together_is_that_of_evaluate(task, model):
     largest = Corpus(lambda outputs, targets: float(outputs[np.arange(len(targets)), targets].max()))
     whole = replace(task, score=largest, metric="largest")
@@ -85,6 +88,7 @@ def test_a_score_of_all_examples_together_is_that_of_evaluate(task, model):
     np.testing.assert_allclose(found["score"][0], expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_rows_activity_is_that_of_evaluate(task, model):
     config = AnalogConfig(wires=wires.OpenIdle(r=100.0, method=wires.MeanField()))
     with warnings.catch_warnings():

@@ -74,7 +74,7 @@ def test_with_costs_it_has_the_front():
     costs = {"energy": [2e-9, 1e-9, 3e-9], "latency": [1e-7] * 3, "area": [1e-6] * 3}
     built = best_table(table([0.8, 0.7, 0.75], [1.0, 1.0, 1.0], **costs), plan, tiny_task.task())
     assert [str(cell) for cell in shown(built)[0]] == ["1", "0"]
-    assert [str(cell) for cell in shown(built)[4]] == ["1 nJ", "2 nJ"]
+    assert [str(cell) for cell in shown(built)[3]] == ["1 nJ", "2 nJ"]
     assert "2 of 3 designs that no other dominates in accuracy and energy" in str(built.title)
 
 
