@@ -128,7 +128,7 @@ def checked_static(owner: str, field: dataclasses.Field, value: Any) -> Any:
     if bounded and not (isinstance(value, tuple) and not value):
         for entry in value if isinstance(value, tuple) else (value,):
             checks.check_integer(owner, field.name, entry, low=low, high=high, optional=optional)
-    if (bounded and value == ()) or not _fits(value, declared):
+    if (bounded and value == ()) or not fits(value, declared):
         raise ValueError(f"Field `{field.name}` of {owner} must be {allowed(declared)}, but is {checks.shown(value)}.")
     return value
 
@@ -138,10 +138,16 @@ def _as_tuple(value: Any) -> Any:
     return tuple(_as_tuple(entry) for entry in value) if isinstance(value, list) else value
 
 
-def _fits(value: Any, declared: Any) -> bool:
+def fits(value: Any, declared: Any) -> bool:
+    """Return whether a value is of a type that structure has.
+
+    Args:
+        value: Any value; sequences as tuples.
+        declared: The type; one that cannot be checked fits.
+    """
     origin, args = typing.get_origin(declared), typing.get_args(declared)
     if len(choices(declared)) > 1:
-        return any(_fits(value, choice) for choice in choices(declared))
+        return any(fits(value, choice) for choice in choices(declared))
     if origin is typing.Literal:
         return any(value == choice and type(value) is type(choice) for choice in args)
     if origin is tuple:
@@ -156,8 +162,8 @@ def _fits(value: Any, declared: Any) -> bool:
 
 def _fits_tuple(value: tuple[Any, ...], args: tuple[Any, ...]) -> bool:
     if len(args) == 2 and args[1] is Ellipsis:
-        return all(_fits(entry, args[0]) for entry in value)
-    return not args or (len(args) == len(value) and all(map(_fits, value, args)))
+        return all(fits(entry, args[0]) for entry in value)
+    return not args or (len(args) == len(value) and all(map(fits, value, args)))
 
 
 def allowed(declared: Any) -> str:

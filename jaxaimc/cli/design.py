@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from tyro.conf import Positional
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
 from jaxaimc.cli.record import say
+from jaxaimc.cli.settings import keep_settings
 from jaxaimc.config import AnalogConfig, dumps
 from jaxaimc.tasks import hub, load_model, load_task
 from jaxaimc.tasks.demo import DEMO
@@ -37,11 +39,11 @@ class Design:
         task: Network, data and loss: package.module:function.
         variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10.
         weights: Weight of the logarithm of the cost against the loss, one or several.
-        output: Folder for states, design.json, history.parquet and figure.png.
+        output: Folder for states, settings.json, design.json, history.parquet and figure.png.
         cost: Which cost of an inference counts.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
-        config: The tile to start from as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        config: The tile to start from as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
         steps: Steps for each weight.
         learning_rate: Of Adam, in unconstrained numbers: near a bound, share of the distance from it.
         chips: Chips in every step.
@@ -111,8 +113,10 @@ class Design:
             exact = design.evaluate(task, model, config, test, chips=self.fresh_chips, seed=self.seed)
             return exact.figures()
 
+        # From the first step on nothing more is refused.
+        keep = functools.cache(lambda: keep_settings(self, self.output, config))
         try:
-            with signals.gently(), _bar(len(self.weights)) as progress:
+            with signals.gently(), _bar(len(self.weights), keep) as progress:
                 front = design.pareto(
                     objective.with_weight,
                     config,
@@ -134,6 +138,7 @@ class Design:
                 f"Interrupted: every finished step is kept in {self.output}; the same command goes on from there."
             ) from None
         self._show(console, front, before, task.metric)
+        keep()
         self._write(console, front)
 
     def _notes(self, checkpoint: Path | None) -> dict[str, Any]:
@@ -233,8 +238,8 @@ def variable(text: str) -> "design.Variable":
 
 
 @contextlib.contextmanager
-def _bar(weights: int) -> Iterator[Callable[[int], Callable[[Any], None]]]:
-    """Show a bar with weight, step, objective and time left."""
+def _bar(weights: int, keep: Callable[[], None]) -> Iterator[Callable[[int], Callable[[Any], None]]]:
+    """Show a bar with weight, step, objective and time left, and keep the settings at the first step."""
     from jaxaimc.training.fit.progress import step_bar
 
     with step_bar() as bar:
@@ -242,6 +247,7 @@ def _bar(weights: int) -> Iterator[Callable[[int], Callable[[Any], None]]]:
 
         def of_weight(number: int) -> Callable[[Any], None]:
             def show(progress: Any) -> None:
+                keep()
                 scalars = progress.scalars
                 bar.update(
                     row,

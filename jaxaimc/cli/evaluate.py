@@ -11,6 +11,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
 from jaxaimc.cli.record import notes_of, say
+from jaxaimc.cli.settings import keep_settings
 from jaxaimc.tasks import hub, load_model, load_task
 from jaxaimc.tasks.demo import DEMO
 
@@ -28,7 +29,7 @@ class Evaluate:
         task: Network, data and metric: package.module:function.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
-        config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        config: The tile as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
         output: Folder in which the results folder is made.
         full: All test examples on 16 chips, 2,000 examples in the sweep of wire resistances.
         examples: Test examples, from the first: 2,000, or all with --full.
@@ -80,6 +81,7 @@ class Evaluate:
         folder = ResultsFolder(
             self.output / folder_name(task, facts), facts, command, notes_of(chip, study.wire_errors, study.cost)
         )
+        keep_settings(self, folder.path, config)
         console = Console()
         on_tiles = f"{chip.analog} of {len(chip.rows)} products on tiles"
         say(console, f"Task {task.name}, {on_tiles}, results in {folder.path}")

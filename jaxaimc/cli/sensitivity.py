@@ -1,7 +1,9 @@
 """`jaxaimc sensitivity`."""
 
 import dataclasses
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +13,7 @@ from tyro.conf import Positional
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
 from jaxaimc.cli.record import notes_of, say
+from jaxaimc.cli.settings import keep_settings
 from jaxaimc.tasks import hub, load_model, load_task
 from jaxaimc.tasks.demo import DEMO
 
@@ -32,7 +35,7 @@ class Sensitivity:
         task: Network, data and metric: package.module:function.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
-        config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        config: The tile as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
         output: Folder in which the results folder is made.
         one: What one layer is while the others are the converse.
         pattern: Regular expression for the whole path of the layers that are looked at; the others are digital.
@@ -76,7 +79,8 @@ class Sensitivity:
         facts = describe(task, config, settings, task_path=self.task, checkpoint=checkpoint, model=model)
         facts["study"] = "sensitivity"
         chip = nn.summary(nn.convert(model, config), task.split("test").first(1).inputs)
-        store = _LateFolder(self.output / folder_name(task, facts), facts, notes_of(chip))
+        keep = functools.partial(keep_settings, self, config=config)
+        store = _LateFolder(self.output / folder_name(task, facts), facts, notes_of(chip), keep)
         console = Console()
         say(console, f"Task {task.name}, {chip.analog} products on tiles, results in {store.path}")
         try:
@@ -120,10 +124,11 @@ class _LateFolder:
         path: The folder.
         facts: All that the results follow from.
         notes: Further JSON values for its record.
+        keep: Writes the command's settings into it.
     """
 
-    def __init__(self, path: Path, facts: dict[str, Any], notes: dict[str, Any]):
-        self.path, self.facts, self.notes = path, facts, notes
+    def __init__(self, path: Path, facts: dict[str, Any], notes: dict[str, Any], keep: Callable[[Path], None]):
+        self.path, self.facts, self.notes, self.keep = path, facts, notes, keep
         self.folder: ResultsFolder | None = None
 
     @property
@@ -137,6 +142,7 @@ class _LateFolder:
 
         if self.folder is None:
             self.folder = ResultsFolder(self.path, self.facts, ["jaxaimc", *sys.argv[1:]], self.notes)
+            self.keep(self.path)
         return self.folder.open(keys)
 
     def add(self, key: str, rows: "Rows") -> None:

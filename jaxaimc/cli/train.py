@@ -1,6 +1,7 @@
 """`jaxaimc train`."""
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional
 
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
+from jaxaimc.cli.settings import keep_settings
 from jaxaimc.config import dumps
 from jaxaimc.tasks import hub, load_task
 
@@ -33,7 +35,7 @@ class Train:
         checkpoint: Weights to start from (safetensors), or hf://owner/name; untrained ones by default.
         objective: Through what the network sees its examples.
         strength: Gaussian noise over a column's largest weight: 0.06; with --objective gaussian.
-        config: The tile as a JSON file, see `jaxaimc config`; the tile circuit by default.
+        config: The tile as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
         chips: Chips in every step, each on its part of the batch: 1; with --objective circuit.
         ideal_backward: Gradients of the digital product for outputs of the circuit; with --objective circuit.
         fresh_chips: Fresh chips on which the trained network is scored: 4.
@@ -93,17 +95,20 @@ class Train:
             checkpoint = hub.file(self.checkpoint)
             start = load_model(task, checkpoint)
             notes["start"] = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-        forward = self._forward()
+        forward, config = self._forward(), None
         if self.objective != "digital":
             config = read_config(self.config)
             start = nn.convert(start, config)
             settings = {"objective": self.objective, "strength": self.strength, "chips": self.chips}
             settings |= {"ideal_backward": self.ideal_backward}
             notes |= {**settings, "config": dumps(config), "microbatches": self.microbatches}
+        # From the first step on nothing more is refused.
+        keep = functools.cache(lambda: keep_settings(self, self.output, config))
         try:
             with signals.gently(), progress_bar(task.name) as bar:
 
                 def show(progress: Any) -> None:
+                    keep()
                     bar(progress)
                     signals.check()
 
@@ -123,6 +128,7 @@ class Train:
             raise KeyboardInterrupt(
                 f"Interrupted: every complete epoch is kept in {self.output}; the same command goes on from there."
             ) from None
+        keep()
         print(f"{trained.metric} on the test examples: {trained.score:.4f}")
         if self.objective != "digital":
             scores = fresh_chips(task, trained.model, task.split("test"), chips=self.fresh_chips or 4)

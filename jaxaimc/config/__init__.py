@@ -3,7 +3,7 @@
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.config.errors import ConfigFileError
 from jaxaimc.config.files import SCHEMA_VERSION, dumps, load, loads
-from jaxaimc.config.paths import as_arrays, at, leaf_paths, with_at
+from jaxaimc.config.paths import as_arrays, at, field_at, leaf_paths, with_at
 from jaxaimc.config.schema import schema, schema_text
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "as_arrays",
     "at",
     "dumps",
+    "field_at",
     "leaf_paths",
     "load",
     "loads",

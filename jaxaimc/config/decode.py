@@ -11,24 +11,11 @@ from jaxaimc._core.component import roles, wrong_role
 from jaxaimc.config.errors import ConfigFileError, nearest
 from jaxaimc.config.migrate import fields_of, new_name
 from jaxaimc.config.names import named, public_name
+from jaxaimc.config.parse import Unreadable
 
 T = TypeVar("T")
 
 _INFINITIES = ("inf", "-inf")
-
-
-class Unreadable:
-    """A number that JSON or double precision cannot hold, kept until the field is known that it stands in.
-
-    Args:
-        text: As it stands in the file.
-    """
-
-    def __init__(self, text: str) -> None:
-        self.text = text if len(text) <= 20 else f"{text[:20]}..."
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def component_of(value: Any, where: str, role: type[T]) -> T:

@@ -1,11 +1,10 @@
-"""Configs as JSON files: readable, versioned, and refused with a reason when they do not fit.
+"""Configs as JSON or TOML files: readable, versioned, and refused with a reason when they do not fit.
 
 A component is written as an object with its class under `"type"` and its fields beside it. Only classes of modules
 that are already imported can be named, so that reading a file runs no code.
 """
 
 import json
-import math
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,25 +13,25 @@ from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.config.encode import encoded
 from jaxaimc.config.errors import ConfigFileError, nearest
 from jaxaimc.config.migrate import upgraded
+from jaxaimc.config.parse import Form, form_of, read_text, values
+from jaxaimc.config.toml import toml_text
 
 SCHEMA_VERSION = 2
-# Measured devices and converters are tables of some thousand numbers; beyond this a file is something else.
-LARGEST_FILE = 64 * 2**20
-DEEPEST = 50
 
 
-def dumps(config: AnalogConfig) -> str:
-    """Write a config as JSON text.
+def dumps(config: AnalogConfig, form: Form = "json") -> str:
+    """Write a config as text.
 
     Args:
         config: Config with concrete values.
+        form: `"json"` or `"toml"`.
 
     Returns:
-        Indented JSON with the schema version.
+        Indented text with the schema version.
 
     Raises:
         ValueError: If a field is out of its range.
-        ConfigFileError: If a class cannot be named in a file.
+        ConfigFileError: If a class cannot be named in a file, or TOML cannot say that a field is None.
 
     Example:
         >>> from jaxaimc import AnalogConfig
@@ -40,25 +39,36 @@ def dumps(config: AnalogConfig) -> str:
         True
     """
     config.validate()
-    return json.dumps({"schema": SCHEMA_VERSION, "config": encoded(config)}, indent=2) + "\n"
+    content = {"schema": SCHEMA_VERSION, "config": encoded(config)}
+    text = json.dumps(content, indent=2) + "\n"
+    if form == "json":
+        return text
+    written = toml_text(content)
+    if dumps(loads(written, form="toml")) != text:
+        raise ConfigFileError(
+            "This config cannot be written as TOML, which has no null, because a field of it is None whose default is "
+            "another value; write JSON."
+        )
+    return written
 
 
-def loads(text: str, source: str = "text") -> AnalogConfig:
-    """Read a config from JSON text. Fields that are left out keep their defaults; schema 1 is read as well.
+def loads(text: str, source: str = "text", form: Form = "json") -> AnalogConfig:
+    """Read a config from text. Fields that are left out keep their defaults; schema 1 is read as well.
 
     Args:
-        text: JSON as written by `dumps`.
+        text: Text as written by `dumps`.
         source: What to call the text in errors.
+        form: `"json"` or `"toml"`.
 
     Returns:
         The config, validated.
 
     Raises:
-        ConfigFileError: If the text is not JSON, has another schema version, or a class, a field or a value in it is
-            not allowed; the message is one line and names the field.
+        ConfigFileError: If the text is not JSON or TOML, has another schema version, or a class, a field or a value in
+            it is not allowed; the message is one line and names the field.
     """
     try:
-        return decode.component_of(_content(text), "config", AnalogConfig)
+        return decode.component_of(_content(values(text, form)), "config", AnalogConfig)
     except ConfigFileError as error:
         raise ConfigFileError(f"Config {source}: {error}") from error.__cause__
 
@@ -67,7 +77,7 @@ def load(path: str | Path) -> AnalogConfig:
     """Read a config file. See `loads`.
 
     Args:
-        path: JSON file.
+        path: TOML file if it ends in `.toml`, else JSON.
 
     Returns:
         The config, validated.
@@ -77,40 +87,11 @@ def load(path: str | Path) -> AnalogConfig:
         ConfigFileError: If it cannot be read or does not hold a config.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no config file {str(path)!r}.")
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            limit = f"a config file has at most {LARGEST_FILE // 2**20}"
-            raise ConfigFileError(f"Config {str(path)!r} has {size / 2**20:.0f} MiB, but {limit}.")
-        # Editors of some systems begin a file with a byte-order mark.
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigFileError(f"Config {str(path)!r} is not text: {error.reason}.") from error
-    except OSError as error:
-        raise ConfigFileError(f"Config {str(path)!r} cannot be read: {error.strerror}.") from error
-    return loads(text, repr(str(path)))
+    return loads(read_text(path, "config"), repr(str(path)), form_of(path))
 
 
-def _content(text: str) -> Any:
+def _content(content: Any) -> Any:
     """Return the component in a file, in the names of this schema."""
-    try:
-        content = json.loads(
-            text,
-            object_pairs_hook=_without_repeats,
-            parse_constant=decode.Unreadable,
-            parse_float=_parsed(float),
-            parse_int=_parsed(int),
-        )
-        depth = _depth(content)
-    except json.JSONDecodeError as error:
-        raise ConfigFileError(f"not JSON: {error.msg} at line {error.lineno}.") from error
-    except RecursionError:
-        depth = math.inf
-        content = None
-    if depth > DEEPEST:
-        raise ConfigFileError(f"objects and lists are nested more than {DEEPEST} deep.")
     if not isinstance(content, dict) or type(content.get("schema")) is not int or "config" not in content:
         _refuse(content)
     for key in content:
@@ -129,34 +110,3 @@ def _refuse(content: Any) -> NoReturn:
     raise ConfigFileError(
         f'must be an object with "schema": {SCHEMA_VERSION} and "config", but has schema {found[:60]}{without}.'
     )
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            owner = found.get("type")
-            raise ConfigFileError(f"the key {key!r} occurs twice in one object" + (f" ({owner})." if owner else "."))
-        found[key] = value
-    return found
-
-
-def _parsed(kind: Any) -> Any:
-    def parse(text: str) -> Any:
-        # 1e999 is infinity to Python, and a whole number of some thousand digits an error of its own.
-        return decode.Unreadable(text) if not math.isfinite(float(text)) else kind(text)
-
-    return parse
-
-
-def _depth(content: Any) -> int:
-    """Return how deep objects and lists are nested, without recursion."""
-    level, depth = [content], 0
-    while level:
-        depth += 1
-        level = [entry for value in level for entry in _entries(value)]
-    return depth
-
-
-def _entries(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []

@@ -42,6 +42,28 @@ def at(config: Component, path: str) -> Any:
     return value
 
 
+def field_at(config: Component, path: str) -> tuple[Component, dataclasses.Field]:
+    """Return the part that has a field, and the field with its declaration.
+
+    Args:
+        config: A config or any part of one.
+        path: Names of fields, joined by dots.
+
+    Raises:
+        ValueError: If there is no such field, as `at`.
+
+    Example:
+        >>> from jaxaimc import AnalogConfig
+        >>> owner, field = field_at(AnalogConfig(), "wires.r")
+        >>> type(owner).__name__, field.name, field.metadata["limits"].unit
+        ('Ladder', 'r', 'ohm')
+    """
+    at(config, path)
+    *before, name = path.split(".")
+    holder = _holder(at(config, ".".join(before)) if before else config, name)
+    return holder, next(field for field in _fields(holder) if field.name == name)
+
+
 def with_at(config: C, changes: Mapping[str, Any]) -> C:
     """Return a config with other values of some fields. Values are checked where the config is used.
 

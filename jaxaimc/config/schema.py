@@ -93,7 +93,7 @@ def _property(field: dataclasses.Field, text: str, unit: str) -> dict[str, Any]:
     words = f"{text} [{limits.unit or unit}]" if limits.unit or unit else text
     described: dict[str, Any] = {"description": words.strip()} if words else {}
     if field.metadata.get("static"):
-        allowed = _structure(field.type, field.metadata.get("low"), field.metadata.get("high"))
+        allowed = structure(field.type, field.metadata.get("low"), field.metadata.get("high"))
     else:
         allowed = _leaf(field.type, limits)
     if isinstance(field.default, (str, int)) or (isinstance(field.default, float) and math.isfinite(field.default)):
@@ -101,14 +101,21 @@ def _property(field: dataclasses.Field, text: str, unit: str) -> dict[str, Any]:
     return {**described, **allowed}
 
 
-def _structure(declared: Any, low: int | None, high: int | None) -> dict[str, Any]:
+def structure(declared: Any, low: int | None = None, high: int | None = None) -> dict[str, Any]:
+    """Return the schema of values that are structure: flags, whole numbers, texts, and tuples of these.
+
+    Args:
+        declared: Their type.
+        low: Least whole number.
+        high: Largest whole number.
+    """
     origin, args = typing.get_origin(declared), typing.get_args(declared)
     if len(fields.choices(declared)) > 1:
-        return {"anyOf": [_structure(choice, low, high) for choice in fields.choices(declared)]}
+        return {"anyOf": [structure(choice, low, high) for choice in fields.choices(declared)]}
     if origin is typing.Literal:
         return {"enum": list(args)}
     if origin is tuple:
-        return {"type": "array", "items": _structure(args[0], low, high) if args else {}}
+        return {"type": "array", "items": structure(args[0], low, high) if args else {}}
     bounds = {"minimum": low, "maximum": high} if declared is int else {}
     named = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}.get(declared)
     return ({"type": named} if named else {}) | {key: bound for key, bound in bounds.items() if bound is not None}

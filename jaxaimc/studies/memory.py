@@ -22,7 +22,7 @@ def available() -> int | None:
     statistics = jax.local_devices()[0].memory_stats()
     if statistics and "bytes_limit" in statistics:
         return statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
-    return _of_this_machine()
+    return of_this_machine()
 
 
 def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, split: Split) -> int:
@@ -46,7 +46,7 @@ def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, sp
         return settings.chips
     if chip > memory:
         raise ValueError(
-            f"One chip of this network takes {_readable(chip)} while it is read, but there are {_readable(memory)}."
+            f"One chip of this network takes {readable(chip)} while it is read, but there are {readable(memory)}."
         )
     batch = (min(settings.batch, len(split)), *split.inputs.shape[1:])
     inputs = jax.ShapeDtypeStruct(batch, jax.dtypes.canonicalize_dtype(split.inputs.dtype))
@@ -65,16 +65,17 @@ def check_rows(scenarios: list[Scenario], settings: Settings, layers: int) -> No
     Raises:
         ValueError: If they do not fit.
     """
-    memory = _of_this_machine()
+    memory = of_this_machine()
     per_chip = _ROW * sum(1 + layers * scenario.layers for scenario in scenarios if scenario.random)
     if memory is not None and settings.chips * per_chip > memory:
         raise ValueError(
             f"Field `chips` of Settings must be at most {memory // per_chip}, for whose results there is memory "
-            f"({_readable(memory)}), but is {settings.chips}."
+            f"({readable(memory)}), but is {settings.chips}."
         )
 
 
-def _of_this_machine() -> int | None:
+def of_this_machine() -> int | None:
+    """Return the memory that this process can still use [byte], None where that is not known."""
     found = [value for value in (_free(), _group()) if value is not None]
     return min(found, default=None)
 
@@ -97,7 +98,12 @@ def _group() -> int | None:
         return None
 
 
-def _readable(size: float) -> str:
+def readable(size: float) -> str:
+    """Return a size in the unit that fits it.
+
+    Args:
+        size: Size [byte].
+    """
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.3g} {unit}"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from jaxaimc import AnalogConfig, _core, adcs, cells, component, config, devices, drives, leaf, presets, wires
-from jaxaimc.config import ConfigFileError, files
+from jaxaimc.config import ConfigFileError, parse
 from jaxaimc.units import uS
 
 
@@ -315,7 +315,7 @@ def test_bad_path_and_bad_files(tmp_path, monkeypatch):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigFileError, match="is not text"):
         config.load(path)
-    monkeypatch.setattr(files, "LARGEST_FILE", 2**20)
+    monkeypatch.setattr(parse, "LARGEST_FILE", 2**20)
     path.write_bytes(b" " * (2**20 + 1))
     with pytest.raises(ConfigFileError, match="has 1 MiB, but a config file has at most 1"):
         config.load(path)

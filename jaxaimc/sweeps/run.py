@@ -1,0 +1,234 @@
+"""Running a sweep: chunks that are not finished are computed, here or by an executor, and kept as they come."""
+
+import contextlib
+import errno
+import random
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+from jaxaimc._core.checks import check_integer, shown
+from jaxaimc.sweeps.folder import Finished, SweepFolder
+from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.work import compute, compute_packed, packed
+
+if TYPE_CHECKING:
+    from jaxaimc.sweeps.measure import Measure
+
+# No space left, or the user's share of it used up.
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class SweepProgress(NamedTuple):
+    """Where a sweep stands.
+
+    Args:
+        done: Pairs of design and chip that are finished, of this run's share, those found in the folder included.
+        total: All of them.
+        computed: Pairs that this run has computed.
+        seconds: Time since it began.
+    """
+
+    done: int
+    total: int
+    computed: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Designs times chips per second."""
+        return self.computed / self.seconds if self.seconds > 0 else 0.0
+
+
+class Shard(NamedTuple):
+    """Every n-th chunk of a plan.
+
+    Args:
+        index: Which of the shards, from 0.
+        count: How many there are.
+    """
+
+    index: int
+    count: int
+
+
+Progress = Callable[[SweepProgress], None]
+Job = tuple[str | None, Chunk]
+
+
+def run(
+    plan: Plan,
+    measure: "Measure | Mapping[str, Measure]",
+    folder: str | Path | SweepFolder | None = None,
+    executor: Executor | None = None,
+    shard: tuple[int, int] | None = None,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Measure all designs of a plan that are not finished yet.
+
+    Args:
+        plan: Designs and chips.
+        measure: What is measured; several by the name of their network.
+        folder: Where finished chunks are kept and found again; in memory by default.
+        executor: Who computes the chunks: anything with the interface of `concurrent.futures`. By default this process,
+            one chunk after the other, on all of its devices.
+        shard: `(i, n)` for every n-th chunk from the i-th, from 0.
+        progress: Called after every chunk.
+
+    Returns:
+        One row per design, network and chip, in this order: `design`, `network` where measures are named, every swept
+        path, `chip`, and the measure's columns. All that is finished, also by others.
+
+    Raises:
+        ResultsError: If the folder belongs to another sweep.
+        OSError: If the disk refuses. All finished chunks are kept.
+
+    Warns:
+        DamagedChunkWarning: If a chunk in the folder was damaged, and computed anew.
+        NotFiniteWarning: If there are results that are not finite numbers.
+    """
+    measures = named_measures(measure)
+    finished = _finished(plan, measures, folder)
+    jobs = list(_jobs(plan, measures))
+    if shard is not None:
+        jobs = jobs[_shard(shard).index :: shard[1]]
+    runner = _Run(finished, jobs, progress or (lambda _: None))
+    try:
+        if executor is None:
+            runner.here()
+        else:
+            runner.by(executor)
+    except OSError as error:
+        if error.errno in _FULL and isinstance(finished, SweepFolder):
+            raise OSError(
+                error.errno,
+                f"The disk is full: {runner.computed:,} results of this run are kept in {finished.path} beside those "
+                "that were there; make room, and the same sweep goes on from there",
+                error.filename,
+            ) from error
+        raise
+    except BaseException:
+        with contextlib.suppress(OSError):
+            finished.close()
+        raise
+    finished.close()
+    table = finished.table()
+    _warn_of_numbers(table, measures)
+    return table
+
+
+class NotFiniteWarning(UserWarning):
+    """Results that are infinite or no number."""
+
+
+def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
+    """Return measures by network; one measure alone under None.
+
+    Args:
+        measure: A measure, or several by name.
+
+    Raises:
+        ValueError: If there is none, or a name is no text.
+    """
+    if not isinstance(measure, Mapping):
+        return {None: measure}
+    if not measure or not all(isinstance(name, str) and name for name in measure):
+        raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
+    return dict(measure)
+
+
+def _finished(plan: Plan, measures: "dict[str | None, Measure]", folder: str | Path | SweepFolder | None) -> Finished:
+    if folder is None:
+        return Finished(plan, measures)
+    return folder if isinstance(folder, SweepFolder) else SweepFolder(folder, plan, measures)
+
+
+def _jobs(plan: Plan, measures: "dict[str | None, Measure]") -> Iterator[Job]:
+    for network, measure in measures.items():
+        for chunk in plan.chunks(getattr(measure, "chunk", None)):
+            yield network, chunk
+
+
+def _shard(shard: Sequence[int]) -> Shard:
+    if not isinstance(shard, Sequence) or len(shard) != 2:
+        raise ValueError(f"Argument `shard` must be (i, n), but is {shown(shard)}.")
+    index, count = shard
+    check_integer("run", "shard", count, low=1)
+    check_integer("run", "shard", index, low=0, high=count - 1)
+    return Shard(index, count)
+
+
+class _Run:
+    """One run through some chunks."""
+
+    def __init__(self, finished: Finished, jobs: list[Job], progress: Progress):
+        self._finished = finished
+        self._jobs = jobs
+        self._progress = progress
+        self._total = sum(len(chunk.columns) * len(chunk.chips) for _, chunk in jobs)
+        self._count = finished.counter(jobs)
+        self._start = time.monotonic()
+        self.computed = 0
+
+    def here(self) -> None:
+        """Compute in this process."""
+        jobs = self._jobs
+        if isinstance(self._finished, SweepFolder) and not self._finished.is_new and jobs:
+            # Perhaps beside another run, which should not be at the same place.
+            start = random.randrange(len(jobs))
+            jobs = [*jobs[start:], *jobs[:start]]
+        self._report()
+        for network, chunk in jobs:
+            self._finished.look()
+            for part in self._finished.missing(network, chunk):
+                self._keep(network, part, compute(self._finished.measures[network], part))
+                self._report()
+
+    def by(self, executor: Executor) -> None:
+        """Have an executor compute."""
+        self._report()
+        payloads = {network: packed(measure) for network, measure in self._finished.measures.items()}
+        waiting: dict[Future, Job] = {}
+        for network, chunk in self._jobs:
+            for part in self._finished.missing(network, chunk):
+                waiting[executor.submit(compute_packed, payloads[network], part)] = network, part
+        try:
+            for future in as_completed(list(waiting)):
+                rows = future.result()
+                self._keep(*waiting.pop(future), rows)
+                self._report()
+        finally:
+            for future in waiting:
+                future.cancel()
+            # What was done meanwhile is not thrown away.
+            for future, (network, part) in waiting.items():
+                if future.done() and not future.cancelled() and future.exception() is None:
+                    with contextlib.suppress(OSError):
+                        self._keep(network, part, future.result())
+
+    def _keep(self, network: str | None, part: Chunk, rows: pl.DataFrame) -> None:
+        self._finished.add(network, part, rows)
+        self.computed += len(rows)
+
+    def _report(self) -> None:
+        self._progress(SweepProgress(self._count(), self._total, self.computed, time.monotonic() - self._start))
+
+
+def _warn_of_numbers(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
+    columns = dict.fromkeys(name for measure in measures.values() for name in measure.columns)
+    for name in columns:
+        values = table[name].drop_nulls()
+        bad = int((~values.is_finite()).sum())
+        if bad:
+            first = table.filter(pl.col(name).is_not_null() & ~pl.col(name).is_finite()).row(0, named=True)
+            where = ", ".join(f"{key} {first[key]}" for key in ("design", "network", "chip") if key in first)
+            warnings.warn(
+                f"{bad:,} of {len(values):,} results `{name}` are not finite, the first at {where}.",
+                NotFiniteWarning,
+                stacklevel=3,
+            )
