@@ -10,6 +10,8 @@ import numpy as np
 import polars as pl
 
 Kind = Literal["evaluation", "sensitivity", "design", "sweep", "table"]
+# A measured column over a field, over two fields, and two measured columns against each other.
+View = Literal["curve", "grid", "front"]
 # Columns of which more is better; less is, of all others.
 _MORE_IS_BETTER = ("score", "accuracy", "tops", "r2", "f1", "snr", "psnr", "bleu", "auc", "utilisation")
 # Beyond this ratio of the largest to the smallest value, a logarithmic axis is worth its effort.
@@ -51,6 +53,7 @@ class Dataset:
         higher: Measured columns of which more is better.
         about: Sentences to stand below the title.
         references: Values to compare with.
+        views: Figures that say something of it, where it has the columns for them.
         x: Field to begin the horizontal axis with; None to choose.
         y: Measured column to begin with; None for the first.
         colour: Field to begin the colours with; None to choose, an empty text for none.
@@ -67,6 +70,7 @@ class Dataset:
     higher: frozenset[str] = frozenset()
     about: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
+    views: tuple[View, ...] = ("curve", "grid", "front")
     x: str | None = None
     y: str | None = None
     colour: str | None = None
@@ -102,6 +106,8 @@ class Dataset:
                 )
             )
         first = [pl.col(name).first() for name in self.shown]
+        if not self.fields:
+            return table.select(*first, *found)
         return table.group_by(self.fields, maintain_order=True).agg(*first, *found)
 
     @property

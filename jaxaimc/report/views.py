@@ -87,7 +87,7 @@ def choose(dataset: Dataset, x: str | None = None, y: str | None = None, colour:
         colour: A field to take, an empty text for none; None to choose.
 
     Returns:
-        The choice; other fields of a grid are held at their middle value.
+        The choice; other fields of a grid are held at their middle number, or their last name.
     """
     y = y or dataset.y or dataset.measured[0]
     x = x or dataset.x or _widest(dataset)
@@ -102,7 +102,7 @@ def choose(dataset: Dataset, x: str | None = None, y: str | None = None, colour:
     for name in free:
         levels = dataset.levels(name)
         if name not in (colour, *companions(dataset, colour)) and len(levels) <= MOST_HELD and name not in (y, x):
-            held[name] = levels[len(levels) // 2]
+            held[name] = levels[len(levels) // 2] if dataset.is_number(name) else levels[-1]
     return Choice(x, y, colour, held)
 
 
@@ -163,6 +163,43 @@ def grid(dataset: Dataset, x: str, y: str, z: str, held: Mapping[str, Any]) -> F
             return None
         places[place] = found[place] = value
     return found
+
+
+def pair(dataset: Dataset) -> tuple[str, str] | None:
+    """Return the measured columns of a front to begin with: a cost, and what it is paid for.
+
+    Args:
+        dataset: The dataset.
+
+    Returns:
+        The column on the horizontal axis and that on the vertical one; None where there are not two.
+    """
+    if len(dataset.measured) < 2 or "front" not in dataset.views:
+        return None
+    first = dataset.y or next((name for name in dataset.measured if name in dataset.higher), dataset.measured[0])
+    others = [name for name in dataset.measured if name != first]
+    costs = [name for name in others if any(word in name for word in ("energy", "latency", "area", "power"))]
+    return (costs or others)[0], first
+
+
+def plane(dataset: Dataset, choice: Choice) -> tuple[str, str] | None:
+    """Return the two fields of a heat map to begin with; None where no two vary on their own."""
+    if "grid" not in dataset.views:
+        return None
+    varied = [name for name in dataset.fields if len(dataset.levels(name)) > 1]
+    x = choice.x if choice.x in varied else next(iter(varied), None)
+    free = [name for name in varied if x is not None and name not in (x, *companions(dataset, x))]
+    if not free:
+        return None
+    assert x is not None
+    y = choice.colour if choice.colour in free else free[0]
+    # Names stand beside the map, where there is space for them.
+    return (y, x) if not dataset.is_number(x) and dataset.is_number(y) or _is_longer(dataset, x, y) else (x, y)
+
+
+def _is_longer(dataset: Dataset, x: str, y: str) -> bool:
+    both_names = not dataset.is_number(x) and not dataset.is_number(y)
+    return both_names and len(dataset.levels(x)) > len(dataset.levels(y))
 
 
 def front(values: Float[np.ndarray, "points columns"], higher: Sequence[bool]) -> Bool[np.ndarray, " points"]:
