@@ -2,22 +2,32 @@
 
     Plan (base config, axes, chips) --> chunks --executor--> rows --> sweep.parquet
 
-`run` measures every design of a `Plan` on every chip and keeps finished chunks in a folder, where the same call, another
-run or another machine goes on.
+`run` takes a `Measure` of every design of a `Plan` on every chip and keeps finished chunks in a folder, where the same
+call goes on after an interruption, and other runs and machines beside it.
 """
 
 from jaxaimc.studies.chunks import ResultsError
 from jaxaimc.sweeps.axes import Axis, Range, Samples, Together, Values
+from jaxaimc.sweeps.compiled import evaluate_designs
 from jaxaimc.sweeps.folder import DamagedChunkWarning, SweepFolder
+from jaxaimc.sweeps.layer import LayerError
+from jaxaimc.sweeps.measure import DesignWarning, Function, Measure
+from jaxaimc.sweeps.merge import merge
+from jaxaimc.sweeps.network import NetworkScore
 from jaxaimc.sweeps.plan import Chunk, Plan
-from jaxaimc.sweeps.run import NotFiniteWarning, Shard, SweepProgress, run
+from jaxaimc.sweeps.plan_files import read_axes
+from jaxaimc.sweeps.run import Shard, SweepProgress, run
 from jaxaimc.sweeps.work import compute
 
 __all__ = [
     "Axis",
     "Chunk",
     "DamagedChunkWarning",
-    "NotFiniteWarning",
+    "DesignWarning",
+    "Function",
+    "LayerError",
+    "Measure",
+    "NetworkScore",
     "Plan",
     "Range",
     "ResultsError",
@@ -28,5 +38,8 @@ __all__ = [
     "Together",
     "Values",
     "compute",
+    "evaluate_designs",
+    "merge",
+    "read_axes",
     "run",
 ]

@@ -189,7 +189,8 @@ class Samples(Axis):
 
         # The name of the argument differs between versions of scipy, what a generator gives does not.
         name = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
-        sequence = qmc.Sobol(len(self.ranges), scramble=True, **{name: np.random.default_rng(self.seed)})
+        source: dict[str, Any] = {name: np.random.default_rng(self.seed)}
+        sequence = qmc.Sobol(len(self.ranges), scramble=True, **source)
         # A power of two, of which the first are taken: scipy warns of any other number, as it is not balanced.
         return sequence.random_base2(math.ceil(math.log2(self.n)))[: self.n]
 

@@ -48,6 +48,11 @@ class Finished:
         self._done = {network: np.zeros(shape, bool) for network in measures}
         self._grounds = {name: fingerprint(self._ground(name)) for name in measures}
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Unit of every measured column."""
+        return {name: unit for measure in self.measures.values() for name, unit in measure.columns.items()}
+
     def counter(self, jobs: "Sequence[tuple[str | None, Chunk]]") -> Callable[[], int]:
         """Return a function that says how many rows of some chunks are finished."""
         wanted = {network: np.zeros_like(done) for network, done in self._done.items()}
@@ -82,8 +87,7 @@ class Finished:
     def table(self) -> pl.DataFrame:
         """Return all finished rows: `design`, `network` where there are several, paths, `chip`, measured columns."""
         ids = self._ids(next(iter(self.measures)))
-        columns = dict.fromkeys(name for measure in self.measures.values() for name in measure.columns)
-        schema: dict[str, Any] = {"design": pl.Int64, **ids, **dict.fromkeys(columns, pl.Float64)}
+        schema: dict[str, Any] = {"design": pl.Int64, **ids, **dict.fromkeys(self.columns, pl.Float64)}
         if not self._frames:
             return pl.DataFrame(schema=schema)
         # In the order of names: which of two equal chunks counts does not depend on who came first.
@@ -99,9 +103,7 @@ class Finished:
 
     def facts(self) -> Facts:
         """Return all that the results follow from, and units, as JSON values."""
-        units = {**self.plan.units}
-        for measure in self.measures.values():
-            units |= {name: unit for name, unit in measure.columns.items() if unit}
+        units = {**self.plan.units, **{name: unit for name, unit in self.columns.items() if unit}}
         return {
             "kind": "sweep",
             "format": _FORMAT,
@@ -110,7 +112,10 @@ class Finished:
             "seed": self.plan.seed,
             "base": json.loads(dumps(self.plan.base)),
             "measures": {network or "": measure.facts() for network, measure in self.measures.items()},
+            "columns": {network or "": dict(measure.columns) for network, measure in self.measures.items()},
             "units": units,
+            "designs": len(self.plan.designs),
+            "measured": list(self.columns),
             "version": version("jaxaimc"),
         }
 

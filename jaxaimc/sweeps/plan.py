@@ -185,7 +185,7 @@ class Plan:
         try:
             base = with_at(self.base, sets)
         except ValueError as error:
-            raise ValueError(f"Design {first['design']} ({_listed(first)}): {error}") from error
+            raise ValueError(f"Design {first['design']} ({listed(first)}): {error}") from error
         numbers = designs["design"].to_numpy()
         return Chunk(base, values, numbers, designs.drop("design"), range(self.chips), self.seed)
 
@@ -200,8 +200,8 @@ class Plan:
         if available is not None and need > available:
             product = " x ".join(f"{count:,} of {names}" for names, count in counts.items())
             raise ValueError(
-                f"A plan of {designs:,} designs ({product}) on {self.chips:,} chips needs about {readable(need)} for its "
-                f"table, but there are {readable(available)}; use fewer points, or Samples in place of a grid."
+                f"A plan of {designs:,} designs ({product}) on {self.chips:,} chips needs about {readable(need)} for "
+                f"its table, but there are {readable(available)}; use fewer points, or Samples in place of a grid."
             )
 
 
@@ -227,7 +227,7 @@ def _check_group(group: Chunk) -> None:
                 with_at(group.base, {path: float(array[place]) for path, array in group.values.items()}).validate()
             except ValueError as error:
                 row = group.columns.row(place, named=True)
-                raise ValueError(f"Design {number} ({_listed(row)}): {error}") from error
+                raise ValueError(f"Design {number} ({listed(row)}): {error}") from error
     else:
         group.base.validate()
 
@@ -240,7 +240,12 @@ def _components(part: Component) -> Iterator[Component]:
             yield from _components(value)
 
 
-def _listed(row: Mapping[str, Any]) -> str:
+def listed(row: Mapping[str, Any]) -> str:
+    """Return the values of a design as text.
+
+    Args:
+        row: Values by path; the number of the design is left out.
+    """
     return ", ".join(
         f"{path} = {value:.6g}" if isinstance(value, float) else f"{path} = {value}"
         for path, value in row.items()

@@ -2,17 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxaimc._core.checks import shown
 from jaxaimc._core.component import Component, is_component
+from jaxaimc.config import parse
 from jaxaimc.config.decode import component_of
 from jaxaimc.config.encode import encoded
-from jaxaimc.config.errors import nearest
+from jaxaimc.config.errors import ConfigFileError, nearest
 from jaxaimc.sweeps.axes import Axis, Range, Samples, Together, Values
 
+_SCHEMA = 1
 _KEYS = {
     "values": ("path", "values"),
     "points": ("path", "low", "high", "points", "scale"),
@@ -84,6 +87,40 @@ def axis_of(value: Any, where: str = "axis") -> Axis:
         return _axis(kind, value, where)
     except TypeError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def read_axes(path: str | Path) -> list[Axis]:
+    """Read the axes of a plan from a file.
+
+    Args:
+        path: TOML file if it ends in `.toml`, else JSON: `schema = 1` and a list `axes`, each as `axis_of` takes it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ConfigFileError: If it cannot be read or does not hold axes; the message is one line and names file and key.
+    """
+    path = Path(path)
+    try:
+        return _axes(parse.values(parse.read_text(path, "plan"), parse.form_of(path)))
+    except ConfigFileError as error:
+        message = str(error)
+        raise (error if message.startswith("Plan ") else ConfigFileError(f"Plan {str(path)!r}: {message}")) from error
+    except ValueError as error:
+        raise ConfigFileError(f"Plan {str(path)!r}: {error}") from error
+
+
+def _axes(content: Any) -> list[Axis]:
+    if not isinstance(content, dict) or "schema" not in content:
+        raise ConfigFileError('must have "schema": 1 and a list "axes", but has no \'schema\'.')
+    if content["schema"] != _SCHEMA:
+        raise ConfigFileError(f"`schema` must be {_SCHEMA}, but is {shown(content['schema'])}.")
+    for key in content:
+        if key not in ("schema", "axes"):
+            raise ConfigFileError(f"unknown key {key!r}{nearest(key, ['schema', 'axes'])}; it has: schema, axes.")
+    axes = content.get("axes")
+    if not isinstance(axes, list) or not axes:
+        raise ConfigFileError(f"`axes` must be a list of at least one axis, but is {shown(axes)}.")
+    return [axis_of(one, f"axes[{number}]") for number, one in enumerate(axes)]
 
 
 def _axis(kind: str, value: Mapping[str, Any], where: str) -> Axis:

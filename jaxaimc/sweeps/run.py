@@ -14,7 +14,7 @@ import polars as pl
 
 from jaxaimc._core.checks import check_integer, shown
 from jaxaimc.sweeps.folder import Finished, SweepFolder
-from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.work import compute, compute_packed, packed
 
 if TYPE_CHECKING:
@@ -103,20 +103,17 @@ def run(
             runner.here()
         else:
             runner.by(executor)
-    except OSError as error:
-        if error.errno in _FULL and isinstance(finished, SweepFolder):
+        finished.close()
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in _FULL and isinstance(finished, SweepFolder):
             raise OSError(
                 error.errno,
-                f"The disk is full: {runner.computed:,} results of this run are kept in {finished.path} beside those "
-                "that were there; make room, and the same sweep goes on from there",
-                error.filename,
+                f"The disk is full: {runner.computed:,} results of this run are kept in {str(finished.path)!r} beside "
+                "those that were there; make room, and the same sweep goes on from there.",
             ) from error
-        raise
-    except BaseException:
         with contextlib.suppress(OSError):
             finished.close()
         raise
-    finished.close()
     table = finished.table()
     _warn_of_numbers(table, measures)
     return table
@@ -139,7 +136,7 @@ def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | No
         return {None: measure}
     if not measure or not all(isinstance(name, str) and name for name in measure):
         raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
-    return dict(measure)
+    return {**measure}
 
 
 def _finished(plan: Plan, measures: "dict[str | None, Measure]", folder: str | Path | SweepFolder | None) -> Finished:
@@ -186,7 +183,9 @@ class _Run:
         for network, chunk in jobs:
             self._finished.look()
             for part in self._finished.missing(network, chunk):
-                self._keep(network, part, compute(self._finished.measures[network], part))
+                with _named(network, part):
+                    rows = compute(self._finished.measures[network], part)
+                self._keep(network, part, rows)
                 self._report()
 
     def by(self, executor: Executor) -> None:
@@ -199,8 +198,11 @@ class _Run:
                 waiting[executor.submit(compute_packed, payloads[network], part)] = network, part
         try:
             for future in as_completed(list(waiting)):
-                rows = future.result()
-                self._keep(*waiting.pop(future), rows)
+                network, part = waiting[future]
+                with _named(network, part):
+                    rows = future.result()
+                del waiting[future]
+                self._keep(network, part, rows)
                 self._report()
         finally:
             for future in waiting:
@@ -217,6 +219,21 @@ class _Run:
 
     def _report(self) -> None:
         self._progress(SweepProgress(self._count(), self._total, self.computed, time.monotonic() - self._start))
+
+
+@contextlib.contextmanager
+def _named(network: str | None, part: Chunk) -> Iterator[None]:
+    """Note of which designs an error is."""
+    try:
+        yield
+    except Exception as error:
+        of_network = "" if network is None else f" of {network!r}"
+        first, several = part.numbers[0], len(part.numbers) > 1
+        designs = f"designs {first} to {part.numbers[-1]}, from" if several else f"design {first}"
+        chips = f"chips {part.chips[0]} to {part.chips[-1]}" if len(part.chips) > 1 else f"chip {part.chips[0]}"
+        row = part.columns.row(0, named=True)
+        error.add_note(f"In {designs} ({listed(row)}){of_network} on {chips}.")
+        raise
 
 
 def _warn_of_numbers(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:

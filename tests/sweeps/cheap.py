@@ -1,20 +1,24 @@
 """A measure that costs nothing, for tests of what stands around it."""
 
 import dataclasses
+from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 
 
 @dataclasses.dataclass(frozen=True)
 class Cheap:
-    """`r + rows + noise` and its square."""
+    """`r + rows + noise`, infinite where r is `bad`, and its square."""
 
     offset: float = 0.0
-    columns = {"sum": "ohm", "square": ""}
+    bad: float = -1.0
+    columns: ClassVar = {"sum": "ohm", "square": ""}
 
     def facts(self):
-        return {"cheap": self.offset}
+        return {"cheap": self.offset, "bad": self.bad}
 
     def __call__(self, config, key_chip, key_read):
         total = config.wires.r + config.rows + self.offset + jax.random.normal(key_chip) + jax.random.uniform(key_read)
+        total = jnp.where(config.wires.r == self.bad, jnp.inf, total)
         return {"sum": total, "square": total**2}
