@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
-from jaxaimc.cli.record import say
+from jaxaimc.cli.record import say, write_record
 from jaxaimc.cli.settings import keep_settings
 from jaxaimc.config import AnalogConfig, dumps
 from jaxaimc.tasks import hub, load_model, load_task
@@ -39,7 +39,7 @@ class Design:
         task: Network, data and loss: package.module:function.
         variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10.
         weights: Weight of the logarithm of the cost against the loss, one or several.
-        output: Folder for states, settings.json, design.json, history.parquet and figure.png.
+        output: Folder for states, settings.json, design.json, history.parquet, front.parquet and figure.png.
         cost: Which cost of an inference counts.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
@@ -139,7 +139,7 @@ class Design:
             ) from None
         self._show(console, front, before, task.metric)
         keep()
-        self._write(console, front)
+        self._write(console, front, before, task.metric)
 
     def _notes(self, checkpoint: Path | None) -> dict[str, Any]:
         """Return what identifies the run besides configs, variables, chips and weight."""
@@ -178,7 +178,7 @@ class Design:
             f"of training examples was {losses}\n",
         )
 
-    def _write(self, console: Console, front: "design.Front") -> None:
+    def _write(self, console: Console, front: "design.Front", before: dict[str, float], metric: str) -> None:
         import polars
 
         from jaxaimc._core.files import replacing
@@ -202,11 +202,33 @@ class Design:
         ]
         with replacing(self.output / "history.parquet") as temporary:
             polars.concat(tables).write_parquet(temporary)
+        with replacing(self.output / "front.parquet") as temporary:
+            polars.DataFrame(_evaluated(front, before, metric)).write_parquet(temporary)
+        units = {one.name: one.unit for one in front.points[0].design.variables}
+        write_record(self.output, "design", {"metric": metric, "units": units})
         figures.save(front, self.output / "figure.png")
         for name, content in (
-            (", ".join(sorted(written)), "configs"), ("history.parquet", "history"), ("figure.png", "figure"),
+            (", ".join(sorted(written)), "configs"), ("history.parquet", "history"), ("front.parquet", "designs"),
+            ("figure.png", "figure"),
         ):  # fmt: skip
             say(console, f"{content + ':':9} {self.output / name}")
+
+
+def _evaluated(front: "design.Front", before: dict[str, float], metric: str) -> list[dict[str, Any]]:
+    """Return a row for the start and for each design: its variables and its figures by the ordinary evaluation."""
+
+    def row(name: str, weight: float | None, values: dict[str, Any], figures: Any, dominated: bool | None) -> dict:
+        found = {metric if key == "score" else key: float(figures[key]) for key in before}
+        numbers = {key: float(value) for key, value in values.items()}
+        return {"design": name, "weight": weight, **numbers, **found, "dominated": dominated}
+
+    several = len(front.points) > 1
+    start = {one.name: one.start for one in front.points[0].design.variables}
+    rows = [row("start", None, start, before, None)]
+    for number, point in enumerate(front.points):
+        name = f"design-{number:02d}" if several else "design"
+        rows.append(row(name, point.weight, dict(point.design.values), point.figures, point.dominated))
+    return rows
 
 
 def variable(text: str) -> "design.Variable":

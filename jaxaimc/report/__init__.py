@@ -8,6 +8,7 @@ columns. What is averaged, and over what, is decided here; the page only selects
 """
 
 from jaxaimc.report.dataset import Dataset, Reference, ReportError
+from jaxaimc.report.figures import write_figures
 
 from jaxaimc.report.page import page, write_page
 from jaxaimc.report.report import Report, read

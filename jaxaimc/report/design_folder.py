@@ -6,7 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from jaxaimc.report.dataset import Dataset, ReportError, is_better_high
+import polars as pl
+
+from jaxaimc.report.dataset import Dataset, Reference, ReportError, is_better_high
 from jaxaimc.report.reading import need_columns, read_record, read_table
 from jaxaimc.report.runs import Run, circuit_ground, folded, origin
 
@@ -31,24 +33,14 @@ def read_design(path: Path, name: str) -> Run:
     higher = frozenset(column for column in measured if is_better_high(column))
     datasets = []
     missing = []
-    front = path / "front.parquet"
-    if front.exists():
-        table = read_table(front)
-        need_columns(front, table, ("weight",))
-        values = tuple(column for column in table.columns if table.schema[column].is_numeric() and column != "weight")
-        others = tuple(column for column in table.columns if column not in (*values, "weight"))
-        found = Dataset(kind="design", title="Designs found", rows=table, fields=("weight",), shown=others,
-                        measured=values, units=units,
-                        higher=frozenset(column for column in values if is_better_high(column)),
-                        about=("Scored by the ordinary evaluation, on test examples and fresh chips.",),
-                        views=("curve", "front"), x="weight")  # fmt: skip
-        datasets.append(found)
+    if (path / "front.parquet").exists():
+        datasets.append(_found(path / "front.parquet", str(record.get("metric", "score")), units))
     else:
         missing.append("Evaluated figures of the designs are not there (front.parquet): only those of training are.")
     datasets.append(
         Dataset(kind="design", title="Steps", rows=history, fields=("weight", "step"), measured=measured, units=units,
                 higher=higher, about=("On training examples, before rounding.",), views=("curve",), x="step",
-                colour="weight")
+                y="total", colour="weight")
     )  # fmt: skip
     config = _config(path / "design.json")
     ground = circuit_ground(config)
@@ -65,8 +57,32 @@ def read_design(path: Path, name: str) -> Run:
         ground={**ground, "Where it comes from": origin(record)},
         folded={
             **folded(record, None),
+            **_settings(path),
             **{f"Design {file.name}": file.read_text(encoding="utf-8") for file in sorted(path.glob("design*.json"))},
         },
+    )
+
+
+def _found(path: Path, metric: str, units: dict[str, str]) -> Dataset:
+    """Return the designs as the ordinary evaluation scored them; what it scored at the start is to compare with."""
+    table = read_table(path)
+    need_columns(path, table, ("design", "weight", "dominated"))
+    measured = [column for column in table.columns if column not in ("design", "weight", "dominated")]
+    start = table.filter(pl.col("weight").is_null()).to_dicts()[:1]
+    return Dataset(
+        kind="design",
+        title="Designs found",
+        rows=table.filter(pl.col("weight").is_not_null()),
+        fields=("weight",),
+        shown=("design",),
+        # What was scored before what was varied.
+        measured=tuple(sorted(measured, key=lambda name: name not in ("loss", metric, *_UNITS))),
+        units=units,
+        higher=frozenset(column for column in measured if column == metric or is_better_high(column)),
+        about=("Scored by the ordinary evaluation, on test examples and fresh chips, after rounding.",),
+        references=tuple(Reference(name, "start", row[name]) for row in start for name in measured),
+        views=("curve", "front"),
+        x="weight",
     )
 
 
@@ -77,3 +93,9 @@ def _config(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReportError(f"Config {str(path)!r} is truncated or no JSON.") from error
+
+
+def _settings(path: Path) -> dict[str, str]:
+    """Return what the command was run with, where it was kept."""
+    file = path / "settings.json"
+    return {"Settings of the command": file.read_text(encoding="utf-8")} if file.is_file() else {}

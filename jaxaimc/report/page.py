@@ -49,9 +49,10 @@ def page(report: Report, title: str = "Results") -> str:
 
     Returns:
         The page; 5 MB of it are plotly.js.
-    """
-    from plotly.offline import get_plotlyjs
 
+    Raises:
+        ImportError: If plotly is not installed.
+    """
     names = [f"t{number}" for number in range(len(report.datasets))]
     links = [("#runs", "Summary"), *((f"#{name}", one.title) for name, one in zip(names, report.datasets, strict=True))]
     links.append(("#ground", "What the numbers rest on"))
@@ -77,11 +78,19 @@ def page(report: Report, title: str = "Results") -> str:
         *(_section(name, one) for name, one in zip(names, report.datasets, strict=True)),
         f"<section id='ground'><h2>What the numbers rest on</h2>{''.join(map(_ground, report.runs))}</section></main>",
         f'<script type="application/json" id="data">{_json(data)}</script>',
-        f"<script>{get_plotlyjs()}</script>",
+        f"<script>{_plotly()}</script>",
         *(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
         "</body></html>",
     ]
     return "\n".join(parts) + "\n"
+
+
+def _plotly() -> str:
+    try:
+        from plotly.offline import get_plotlyjs
+    except ImportError as error:
+        raise ImportError("The report needs plotly: pip install 'jaxaimc[app]'.") from error
+    return get_plotlyjs()
 
 
 def _link(target: str, label: str) -> str:
@@ -154,9 +163,8 @@ def _column(dataset: Dataset, name: str, designs: pl.DataFrame) -> dict[str, Any
         found["with"] = list(companions(dataset, name))
     if role == "measured":
         found["higher"] = name in dataset.higher
-        if dataset.chips > 1:
+        if dataset.chips > 1 and (designs[f"{name} std"] > 0).any():
             found["std"] = _values(designs[f"{name} std"])
-            found["n"] = designs[f"{name} n"].to_list()
     return found
 
 

@@ -119,7 +119,7 @@ def folded(record: Mapping[str, Any], config: Any, title: str = "Configuration")
         config: The config as JSON values; None where there is none.
         title: What to call the config.
     """
-    facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("config", "base")}
+    facts = {name: value for name, value in record.get("facts", {}).items() if name not in ("config", "base", "kind")}
     found = {title: _json(config)} if config is not None else {}
     if facts:
         found["Settings, data and weights"] = _json(facts)
@@ -132,7 +132,7 @@ def origin(record: Mapping[str, Any]) -> list[str]:
     command = [str(word) for word in record.get("command", [])]
     return [
         *([f"Command: {' '.join(command)}"] if command else ["The command is not in the record."]),
-        *([f"Started: {record['started']}"] if "started" in record else []),
+        *(f"{name.capitalize()}: {record[name]}" for name in ("started", "finished") if name in record),
         *([f"Versions: {', '.join(f'{name} {version}' for name, version in versions.items())}"] if versions else []),
     ]
 

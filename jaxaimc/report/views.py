@@ -254,6 +254,9 @@ def _widest(dataset: Dataset) -> str:
 
 def _kept(dataset: Dataset, choice: Choice) -> pl.DataFrame:
     """Return the designs with the held values, and with numbers on both axes."""
-    table = dataset.designs.filter([pl.col(name) == value for name, value in choice.held.items()])
-    numbers = [name for name in {choice.x, choice.y} if dataset.is_number(name)]
-    return table.filter([pl.col(name).cast(pl.Float64).is_finite() for name in numbers]).drop_nulls(choice.x)
+    numbers = [name for name in (choice.x, choice.y) if dataset.is_number(name)]
+    return dataset.designs.drop_nulls(choice.x).filter(
+        pl.lit(True),
+        *(pl.col(name) == value for name, value in choice.held.items()),
+        *(pl.col(name).cast(pl.Float64).is_finite() for name in numbers),
+    )

@@ -143,12 +143,17 @@ class ChunkFolder:
             "facts": facts,
             "command": command,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
+            "versions": versions(),
             **notes,
         }
         with replacing(self.record) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         return is_new
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:

@@ -109,6 +109,8 @@ parts.curve = {
     const layout = { [turned ? "yaxis" : "xaxis"]: across.axis, [turned ? "xaxis" : "yaxis"]: up.axis, shapes, annotations };
     if (turned) Object.assign(across.axis, { autorange: "reversed", title: { text: plain(x.label), standoff: 10 }, dtick: 1 });
     if (up.axis.range) delete up.axis.range;
+    // Of equal values Plotly shows everything from -1 to 1.
+    if (new Set(means).size === 1 && means[0] && up.axis.type !== "log") up.axis.range = [0.9 * means[0], 1.1 * means[0]].sort((a, b) => a - b);
     if (look.scale) layout.coloraxis = { colorscale: "Cividis", colorbar: bar(by) };
     if (by) layout.legend = { ...base().legend, title: { text: plain(`${by.label}  `) } };
     return { traces, layout, text: this.caption(dataset, state, groups, bands, across), height: turned ? Math.max(260, 110 + 24 * names) : 0 };

@@ -35,15 +35,15 @@ function writeWith(value, std) {
 
 const DURATIONS = [[31536000, "year"], [2592000, "month"], [86400, "day"], [3600, "hour"], [60, "minute"]];
 function writeDuration(value) {
-  const [length, name] = DURATIONS.find(([seconds]) => value >= seconds);
+  const [length, name] = DURATIONS.find(([seconds]) => value >= seconds) || [1, "s"];
   const count = Number((value / length).toPrecision(3));
-  return `${count} ${name}${count === 1 ? "" : "s"}`;
+  return `${count} ${name}${count === 1 || name === "s" ? "" : "s"}`;
 }
 
 const PREFIXES = { "-15": "f", "-12": "p", "-9": "n", "-6": "µ", "-3": "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T" };
 function writeShort(value, unit) {
   const size = Math.abs(value);
-  if (unit === "s" && value >= 60) return writeDuration(value);
+  if (unit === "s" && value >= 1) return writeDuration(value);
   if (!unit || value === 0 || !Number.isFinite(value) || (size >= 0.01 && size < 1e4)) return write(value, 4);
   const exponent = Math.min(12, Math.max(-15, 3 * Math.floor(Math.log10(Math.abs(value)) / 3 + 1e-12)));
   return Number((value / 10 ** exponent).toPrecision(4)) + PREFIXES[exponent];
