@@ -204,7 +204,7 @@ class Design:
             polars.concat(tables).write_parquet(temporary)
         with replacing(self.output / "front.parquet") as temporary:
             polars.DataFrame(_evaluated(front, before, metric)).write_parquet(temporary)
-        units = {one.name: one.unit for one in front.points[0].design.variables}
+        units = {one.name: one.unit for point in front.points for one in point.design.variables}
         write_record(self.output, "design", {"metric": metric, "units": units})
         figures.save(front, self.output / "figure.png")
         for name, content in (

@@ -15,8 +15,8 @@ class Report:
     """Show results on one HTML page that needs no network, and as figures for papers.
 
     Tables that can be sorted and filtered, measured columns over swept fields with bands over chips, heat maps, Pareto
-    fronts, and what the numbers rest on. Results of the same kind stand together. An unfinished run is reported with what
-    there is of it.
+    fronts, and what the numbers rest on. Results of the same kind stand together. Of an unfinished run there is what is
+    finished.
 
     Args:
         folders: Folders of jaxaimc evaluate, sensitivity, design and sweep, and Parquet or CSV tables.
@@ -52,7 +52,10 @@ class Report:
         report = read(self.folders, **choice)
         console = Console()
         for run in report.runs:
-            rows = ", ".join(f"{len(dataset.rows):,} rows of {dataset.title[:1].lower()}{dataset.title[1:]}" for dataset in run.datasets)
+            rows = ", ".join(
+                f"{len(dataset.rows):,} rows of {dataset.title[:1].lower()}{dataset.title[1:]}"
+                for dataset in run.datasets
+            )
             say(console, f"{run.name} ({run.kind}): {rows}")
             for line in run.missing:
                 say(console, f"  {line}")

@@ -202,7 +202,10 @@ def joined(datasets: Sequence[tuple[str, Dataset]]) -> list[Dataset]:
 def _joined(group: list[tuple[str, Dataset]]) -> Dataset:
     first = group[0][1]
     rows = pl.concat(
-        [one.rows.select(pl.lit(name).alias("run"), *one.columns, *([one.per] if one.per else [])) for name, one in group],
+        [
+            one.rows.select(pl.lit(name).alias("run"), *one.columns, *([one.per] if one.per else []))
+            for name, one in group
+        ],
         how="vertical_relaxed",
     )
     return dataclasses.replace(

@@ -6,13 +6,10 @@ from typing import Any
 
 import polars as pl
 
-import polars as pl
-
+from jaxaimc.report.cost_tables import UNITS
 from jaxaimc.report.dataset import Dataset, Reference, ReportError, is_better_high
 from jaxaimc.report.reading import need_columns, read_record, read_table
 from jaxaimc.report.runs import Run, circuit_ground, folded, origin
-
-_UNITS = {"energy": "J", "latency": "s", "area": "m^2"}
 
 
 def read_design(path: Path, name: str) -> Run:
@@ -28,7 +25,7 @@ def read_design(path: Path, name: str) -> Run:
     record = read_record(path)
     history = read_table(path / "history.parquet")
     need_columns(path / "history.parquet", history, ("weight", "step", "total"))
-    units = {**_UNITS, **record.get("units", {})}
+    units = {**UNITS, **record.get("units", {})}
     measured = tuple(column for column in history.columns if column not in ("weight", "step"))
     higher = frozenset(column for column in measured if is_better_high(column))
     datasets = []
@@ -76,7 +73,7 @@ def _found(path: Path, metric: str, units: dict[str, str]) -> Dataset:
         fields=("weight",),
         shown=("design",),
         # What was scored before what was varied.
-        measured=tuple(sorted(measured, key=lambda name: name not in ("loss", metric, *_UNITS))),
+        measured=tuple(sorted(measured, key=lambda name: name not in ("loss", metric, *UNITS))),
         units=units,
         higher=frozenset(column for column in measured if column == metric or is_better_high(column)),
         about=("Scored by the ordinary evaluation, on test examples and fresh chips, after rounding.",),

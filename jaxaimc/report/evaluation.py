@@ -10,6 +10,7 @@ import polars as pl
 
 from jaxaimc.config import loads
 from jaxaimc.report import acting
+from jaxaimc.report.cost_tables import costs
 from jaxaimc.report.dataset import Dataset, Reference
 from jaxaimc.report.reading import need_columns, read_record, read_table
 from jaxaimc.report.runs import Run, circuit_ground, folded, origin
@@ -25,7 +26,7 @@ _TITLES = {
     "resistance": "Wire resistance, right after programming",
 }
 _FIELDS = {"t": "time since programming", "r": "wire resistance", "name": "effect"}
-_UNITS = {"time since programming": "s", "wire resistance": "ohm", "energy": "J", "latency": "s", "area": "m^2"}
+_UNITS = {"time since programming": "s", "wire resistance": "ohm"}
 
 
 def read_evaluation(path: Path, name: str) -> Run:
@@ -53,7 +54,7 @@ def read_evaluation(path: Path, name: str) -> Run:
         missing.append("Errors of the layers are not there.")
     cost = record.get("cost")
     if isinstance(cost, Mapping):
-        datasets += _costs(cost, record)
+        datasets += costs(cost, record.get("products", []))
     else:
         missing.append("The record has no cost, so energy, latency and area are not known.")
     return Run(
@@ -150,7 +151,9 @@ def _study(metric: str, rows: pl.DataFrame) -> Dataset:
     rows = rows.with_columns(paths)
     if "t" in of_number:
         # Its name says the time once more.
-        rows = rows.with_columns(compensation=pl.when("compensated").then(pl.lit("compensated")).otherwise(pl.lit("none")))
+        rows = rows.with_columns(
+            compensation=pl.when("compensated").then(pl.lit("compensated")).otherwise(pl.lit("none"))
+        )
         fields = ["compensation", *(["name"] if study not in _TITLES else [])]
     else:
         fields = ["name"]
@@ -161,7 +164,7 @@ def _study(metric: str, rows: pl.DataFrame) -> Dataset:
         references = (Reference(metric, "digital", float(digital["score"].mean())),)  # type: ignore[arg-type]
     return Dataset(
         kind="evaluation",
-        title=_TITLES.get(study, study),
+        title=_TITLES.get(study, str(study)),
         rows=rows,
         fields=tuple(_FIELDS.get(field, field) for field in fields),
         shown=("examples",),
@@ -201,39 +204,6 @@ def _layers(rows: pl.DataFrame, record: Mapping[str, Any]) -> Dataset:
     )
 
 
-def _costs(cost: Mapping[str, Any], record: Mapping[str, Any]) -> list[Dataset]:
-    """Return the cost by layer, with what each layer takes of a chip, and by part."""
-    products = {row.get("path"): row for row in record.get("products", [])}
-    rows = []
-    for layer, figures in cost.get("layers", {}).items():
-        product = products.get(layer, {})
-        shape = "x".join(map(str, product.get("shape", [])))
-        chip = {name: product.get(name) for name in ("tiles", "devices", "utilisation") if name in product}
-        rows.append({"layer": layer, "weights": shape, **chip, **figures})
-    found = []
-    if rows:
-        table = pl.DataFrame(rows, infer_schema_length=None)
-        shown = tuple(name for name in ("weights", "tiles", "devices") if name in table.columns)
-        numbers = [name for name in table.columns if name not in ("layer", *shown)]
-        found.append(
-            Dataset(kind="evaluation", title="Cost of each layer", rows=table, fields=("layer",), shown=shown,
-                    measured=tuple(sorted(numbers, key=lambda name: name != "energy")), units=_UNITS,
-                    higher=frozenset({"utilisation"}), about=("Of one inference, products on tiles.",),
-                    views=("curve",), x="layer")
-        )  # fmt: skip
-    parts = cost.get("energy_by_part", {})
-    if parts:
-        table = pl.DataFrame(
-            [{"part": part, "energy": parts[part], "area": cost.get("area_by_part", {}).get(part)} for part in parts]
-        )
-        found.append(
-            Dataset(kind="evaluation", title="Cost of each part of the circuit", rows=table, fields=("part",),
-                    measured=("energy", "area"), units=_UNITS, about=("Of one inference, all layers.",), views=("curve",),
-                    x="part")
-        )  # fmt: skip
-    return found
-
-
 def _figures(metric: str, scores: pl.DataFrame, record: Mapping[str, Any]) -> list[tuple[str, str]]:
     summary = [row for row in summarise(scores.to_dicts()) if row["study"] == "effect"]
     found = []
@@ -241,7 +211,9 @@ def _figures(metric: str, scores: pl.DataFrame, record: Mapping[str, Any]) -> li
         for row in summary:
             if row["name"] == name:
                 spread = f" ± {row['std']:.4f}" if row["std"] is not None else ""
-                found.append((f"{metric}, {'digital' if name == 'digital' else 'on the chip'}", f"{row['mean']:.4f}{spread}"))
+                found.append(
+                    (f"{metric}, {'digital' if name == 'digital' else 'on the chip'}", f"{row['mean']:.4f}{spread}")
+                )
     cost = record.get("cost", {})
     for name, unit in (("energy", "J"), ("latency", "s")):
         if name in cost:
@@ -263,7 +235,9 @@ def _unfinished(record: Mapping[str, Any], scores: pl.DataFrame) -> list[str]:
     found = scores.select("study", "name", "t", "compensated", "r").n_unique()
     try:
         settings = facts["settings"]
-        settings = Settings(**{**settings, "times": tuple(settings["times"]), "resistances": tuple(settings["resistances"])})
+        settings = Settings(
+            **{**settings, "times": tuple(settings["times"]), "resistances": tuple(settings["resistances"])}
+        )
         planned = len(standard(loads(json.dumps(facts["config"])), settings, int(np.iinfo(np.int32).max)))
     except (ValueError, TypeError, KeyError) as error:
         return [f"Whether all scenarios are there is not known: {error}"]

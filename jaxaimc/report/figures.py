@@ -1,4 +1,4 @@
-"""The figures of a report for papers: PNG or PDF, as wide as a column, in the style of the studies. Needs `matplotlib`."""
+"""Figures of a report for papers: PNG or PDF, as wide as a column, in the style of the studies. Needs `matplotlib`."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullFormatter
@@ -23,7 +24,7 @@ Format = Literal["png", "pdf"]
 # Width of a column of a paper [inch], and letters that can be read at that width [point].
 _WIDTH, _POINTS = 3.5, 8
 # TrueType, so that letters in a PDF stay letters.
-_LOOK = {"font.size": _POINTS, "pdf.fonttype": 42, "axes.linewidth": 0.6, "legend.fontsize": _POINTS - 1}
+_LOOK: Any = {"font.size": _POINTS, "pdf.fonttype": 42, "axes.linewidth": 0.6, "legend.fontsize": _POINTS - 1}
 _PALETTE = "cividis"
 
 
@@ -51,7 +52,9 @@ def write_figures(report: Report, folder: str | Path, format: Format = "png") ->
                 path = path.with_stem(f"{path.stem}_")
             with replacing(path) as temporary, matplotlib.rc_context(_LOOK):
                 # Without a date, so that the same results give the same file.
-                figure.savefig(temporary, dpi=300, format=format, metadata={"CreationDate": None} if format == "pdf" else None)
+                figure.savefig(
+                    temporary, dpi=300, format=format, metadata={"CreationDate": None} if format == "pdf" else None
+                )
             written.append(path)
     return written
 
@@ -66,7 +69,9 @@ def draw(dataset: Dataset) -> dict[str, Figure]:
         Figures by name, independent of any window system.
     """
     choice = choose(dataset, dataset.x, dataset.y, dataset.colour)
-    found: dict[str, Callable[[Axes], None]] = {f"{choice.y}-against-{choice.x}": lambda axes: _curve(axes, dataset, choice)}
+    found: dict[str, Callable[[Axes], None]] = {
+        f"{choice.y}-against-{choice.x}": lambda axes: _curve(axes, dataset, choice)
+    }
     two = plane(dataset, choice)
     if two is not None:
         found[f"{choice.y}-by-{two[0]}-and-{two[1]}"] = lambda axes: _grid(axes, dataset, two, choice)
@@ -99,7 +104,8 @@ def _curve(axes: Axes, dataset: Dataset, choice: Choice) -> None:
     by_scale = bool(choice.colour) and dataset.is_number(choice.colour) and len(found) > MOST_COLOURS
     is_turned = not dataset.is_number(choice.x)
     places = _places(dataset, choice)
-    norm = Normalize(*(float(level) for level in _ends(dataset, choice.colour))) if by_scale else None
+    low, high = _ends(dataset, choice.colour) if by_scale else (0.0, 1.0)
+    norm = Normalize(low, high) if by_scale else None
     for number, curve in enumerate(found):
         x = np.array([places.get(value, value) for value in curve.x], float)
         colour = style.COLOURS[number % len(style.COLOURS)] if choice.colour else style.BLUE
@@ -110,14 +116,26 @@ def _curve(axes: Axes, dataset: Dataset, choice: Choice) -> None:
         label = style.text(curve.label) if choice.colour and not by_scale else None
         spread = np.nan_to_num(curve.std)
         if is_turned:
-            axes.errorbar(curve.mean, x, xerr=spread if spread.any() else None, ls="", elinewidth=0.8, capsize=2, label=label, **look)
+            axes.errorbar(
+                curve.mean,
+                x,
+                xerr=spread if spread.any() else None,
+                ls="",
+                elinewidth=0.8,
+                capsize=2,
+                label=label,
+                **look,
+            )
         elif curve.is_line:
-            axes.plot(x, curve.mean, linewidth=1.2, label=label, **look)
+            few = {} if len(x) <= 60 else {"marker": ""}
+            axes.plot(x, curve.mean, linewidth=1.2, label=label, **{**look, **few})
             axes.fill_between(x, curve.mean - spread, curve.mean + spread, color=colour, alpha=0.22, lw=0)
         else:
-            axes.errorbar(x, curve.mean, spread if spread.any() else None, ls="", elinewidth=0.8, capsize=2, label=label, **look)
+            axes.errorbar(
+                x, curve.mean, spread if spread.any() else None, ls="", elinewidth=0.8, capsize=2, label=label, **look
+            )
     if norm is not None:
-        mappable = matplotlib.cm.ScalarMappable(norm, matplotlib.colormaps[_PALETTE])
+        mappable = ScalarMappable(norm, matplotlib.colormaps[_PALETTE])
         axes.figure.colorbar(mappable, ax=axes, label=style.text(dataset.label(choice.colour)))
     for reference in dataset.references:
         if reference.column == choice.y:
@@ -129,7 +147,9 @@ def _curve(axes: Axes, dataset: Dataset, choice: Choice) -> None:
     if axes.get_legend_handles_labels()[0]:
         title = style.text(dataset.label(choice.colour)) if choice.colour else None
         columns = 2 if len(found) > 4 or is_turned else len(found) + len(dataset.references)
-        axes.figure.legend(title=title, frameon=False, ncols=columns, loc="outside upper center", handlelength=1.4, columnspacing=1)
+        axes.figure.legend(
+            title=title, frameon=False, ncols=columns, loc="outside upper center", handlelength=1.4, columnspacing=1
+        )
 
 
 def _scale_x(axes: Axes, dataset: Dataset, choice: Choice, is_turned: bool) -> None:
@@ -182,7 +202,10 @@ def _grid(axes: Axes, dataset: Dataset, two: tuple[str, str], choice: Choice) ->
         for name, set_ticks in ((x, axes.set_xticks), (y, axes.set_yticks)):
             levels = dataset.levels(name)
             step = -(-len(levels) // 7) if dataset.is_number(name) else 1
-            labels = [_short(level, dataset.units.get(name, "")) if dataset.is_number(name) else style.text(str(level)) for level in levels]
+            labels = [
+                _short(level, dataset.units.get(name, "")) if dataset.is_number(name) else style.text(str(level))
+                for level in levels
+            ]
             set_ticks(range(0, len(levels), step), labels[::step])
         if not dataset.is_number(y):
             axes.invert_yaxis()
@@ -214,9 +237,9 @@ def _places(dataset: Dataset, choice: Choice) -> dict[Any, int]:
     return {name: place for place, name in enumerate(dataset.levels(choice.x))}
 
 
-def _ends(dataset: Dataset, name: str) -> tuple[Any, Any]:
+def _ends(dataset: Dataset, name: str) -> tuple[float, float]:
     levels = dataset.levels(name)
-    return levels[0], levels[-1]
+    return float(levels[0]), float(levels[-1])
 
 
 def _short(value: float, unit: str) -> str:

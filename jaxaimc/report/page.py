@@ -1,4 +1,4 @@
-"""The report as one HTML page: all it needs is in it, so that it opens from a file, years later and without a network."""
+"""The report as one HTML page that opens from a file, years later and without a network: all it needs is in it."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from jaxaimc._core.files import replacing
 from jaxaimc.report.dataset import Dataset
 from jaxaimc.report.report import Report
 from jaxaimc.report.runs import Run
-from jaxaimc.report.views import MOST_COLOURS, MOST_HELD, choose, companions, is_log, pair, plane
+from jaxaimc.report.views import MOST_COLOURS, MOST_HELD, MOST_JOINED, choose, companions, is_log, pair, plane
 from jaxaimc.studies.style import COLOURS
 
 _SCRIPTS = ("page.js", "table.js", "plot.js", "curve.js", "grid.js", "front.js")
@@ -61,6 +61,7 @@ def page(report: Report, title: str = "Results") -> str:
         "colours": list(COLOURS),
         "mostColours": MOST_COLOURS,
         "mostHeld": MOST_HELD,
+        "mostJoined": MOST_JOINED,
         "datasets": [_dataset(one) for one in report.datasets],
     }
     parts = [
@@ -190,4 +191,3 @@ def _json(data: Any) -> str:
 
 def _asset(name: str) -> str:
     return (files("jaxaimc.report") / "assets" / name).read_text(encoding=_TEXT)
-

@@ -1,4 +1,4 @@
-"""One run that is reported: its tables, and what its record says of them. Each kind of run is read by a file of its own."""
+"""One run that is reported: its tables, and what its record says of them. A file for each kind of run reads it."""
 
 import dataclasses
 import json
@@ -60,7 +60,7 @@ def kind_of(path: Path) -> Kind:
         raise ReportError(f"Argument `folders` must name {KNOWN}, but {str(path)!r} is a file of another kind.")
     if not path.exists():
         raise ReportError(f"Argument `folders` must name {KNOWN}, but there is no {str(path)!r}.")
-    found = {name: kind for name, kind in _TABLES.items() if (path / name).exists()}
+    found: dict[str, Kind] = {name: kind for name, kind in _TABLES.items() if (path / name).exists()}
     if "sensitivity.parquet" in found:  # its scores are those of its scenarios
         found.pop("scores.parquet", None)
     facts = read_record(path).get("facts", {})
@@ -71,7 +71,7 @@ def kind_of(path: Path) -> Kind:
         )
     if recorded == "sweep":
         found.setdefault("run.json", "sweep")
-    kinds = dict.fromkeys(found.values())
+    kinds: dict[Kind, None] = dict.fromkeys(found.values())
     if len(kinds) > 1:
         listed = ", ".join(f"{name} (of {_article(kind)})" for name, kind in found.items())
         raise ReportError(f"Folder {str(path)!r} must hold the results of one run, but holds {listed}.")

@@ -35,7 +35,8 @@ def read_sweep(path: Path, name: str) -> Run:
     fields = tuple(column for column in table.columns if column not in (*measured, "design", "chip"))
     if not measured:
         raise ReportError(
-            f"Table {str(source)!r} must have measured columns after `chip`, but ends there: {', '.join(table.columns)}."
+            f"Table {str(source)!r} must have measured columns after `chip`, but ends there: "
+            f"{', '.join(table.columns)}."
         )
     designs = table.select(fields).n_unique() if fields else 1
     title = "Sweep" if not fields else f"Sweep of {', '.join(fields)}"
@@ -78,7 +79,9 @@ def _table(path: Path) -> tuple[pl.DataFrame, Path]:
     chunks = sorted((path / "chunks").glob("*.parquet"))
     if not chunks:
         raise ReportError(f"Sweep {str(path)!r} has a record, but none of its chunks is finished.")
-    return pl.concat([read_table(chunk) for chunk in chunks], how="diagonal_relaxed").unique(maintain_order=True), chunks[0]
+    return pl.concat([read_table(chunk) for chunk in chunks], how="diagonal_relaxed").unique(
+        maintain_order=True
+    ), chunks[0]
 
 
 def _unfinished(facts: Mapping[str, Any], table: pl.DataFrame) -> list[str]:

@@ -35,15 +35,17 @@ def read_file(path: Path, name: str, measured: Sequence[str] = ()) -> Run:
         if column not in table.columns or not table.schema[column].is_numeric():
             numbers = [other for other, kind in table.schema.items() if kind.is_numeric()]
             raise ReportError(
-                f"Argument `measured` must name columns of numbers of {str(path)!r}, {', '.join(numbers) or 'none'}, but "
-                f"has {shown(column)}{nearest(column, numbers)}."
+                f"Argument `measured` must name columns of numbers of {str(path)!r}, {', '.join(numbers) or 'none'}, "
+                f"but has {shown(column)}{nearest(column, numbers)}."
             )
     per = next((column for column in _REPETITIONS if column in table.columns and column not in measured), None)
-    chosen = tuple(measured) or tuple(column for column in table.columns if column != per and _is_measured(table[column]))
+    chosen = tuple(measured) or tuple(
+        column for column in table.columns if column != per and _is_measured(table[column])
+    )
     if not chosen:
         raise ReportError(
-            f"Table {str(path)!r} must have a measured column, but all of {', '.join(table.columns)} repeat their values "
-            "or are no floating-point numbers; say which by --measured."
+            f"Table {str(path)!r} must have a measured column, but all of {', '.join(table.columns)} repeat their "
+            "values or are no floating-point numbers; say which by --measured."
         )
     fields = tuple(column for column in table.columns if column not in chosen and column not in (per, "design"))
     how = "as --measured says" if measured else "as names and values suggest; --measured says otherwise"

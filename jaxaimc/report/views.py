@@ -1,4 +1,4 @@
-"""What a figure shows of a dataset: curves with bands, grids of two fields, Pareto fronts. Data only, nothing is drawn."""
+"""What a figure shows of a dataset: curves with bands, grids of two fields, Pareto fronts. Nothing is drawn here."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,8 @@ from jaxaimc.report.dataset import Dataset, is_logarithmic, spans_decades
 
 # More values than these are not held fixed one by one, nor told apart by colour.
 MOST_HELD, MOST_COLOURS = 50, 6
+# More points than these are a cloud, which a line would hide.
+MOST_JOINED = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +131,7 @@ def curves(dataset: Dataset, choice: Choice) -> list[Curve]:
         if dataset.is_number(choice.x):
             rows = rows.sort(choice.x)
         single = rows[choice.x].n_unique() == len(rows) and all(rows[name].n_unique() <= 1 for name in free)
-        is_line = single and len(rows) > 1 and choice.x in dataset.fields and dataset.is_number(choice.x)
+        is_line = single and 1 < len(rows) <= MOST_JOINED and choice.x in dataset.fields and dataset.is_number(choice.x)
         mean = rows[choice.y].to_numpy()
         std = rows[f"{choice.y} std"].fill_null(np.nan).to_numpy()
         if len(rows):
@@ -194,12 +196,8 @@ def plane(dataset: Dataset, choice: Choice) -> tuple[str, str] | None:
     assert x is not None
     y = choice.colour if choice.colour in free else free[0]
     # Names stand beside the map, where there is space for them.
-    return (y, x) if not dataset.is_number(x) and dataset.is_number(y) or _is_longer(dataset, x, y) else (x, y)
-
-
-def _is_longer(dataset: Dataset, x: str, y: str) -> bool:
-    both_names = not dataset.is_number(x) and not dataset.is_number(y)
-    return both_names and len(dataset.levels(x)) > len(dataset.levels(y))
+    is_name = not dataset.is_number(x) and (dataset.is_number(y) or len(dataset.levels(x)) > len(dataset.levels(y)))
+    return (y, x) if is_name else (x, y)
 
 
 def front(values: Float[np.ndarray, "points columns"], higher: Sequence[bool]) -> Bool[np.ndarray, " points"]:

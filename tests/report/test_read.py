@@ -21,16 +21,20 @@ def test_an_evaluation_has_its_studies_layers_and_costs(tmp_path):
         "Cost of each layer", "Cost of each part of the circuit",
     ]  # fmt: skip
     effects, resistance = report.datasets[:2]
-    assert effects.designs.rows() == [("digital", 20, 0.9, None, 1), ("everything", 20, 0.75, pytest.approx(0.0707, abs=1e-4), 2)]
+    assert effects.designs.rows() == [
+        ("digital", 20, 0.9, None, 1),
+        ("everything", 20, 0.75, pytest.approx(0.0707, abs=1e-4), 2),
+    ]
     # The digital network is a line to compare with, not a design without a resistance.
-    assert resistance.designs["wire resistance"].to_list() == [0.0, 1.0, 10.0]
+    assert resistance.designs["wire resistance"].to_list() == [0.0, 0.1, 1.0, 10.0]
     assert [(one.label, one.value) for one in resistance.references] == [("digital", 0.95)]
     [run] = report.runs
     assert run.figures[:3] == (
-        ("accuracy, digital", "0.9000"), ("accuracy, on the chip", "0.7500 ± 0.0707"), ("energy of an inference", "2 nJ")
+        ("accuracy, digital", "0.9000"), ("accuracy, on the chip", "0.7500 ± 0.0707"),
+        ("energy of an inference", "2 nJ"),
     )  # fmt: skip
-    # Seven effects, the digital network of the sweep and two effects at three resistances.
-    assert run.missing == ("Unfinished: 6 of 14 scenarios are there.",)
+    # Seven effects, the digital network of the sweep and two effects at four resistances.
+    assert run.missing == ("Unfinished: 7 of 16 scenarios are there.",)
     ground = {heading: " ".join(lines) for heading, lines in run.ground.items()}
     assert "device: PCM (programming PCMProgrammingNoise" in ground["What acted"]
     assert "At zero: cell.g_min" in ground["What was assumed"]
@@ -66,14 +70,18 @@ def test_a_sweep_has_units_and_says_how_much_of_the_plan_is_there(tmp_path):
     before = read([part]).datasets[0].rows
     (part / "sweep.parquet").unlink()
     again = read([part]).datasets[0].rows
-    assert again.sort("wires.r", "adc.f_adc", "chip").drop("design", strict=False).equals(
-        before.drop("design").sort("wires.r", "adc.f_adc", "chip")
+    assert (
+        again.sort("wires.r", "adc.f_adc", "chip")
+        .drop("design", strict=False)
+        .equals(before.drop("design").sort("wires.r", "adc.f_adc", "chip"))
     )
 
 
 def test_doubts_of_a_measure_are_said(tmp_path):
     folder = results.sweep(tmp_path / "s")
-    table = pl.read_parquet(folder / "sweep.parquet").with_columns(cost_outside=pl.when(pl.col("chip") == 0).then(2.0).otherwise(0.0))
+    table = pl.read_parquet(folder / "sweep.parquet").with_columns(
+        cost_outside=pl.when(pl.col("chip") == 0).then(2.0).otherwise(0.0)
+    )
     table.write_parquet(folder / "sweep.parquet")
     [line] = read([folder]).runs[0].missing
     assert line.startswith("In 10 of 30 rows costs leave ranges")
@@ -96,7 +104,10 @@ def test_columns_of_a_table_are_told_apart_and_it_is_said_how(tmp_path):
     [dataset] = run.datasets
     # Values of r hardly repeat: it takes the user to say that it was swept.
     assert (dataset.fields, dataset.measured) == (("bits", "name"), ("r", "score", "power"))
-    assert "Measured: r, score, power (as names and values suggest; --measured says otherwise)." in run.ground["How the columns were read"]
+    assert (
+        "Measured: r, score, power (as names and values suggest; --measured says otherwise)."
+        in run.ground["How the columns were read"]
+    )
     [dataset] = read([tmp_path / "t.csv"], measured=["score", "power"], higher=["power"]).datasets
     assert dataset.fields == ("r", "bits", "name")
     assert dataset.higher == {"score", "power"}

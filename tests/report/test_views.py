@@ -18,7 +18,9 @@ def full(**more):
     rows = pl.DataFrame([{"r": r, "bits": b, "chip": c} for r in R for b in BITS for c in CHIPS])
     rows = rows.with_columns(error=rng.normal(size=len(rows)), energy=rng.uniform(1, 2, len(rows)))
     rows = rows.sample(fraction=1.0, shuffle=True, seed=1)
-    return Dataset(kind="sweep", title="grid", rows=rows, fields=("r", "bits"), measured=("error", "energy"), per="chip", **more)
+    return Dataset(
+        kind="sweep", title="grid", rows=rows, fields=("r", "bits"), measured=("error", "energy"), per="chip", **more
+    )
 
 
 def test_bands_are_means_and_sample_deviations_over_chips():
@@ -49,7 +51,9 @@ def test_points_are_joined_only_where_they_are_a_function():
 
 def test_what_is_not_finite_is_not_drawn_but_said():
     dataset = full()
-    rows = dataset.rows.with_columns(error=pl.when((pl.col("r") == 1.0) & (pl.col("bits") == 4)).then(np.nan).otherwise("error"))
+    rows = dataset.rows.with_columns(
+        error=pl.when((pl.col("r") == 1.0) & (pl.col("bits") == 4)).then(np.nan).otherwise("error")
+    )
     dataset = Dataset(kind="sweep", title="", rows=rows, fields=("r", "bits"), measured=("error",), per="chip")
     assert curves(dataset, Choice("r", "error", "bits", {}))[0].x == [0.1, 10.0, 100.0]
     assert dataset.problems() == ["3 of 36 values of error are missing or not finite, and not drawn."]

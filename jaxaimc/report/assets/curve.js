@@ -45,7 +45,7 @@ parts.curve = {
       if (x.number) rows.sort((i, j) => x.values[i] - x.values[j]);
       const single = new Set(rows.map((i) => x.values[i])).size === rows.length;
       const alone = free.every((column) => new Set(rows.map((i) => column.values[i])).size <= 1);
-      return { level, rows, isLine: single && alone && rows.length > 1 && x.role === "field" && x.number };
+      return { level, rows, isLine: single && alone && rows.length > 1 && rows.length <= report.mostJoined && x.role === "field" && x.number };
     });
   },
 
@@ -85,7 +85,7 @@ parts.curve = {
       const error = { type: "data", array: std.map((value) => value || 0), visible: spread && !isLine && rows.length <= 500, thickness: 1.2, width: 3, color };
       traces.push({
         ...(turned ? { x: mean, y: place, error_x: error } : { x: place, y: mean, error_y: error }),
-        mode: isLine ? "lines+markers" : "markers", line: { color, width: 2 }, marker, name: plain(name), legendgroup: group,
+        mode: !isLine ? "markers" : rows.length > 60 ? "lines" : "lines+markers", line: { color, width: 2 }, marker, name: plain(name), legendgroup: group,
         showlegend: Boolean(by) && !look.scale, text: rows.map((i) => describe(dataset, i)), hoverinfo: "text",
       });
     }
@@ -125,7 +125,7 @@ parts.curve = {
     const held = Object.entries(state.held).map(([name, value]) => `${name} = ${write(value)}`);
     if (held.length) found.push(`held: ${held.join(", ")}`);
     if (!lines && byName(dataset, state.x).role === "field" && byName(dataset, state.x).number && count > 1) {
-      found.push("points are not joined, as other fields differ between them");
+      found.push(count > report.mostJoined ? "so many points are not joined" : "points are not joined, as other fields differ between them");
     }
     if (across.zero) found.push("0 has a place of its own on the logarithmic axis");
     return `${found.join("; ")}.`;

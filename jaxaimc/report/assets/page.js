@@ -49,8 +49,8 @@ function writeShort(value, unit) {
   return Number((value / 10 ** exponent).toPrecision(4)) + PREFIXES[exponent];
 }
 
-// Plotly takes texts for simple HTML.
-const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+// Plotly takes texts for simple HTML, and what stands between dollar signs for formulas.
+const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll("$", "&#36;");
 
 function levels(column) {
   const found = [...new Set(column.values)].filter((value) => value !== null);
