@@ -50,7 +50,10 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     cli.main([*FEW, "--lambda", "0.01", "0.1"])
     text = capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"states", "design.json", "design-00.json", "design-01.json", "history.parquet", "figure.png"}
+    assert names == {
+        "states", "settings.json", "run.json", "design.json", "design-00.json", "design-01.json", "history.parquet",
+        "front.parquet", "figure.png",
+    }  # fmt: skip
     found = config.load(tmp_path / "out" / "design.json")
     assert found == config.load(tmp_path / "out" / "design-01.json")
     assert found.adc.bits == round(found.adc.bits)
@@ -58,6 +61,13 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     history = pl.read_parquet(tmp_path / "out" / "history.parquet")
     assert history["step"].to_list() == [0, 1, 2, 3] * 2
     assert history["weight"].unique().sort().to_list() == [0.01, 0.1]
+    front = pl.read_parquet(tmp_path / "out" / "front.parquet")
+    assert front["design"].to_list() == ["start", "design-00", "design-01"]
+    assert front["adc.bits"][0] == pytest.approx(6.4)
+    assert front["adc.bits"][2] == found.adc.bits
+    assert f"{front['accuracy'][2]:.4f}" in text
+    cli.main(["report", "out"])
+    assert "out (design): 2 rows of designs found, 8 rows of steps" in capsys.readouterr().out
     for words in ("variable", "weight 0.01", "3 bit to 10 bit", "evaluated", "accuracy", "energy", "mm^2"):
         assert words in text
 
