@@ -28,7 +28,8 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, SyntaxError) and error.filename:
         return f"SyntaxError in {error.filename}, line {error.lineno}: {error.msg}."
     if isinstance(error, _EXPECTED) and str(error):
-        return str(error)
+        # What was added on the way: of which designs it is, what was done about it.
+        return " ".join([str(error), *getattr(error, "__notes__", [])])
     where = _users_line(error)
     if where is None:
         return None if not isinstance(error, _EXPECTED) else type(error).__name__

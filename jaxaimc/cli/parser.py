@@ -1,4 +1,4 @@
-"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, report, config. Needs the extra `app`."""
+"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, sweep, report, config. Needs the extra `app`."""
 
 import dataclasses
 import functools
@@ -20,6 +20,7 @@ from jaxaimc.cli.options import SOURCE
 from jaxaimc.cli.report import Report
 from jaxaimc.cli.sensitivity import Sensitivity
 from jaxaimc.cli.settings import given_in, prefilled
+from jaxaimc.cli.sweep import Sweep
 from jaxaimc.cli.train import Train
 
 # Those that a settings file can be for, under the names of their classes in small letters.
@@ -28,6 +29,7 @@ COMMANDS: dict[str, type] = {
     "sensitivity": Sensitivity,
     "train": Train,
     "design": Design,
+    "sweep": Sweep,
     "report": Report,
 }
 

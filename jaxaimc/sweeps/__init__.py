@@ -16,7 +16,9 @@ from jaxaimc.sweeps.merge import merge
 from jaxaimc.sweeps.network import NetworkScore
 from jaxaimc.sweeps.plan import Chunk, Plan
 from jaxaimc.sweeps.plan_files import read_axes
-from jaxaimc.sweeps.run import Shard, SweepProgress, run
+from jaxaimc.sweeps.run import Shard, SweepProgress, named, run
+from jaxaimc.sweeps.summary import means, pareto
+from jaxaimc.sweeps.texts import axes_of
 from jaxaimc.sweeps.work import compute
 
 __all__ = [
@@ -37,9 +39,13 @@ __all__ = [
     "SweepProgress",
     "Together",
     "Values",
+    "axes_of",
     "compute",
     "evaluate_designs",
+    "means",
     "merge",
+    "named",
+    "pareto",
     "read_axes",
     "run",
 ]

@@ -139,6 +139,11 @@ class Plan:
         """Unit of every path that has one."""
         return {path: column.unit for path, column in self.paths.items() if column.unit}
 
+    @property
+    def structures(self) -> int:
+        """How many structures there are, each of which is compiled."""
+        return len(self._groups)
+
     def chunks(self, pairs: int | None = None) -> list[Chunk]:
         """Return the work, cut where it stays cut when more designs are added at the end.
 
@@ -210,26 +215,49 @@ def _cut(chips: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, chips))
 
 
-def _check_group(group: Chunk) -> None:
-    """Check the rules across fields for every design, in one go where they take arrays.
+def check_designs(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]]) -> int | None:
+    """Find the first design that breaks a rule across fields; all are asked in one go where the rules take arrays.
 
-    Raises:
-        ValueError: If a design breaks one; the message names the first that does.
+    Args:
+        base: The config of all designs, with allowed values.
+        values: Values of leaves by path, each allowed by itself.
+
+    Returns:
+        Its place, or None.
     """
+    base.validate()
     try:
         with np.errstate(all="ignore"):
-            whole = with_at(group.base, group.values)
-            for part in _components(whole):
+            for part in _components(with_at(base, values)):
                 part.check()
     except Exception:  # a rule is broken, or cannot be asked of arrays: then one design after the other
-        for place, number in enumerate(group.numbers):
+        for place in range(max(map(len, values.values()))):
             try:
-                with_at(group.base, {path: float(array[place]) for path, array in group.values.items()}).validate()
-            except ValueError as error:
-                row = group.columns.row(place, named=True)
-                raise ValueError(f"Design {number} ({listed(row)}): {error}") from error
-    else:
-        group.base.validate()
+                design_at(base, values, place).validate()
+            except ValueError:
+                return place
+    return None
+
+
+def design_at(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]], place: int) -> AnalogConfig:
+    """Return the config of one of many designs.
+
+    Args:
+        base: The config of all of them.
+        values: Values of leaves by path.
+        place: Which of them.
+    """
+    return with_at(base, {path: float(array[place]) for path, array in values.items()})
+
+
+def _check_group(group: Chunk) -> None:
+    place = check_designs(group.base, group.values)
+    if place is not None:
+        try:
+            design_at(group.base, group.values, place).validate()
+        except ValueError as error:
+            row = group.columns.row(place, named=True)
+            raise ValueError(f"Design {group.numbers[place]} ({listed(row)}): {error}") from error
 
 
 def _components(part: Component) -> Iterator[Component]:

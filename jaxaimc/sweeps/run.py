@@ -8,17 +8,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from jaxaimc._core.checks import check_integer, shown
 from jaxaimc.sweeps.folder import Finished, SweepFolder
+from jaxaimc.sweeps.measure import DesignWarning, Measure
 from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.work import compute, compute_packed, packed
-
-if TYPE_CHECKING:
-    from jaxaimc.sweeps.measure import Measure
 
 # No space left, or the user's share of it used up.
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -90,9 +88,9 @@ def run(
 
     Warns:
         DamagedChunkWarning: If a chunk in the folder was damaged, and computed anew.
-        NotFiniteWarning: If there are results that are not finite numbers.
+        DesignWarning: If figures are not finite, or not to be trusted, as the measure's `notes` say.
     """
-    measures = named_measures(measure)
+    measures = named(measure)
     finished = _finished(plan, measures, folder)
     jobs = list(_jobs(plan, measures))
     if shard is not None:
@@ -115,15 +113,11 @@ def run(
             finished.close()
         raise
     table = finished.table()
-    _warn_of_numbers(table, measures)
+    _warn(table, measures)
     return table
 
 
-class NotFiniteWarning(UserWarning):
-    """Results that are infinite or no number."""
-
-
-def named_measures(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
+def named(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
     """Return measures by network; one measure alone under None.
 
     Args:
@@ -236,16 +230,11 @@ def _named(network: str | None, part: Chunk) -> Iterator[None]:
         raise
 
 
-def _warn_of_numbers(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
-    columns = dict.fromkeys(name for measure in measures.values() for name in measure.columns)
-    for name in columns:
-        values = table[name].drop_nulls()
-        bad = int((~values.is_finite()).sum())
-        if bad:
-            first = table.filter(pl.col(name).is_not_null() & ~pl.col(name).is_finite()).row(0, named=True)
-            where = ", ".join(f"{key} {first[key]}" for key in ("design", "network", "chip") if key in first)
-            warnings.warn(
-                f"{bad:,} of {len(values):,} results `{name}` are not finite, the first at {where}.",
-                NotFiniteWarning,
-                stacklevel=3,
-            )
+def _warn(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
+    """Say once, of all designs, what measures have to say of their figures."""
+    for network, measure in measures.items():
+        rows = table if network is None else table.filter(pl.col("network") == network)
+        found = {name: rows[name].to_numpy()[:, None] for name in measure.columns}
+        for note in measure.notes(found) if len(rows) else ():
+            of_network = "" if network is None else f"Network {network!r}: "
+            warnings.warn(f"{of_network}{note[0].upper()}{note[1:]}.", DesignWarning, stacklevel=3)

@@ -1,19 +1,18 @@
 """The unit of work that executors run: a measure and a chunk in, rows out."""
 
 import pickle
+import warnings
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
+from jaxaimc.sweeps.compiled import evaluate_designs
+from jaxaimc.sweeps.measure import DesignWarning, Measure
 from jaxaimc.sweeps.plan import Chunk
 
-if TYPE_CHECKING:
-    from jaxaimc.sweeps.measure import Measure
 
-
-def compute(measure: "Measure", chunk: Chunk) -> pl.DataFrame:
+def compute(measure: Measure, chunk: Chunk) -> pl.DataFrame:
     """Measure the designs of a chunk on its chips.
 
     Args:
@@ -23,12 +22,11 @@ def compute(measure: "Measure", chunk: Chunk) -> pl.DataFrame:
     Returns:
         One row per design and chip, chips last: the swept paths, `chip`, and the measure's columns.
     """
-    from jaxaimc.sweeps.compiled import evaluate_designs
-
-    found = evaluate_designs(measure, chunk.base, chunk.values, chunk.chips, chunk.seed)
-    shape = len(chunk.columns), len(chunk.chips)
-    # Structure alone has one design.
-    columns = {name: np.broadcast_to(np.asarray(found[name], np.float64), shape).ravel() for name in measure.columns}
+    with warnings.catch_warnings():
+        # Of all chunks together, at the end.
+        warnings.simplefilter("ignore", DesignWarning)
+        found = evaluate_designs(measure, chunk.base, chunk.values, chunk.chips, chunk.seed)
+    columns = {name: np.asarray(found[name], np.float64).ravel() for name in measure.columns}
     return chunk.rows().with_columns(pl.Series(name, column) for name, column in columns.items())
 
 
@@ -42,7 +40,7 @@ def compute_packed(payload: bytes, chunk: Chunk) -> pl.DataFrame:
     return compute(_unpacked(payload), chunk)
 
 
-def packed(measure: "Measure") -> bytes:
+def packed(measure: Measure) -> bytes:
     """Return a measure as bytes, functions of a user's own script included where `cloudpickle` is installed.
 
     Args:
@@ -65,5 +63,5 @@ def packed(measure: "Measure") -> bytes:
 
 
 @lru_cache(maxsize=8)
-def _unpacked(payload: bytes) -> "Measure":
+def _unpacked(payload: bytes) -> Measure:
     return pickle.loads(payload)

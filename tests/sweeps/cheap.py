@@ -6,14 +6,16 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
+from jaxaimc.sweeps import Measure
+
 
 @dataclasses.dataclass(frozen=True)
-class Cheap:
+class Cheap(Measure):
     """`r + rows + noise`, infinite where r is `bad`, and its square."""
 
     offset: float = 0.0
     bad: float = -1.0
-    columns: ClassVar = {"sum": "ohm", "square": ""}
+    columns: ClassVar[dict[str, str]] = {"sum": "ohm", "square": ""}
 
     def facts(self):
         return {"cheap": self.offset, "bad": self.bad}

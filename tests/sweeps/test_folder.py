@@ -13,7 +13,7 @@ import pytest
 from cheap import Cheap
 
 from jaxaimc import AnalogConfig
-from jaxaimc.sweeps import DamagedChunkWarning, Plan, Range, ResultsError, Values, merge, run
+from jaxaimc.sweeps import DamagedChunkWarning, DesignWarning, Plan, Range, ResultsError, Values, merge, run
 
 # The package has a function of this name.
 runs = importlib.import_module("jaxaimc.sweeps.run")
@@ -255,7 +255,5 @@ def test_bad_measures(measure):
 
 def test_results_that_are_not_finite_are_said():
     base = AnalogConfig()
-    with pytest.warns(
-        runs.NotFiniteWarning, match=r"4 of 16 results `sum` are not finite, the first at design 2, chip"
-    ):
+    with pytest.warns(DesignWarning, match=r"'sum' is not finite in 4 of 16 evaluations, first in row 4"):
         run(plan(base=base), Cheap(bad=2.0))

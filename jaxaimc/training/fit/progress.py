@@ -26,8 +26,11 @@ class TrainingProgress(NamedTuple):
     examples_per_second: float
 
 
-def step_bar() -> "Progress":
+def step_bar(what: str = "step") -> "Progress":
     """Make a bar of steps with a status and the time left; each of its tasks has a field `status`. Needs `rich`.
+
+    Args:
+        what: What is counted.
 
     Raises:
         ModuleNotFoundError: If `rich` is not installed.
@@ -38,7 +41,7 @@ def step_bar() -> "Progress":
     return Progress(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TextColumn("step {task.completed:.0f}/{task.total:.0f}"),
+        TextColumn(f"{what} {{task.completed:,.0f}}/{{task.total:,.0f}}"),
         TextColumn("{task.fields[status]}"),
         TimeRemainingColumn(),
     )
