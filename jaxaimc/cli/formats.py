@@ -57,15 +57,15 @@ def files_schema_text(commands: Mapping[str, type], only: str | None = None) -> 
 
 
 def template(command: type) -> str:
-    """Return a settings file of a command as TOML text: every option with what it is, its default behind a comment sign.
+    """Return a settings file of a command as TOML text: every option with its default, as comments.
 
     Args:
         command: Dataclass of the command.
     """
     name = name_of(command)
     head = [
-        f"# Settings of `jaxaimc {name}`, to be run by `jaxaimc {name} --settings FILE`. Options on the command line win",
-        "# over this file. Relative paths are relative to it. A line that begins with #key shows the default, if any.",
+        f"# Settings of `jaxaimc {name}`, to be run by `jaxaimc {name} --settings FILE`. Options on the command line",
+        "# win over this file. Relative paths are relative to it. Lines such as #seed = 0 show the defaults.",
         f"schema = {SCHEMA_VERSION}",
         f"command = {toml_value(name)}",
     ]

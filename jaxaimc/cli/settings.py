@@ -10,7 +10,6 @@ Options on the command line win over the file. Relative paths are relative to th
 as a table of type `AnalogConfig` in the names of the tile's schema 2.
 """
 
-import dataclasses
 import json
 import os
 import typing
@@ -130,7 +129,8 @@ def keep_settings(command: Any, folder: Path, config: AnalogConfig | None = None
 
     Args:
         command: The command.
-        folder: The folder, made if needed; relative paths are written relative to it, so that both can be moved together.
+        folder: The folder, made if needed. Relative paths are written relative to it, so that all can be moved
+            together.
         config: The tile that was read; it is written into the file itself.
 
     Raises:

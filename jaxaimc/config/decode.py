@@ -94,6 +94,8 @@ def _is_required(field: dataclasses.Field) -> bool:
 def _entry(owner: str, field: dataclasses.Field, value: Any, where: str) -> Any:
     """Return what a field gets for a JSON value. Values out of range are left to the component's own check."""
     kinds = roles(field.type)
+    if value is None and type(None) in fields.choices(field.type):
+        return None
     if isinstance(value, dict):
         if kinds or fields.is_open(field.type):
             part = component(value, where)

@@ -111,10 +111,9 @@ def _toml(text: str) -> Any:
         raise ConfigFileError(f"not TOML: {message.removesuffix('.')}.") from error
     except ValueError as error:
         # Only a whole number can be at fault here, and the message does not say which.
-        for number, line in enumerate(text.splitlines(), 1):
-            if _LONG_NUMBER.search(line):
-                raise ConfigFileError(f"a number has too many digits at line {number}: {line.strip()[:30]!r}...") from error
-        raise
+        lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if _LONG_NUMBER.search(line)]
+        where = f" at line {lines[0][0]}: {lines[0][1].strip()[:30]!r}..." if lines else "."
+        raise ConfigFileError(f"a number has too many digits{where}") from error
 
 
 def _toml_float(text: str) -> Any:

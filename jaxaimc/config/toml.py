@@ -51,10 +51,7 @@ def _tables(content: dict[str, Any], path: tuple[str, ...]) -> list[list[str]]:
     ]
     header = [f"[{'.'.join(map(_key, path))}]"] if path else []
     inner = [
-        table
-        for key, value in content.items()
-        if isinstance(value, dict)
-        for table in _tables(value, (*path, key))
+        table for key, value in content.items() if isinstance(value, dict) for table in _tables(value, (*path, key))
     ]
     return [lines for lines in [[*header, *own]] if lines] + inner
 

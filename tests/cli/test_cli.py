@@ -72,6 +72,7 @@ def test_evaluate_writes_tables_and_figure_and_resumes(trained, tmp_path):
         "layers.parquet",
         "run.json",
         "scores.parquet",
+        "settings.json",
     ]
     scores = pl.read_parquet(folder / "scores.parquet")
     assert scores["examples"].unique().to_list() == [20]

@@ -26,12 +26,13 @@ def _own_environment(monkeypatch, tmp_path):
     checkpoints.save("c.safetensors", weights(tiny_task.task().build(jax.random.key(0))))
 
 
-def test_it_prints_and_writes_which_layers_cost_the_score(capsys, tmp_path):
+def test_it_prints_and_writes_which_layers_cost_the_score(capsys, monkeypatch, tmp_path):
     cli.main(FEW)
     text = capsys.readouterr().out
     (folder,) = (tmp_path / "results").iterdir()
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["chunks", "exemptions.parquet", "run.json", "scores.parquet", "sensitivity.parquet"]
+    tables_of = ["exemptions.parquet", "scores.parquet", "sensitivity.parquet"]
+    assert names == sorted(["chunks", "run.json", "settings.json", *tables_of])
     losses, exemptions = (pl.read_parquet(folder / f"{name}.parquet") for name in ("sensitivity", "exemptions"))
     assert sorted(losses["layer"]) == ["head", "hidden"]
     assert set(losses["effect"]) == {"everything"}
@@ -48,6 +49,14 @@ def test_it_prints_and_writes_which_layers_cost_the_score(capsys, tmp_path):
     assert "No layer has to be digital to stay within 1 of the digital accuracy" in again
     assert " %  " not in again
     assert {path.name for path in (folder / "chunks").iterdir()} == before
+
+    # So it is from another place with the settings that were kept, which are those of the last run.
+    monkeypatch.chdir(folder / "chunks")
+    cli.main(["sensitivity", "--settings", "../settings.json", "--tolerance", "0.5"])
+    assert "No layer has to be digital to stay within 0.5 of" in (text := capsys.readouterr().out)
+    assert " %  " not in text
+    assert {path.name for path in (folder / "chunks").iterdir()} == before
+    assert json.loads((folder / "settings.json").read_text())["tolerance"] == 0.5
 
 
 def test_an_interruption_says_what_is_kept(capsys, monkeypatch, tmp_path):
