@@ -123,7 +123,7 @@ class Dataset:
 
     def is_number(self, name: str) -> bool:
         """Return whether a column holds numbers, for which lines and axes have a meaning."""
-        return self.rows.schema[name].is_numeric()
+        return name in self.measured or self.rows.schema[name].is_numeric()
 
     def levels(self, name: str) -> list:
         """Return the distinct values of a column: numbers by size, others as they come."""

@@ -53,8 +53,7 @@ def read_design(path: Path, name: str) -> Run:
         missing=tuple(missing),
         ground={**ground, "Where it comes from": origin(record)},
         folded={
-            **folded(record, None),
-            **_settings(path),
+            **folded(path, record, None),
             **{f"Design {file.name}": file.read_text(encoding="utf-8") for file in sorted(path.glob("design*.json"))},
         },
     )
@@ -90,9 +89,3 @@ def _config(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ReportError(f"Config {str(path)!r} is truncated or no JSON.") from error
-
-
-def _settings(path: Path) -> dict[str, str]:
-    """Return what the command was run with, where it was kept."""
-    file = path / "settings.json"
-    return {"Settings of the command": file.read_text(encoding="utf-8")} if file.is_file() else {}

@@ -65,7 +65,7 @@ def read_evaluation(path: Path, name: str) -> Run:
         figures=tuple(_figures(metric, scores, record)),
         missing=tuple(missing),
         ground=ground(record),
-        folded=folded(record, record.get("facts", {}).get("config")),
+        folded=folded(path, record, record.get("facts", {}).get("config")),
     )
 
 
@@ -102,7 +102,7 @@ def read_sensitivity(path: Path, name: str) -> Run:
         path=path,
         datasets=tuple(datasets),
         ground=ground(record),
-        folded=folded(record, record.get("facts", {}).get("config")),
+        folded=folded(path, record, record.get("facts", {}).get("config")),
     )
 
 

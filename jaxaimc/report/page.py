@@ -22,6 +22,8 @@ _SCRIPTS = ("page.js", "table.js", "plot.js", "curve.js", "grid.js", "front.js")
 # Nothing may be fetched, whatever a name in the results holds.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:"
 _TEXT = "utf-8"
+# Of single chips; a browser holds more, but slowly.
+_MOST_ROWS = 100_000
 
 
 def write_page(report: Report, path: str | Path, title: str = "Results") -> None:
@@ -106,6 +108,8 @@ def _summary(run: Run) -> str:
 
 def _section(name: str, dataset: Dataset) -> str:
     lines = [*dataset.about, *dataset.problems()]
+    if dataset.chips > 1 and not _holds_rows(dataset):
+        lines.append(f"The {len(dataset.rows):,} rows of single {dataset.per}s are too many for this page.")
     about = "".join(f"<p>{escape(line)}</p>" for line in lines)
     return f'<section id="{name}" class="dataset"><h2>{escape(dataset.title)}</h2>{about}</section>'
 
@@ -128,7 +132,6 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
     choice = choose(dataset, dataset.x, dataset.y, dataset.colour)
     designs = dataset.designs
     columns = [_column(dataset, name, designs) for name in dataset.columns]
-    several = dataset.chips > 1
     names = [*dataset.columns, *([dataset.per] if dataset.per else [])]
     return {
         "title": dataset.title,
@@ -139,13 +142,18 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
             {"label": dataset.label(name), "number": dataset.is_number(name), "values": _values(dataset.rows[name])}
             for name in names
         ]
-        if several
+        if dataset.chips > 1 and _holds_rows(dataset)
         else [],
         "references": [[one.column, one.label, _number(one.value)] for one in dataset.references],
         "curve": {"x": choice.x, "y": choice.y, "colour": choice.colour, "held": dict(choice.held)},
         "grid": plane(dataset, choice),
         "front": pair(dataset),
     }
+
+
+def _holds_rows(dataset: Dataset) -> bool:
+    """Return whether the page has the rows of single chips too, beside those of designs."""
+    return len(dataset.rows) <= _MOST_ROWS
 
 
 def _column(dataset: Dataset, name: str, designs: pl.DataFrame) -> dict[str, Any]:

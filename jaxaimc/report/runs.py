@@ -111,10 +111,11 @@ def names_of(paths: Sequence[Path]) -> list[str]:
     return found
 
 
-def folded(record: Mapping[str, Any], config: Any, title: str = "Configuration") -> dict[str, str]:
-    """Return the exact configuration, the settings, and the command with its versions, as texts.
+def folded(path: Path, record: Mapping[str, Any], config: Any, title: str = "Configuration") -> dict[str, str]:
+    """Return the exact configuration, what the results follow from, and the command's settings, as texts.
 
     Args:
+        path: Folder of the run.
         record: Content of `run.json`.
         config: The config as JSON values; None where there is none.
         title: What to call the config.
@@ -123,6 +124,9 @@ def folded(record: Mapping[str, Any], config: Any, title: str = "Configuration")
     found = {title: _json(config)} if config is not None else {}
     if facts:
         found["Settings, data and weights"] = _json(facts)
+    settings = path / "settings.json"
+    if settings.is_file():
+        found["Settings file that repeats the run"] = settings.read_text(encoding="utf-8")
     return found
 
 

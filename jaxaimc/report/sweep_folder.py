@@ -68,7 +68,7 @@ def read_sweep(path: Path, name: str) -> Run:
         figures=tuple(figures),
         missing=(*_unfinished(facts, table), *_doubts(table)),
         ground={**ground, "Where it comes from": origin(record)},
-        folded=folded(record, facts.get("base"), "Configuration that all designs start from"),
+        folded=folded(path, record, facts.get("base"), "Configuration that all designs start from"),
     )
 
 

@@ -36,6 +36,8 @@ HEAD = b'schema = 1\ncommand = "evaluate"\n'
 NEEDED = {
     "train": {"task": "t:t", "output": "out"},
     "design": {"variables": ["wires.r"], "output": "out"},
+    "sweep": {"output": "out"},
+    "report": {"folders": ["results"]},
 }
 TILE = {"type": "AnalogConfig", "rows": 64, "wires": {"type": "wires.Ladder", "r": 0.3}}
 

@@ -60,7 +60,7 @@ parts.curve = {
     const traces = [];
     const groups = this.points(dataset, state);
     const means = groups.flatMap(({ rows }) => rows.map((i) => y.values[i]));
-    const floor = state.logY ? Math.min(...means) / 10 : -Infinity;
+    const floor = state.logY ? means.reduce((a, b) => Math.min(a, b), Infinity) / 10 : -Infinity;
     let bands = 0;
     for (const { level, rows, isLine } of groups) {
       const { color, symbol } = look.scale ? { color: colour("faint"), symbol: "circle" } : by ? look.of(level) : { color: report.colours[4], symbol: "circle" };
