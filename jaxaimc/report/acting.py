@@ -24,7 +24,7 @@ def circuit(config: Mapping[str, Any]) -> tuple[list[str], list[str], list[str]]
     """
     parts = dict(_parts(config, ""))
     acts = [
-        f"{path}: {_name(part)}{_inside(part)}"
+        f"{path}: {_name(part)}{inside(part)}"
         for path, part in parts.items()
         if path and "." not in path and not _is_absent(part)
     ]
@@ -92,8 +92,12 @@ def _is_absent(part: Mapping[str, Any]) -> bool:
     return any(name.startswith(word) and name[len(word) : len(word) + 1].isupper() for word in _ABSENT)
 
 
-def _inside(part: Mapping[str, Any]) -> str:
-    """Return the acting parts within a part, in brackets."""
+def inside(part: Mapping[str, Any]) -> str:
+    """Return the acting parts within a part, in brackets.
+
+    Args:
+        part: As in config files.
+    """
     inner = [
         f"{name} {_name(value)}"
         for name, value in part.items()

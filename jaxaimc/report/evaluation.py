@@ -130,6 +130,12 @@ def ground(record: Mapping[str, Any]) -> dict[str, list[str]]:
     assumed += acting.methods(record.get("error_of_wires_method", {}))
     cost = record.get("cost", {})
     assumed += [f"Cost: {note}." for note in cost.get("notes", [])]
+    if settings:
+        left.append(
+            f"There is no drift but in the table {_TITLES['drift']}: all else is read right after programming."
+            if settings.get("times")
+            else "There is no drift: reads are right after programming."
+        )
     left += acting.digital(products)
     if cost.get("digital_macs"):
         left.append(f"Cost leaves out {cost['digital_macs']:,.0f} digital multiplications of an inference.")

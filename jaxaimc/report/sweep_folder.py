@@ -1,11 +1,13 @@
 """Folders of `jaxaimc sweep`, finished or not."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from jaxaimc.report import acting
 from jaxaimc.report.dataset import Dataset, ReportError, is_better_high
 from jaxaimc.report.reading import need_columns, read_record, read_table
 from jaxaimc.report.runs import Run, circuit_ground, folded, origin
@@ -40,6 +42,7 @@ def read_sweep(path: Path, name: str) -> Run:
         )
     designs = table.select(fields).n_unique() if fields else 1
     title = "Sweep" if not fields else f"Sweep of {', '.join(fields)}"
+    metrics = dict.fromkeys(one["metric"] for one in facts.get("measures", {}).values() if "metric" in one)
     dataset = Dataset(
         kind="sweep",
         title=title,
@@ -49,17 +52,19 @@ def read_sweep(path: Path, name: str) -> Run:
         measured=measured,
         per="chip",
         units=facts.get("units", {}),
+        about=(f"score is {', '.join(metrics)}.",) if metrics else (),
         higher=frozenset(column for column in measured if is_better_high(column)),
     )
-    networks = ", ".join(network for network in facts.get("measures", {}) if network)
     figures = [("designs", f"{designs:,}"), ("chips of each", f"{dataset.chips:,}"), ("rows", f"{len(table):,}")]
     ground = circuit_ground(facts.get("base"))
     ground["What was assumed"] = [
         *ground.get("What was assumed", []),
         "Swept fields have the values of the table in place of those above.",
         *([f"Chips and reads follow from seed {facts['seed']}."] if "seed" in facts else []),
-        *([f"Networks: {networks}."] if networks else []),
+        *_measures(facts.get("measures", {})),
     ]
+    if any(one.get("t", 0.0) is None for one in facts.get("measures", {}).values()):
+        ground.setdefault("What was not simulated", []).append("There is no drift: reads are right after programming.")
     return Run(
         name=name,
         kind="sweep",
@@ -106,4 +111,24 @@ def _doubts(table: pl.DataFrame) -> list[str]:
         bad = int((table[column] > most).sum()) if column in table.columns else 0
         if bad:
             found.append(f"In {bad:,} of {len(table):,} rows {meaning} ({column} above {most:g}).")
+    return found
+
+
+def _measures(measures: Mapping[str, Any]) -> list[str]:
+    """Say what was measured, by network: what its measure's figures follow from, but for arrays and their digests."""
+    found = []
+    for network, facts in measures.items():
+        plain = {
+            name: value
+            for name, value in facts.items()
+            if name != "measure"
+            and not isinstance(value, (Mapping, list))
+            and not re.fullmatch("[0-9a-f]{64}", str(value))
+        }
+        listed = ", ".join(f"{name} = {'none' if value is None else value}" for name, value in plain.items())
+        what = f"{network}: {facts.get('measure', 'measured')}" if network else str(facts.get("measure", "Measured"))
+        found.append(what + (f" with {listed}." if listed else "."))
+        hardware = facts.get("hardware")
+        if isinstance(hardware, Mapping):
+            found.append(f"Cost of parts{acting.inside(hardware)}.")
     return found

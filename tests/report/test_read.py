@@ -42,6 +42,7 @@ def test_an_evaluation_has_its_studies_layers_and_costs(tmp_path):
     assert "off by 1 %" in ground["What was assumed"]
     assert f"{results.NASTY} stays digital: no tile for it." in ground["What was not simulated"]
     assert "stuck" in ground["What was not simulated"]
+    assert "no drift" in ground["What was not simulated"]
     assert "Command: jaxaimc evaluate" in ground["Where it comes from"]
     assert json.loads(run.folded["Configuration"])["config"]["type"] == "AnalogConfig"
 
@@ -57,6 +58,9 @@ def test_what_an_evaluation_lacks_is_said(tmp_path):
 def test_a_sweep_has_units_and_says_how_much_of_the_plan_is_there(tmp_path):
     whole = read([results.sweep(tmp_path / "whole")])
     assert whole.runs[0].missing == ()
+    ground = {heading: " ".join(lines) for heading, lines in whole.runs[0].ground.items()}
+    assert "Given with t = none, metric = accuracy." in ground["What was assumed"]
+    assert "There is no drift" in ground["What was not simulated"]
     [dataset] = whole.datasets
     assert (dataset.fields, dataset.measured) == (("wires.r", "adc.f_adc"), ("score", "energy"))
     assert (dataset.label("wires.r"), dataset.label("energy")) == ("wires.r [ohm]", "energy [J]")

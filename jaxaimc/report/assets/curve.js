@@ -63,7 +63,7 @@ parts.curve = {
     const floor = state.logY ? means.reduce((a, b) => Math.min(a, b), Infinity) / 10 : -Infinity;
     let bands = 0;
     for (const { level, rows, isLine } of groups) {
-      const { color, symbol } = look.scale ? { color: colour("faint"), symbol: "circle" } : by ? look.of(level) : { color: report.colours[4], symbol: "circle" };
+      const { color, symbol } = look.scale ? { color: colour("faint"), symbol: "circle" } : by ? look.of(level) : { color: colour("accent"), symbol: "circle" };
       const place = rows.map((i) => across.place(x.values[i]));
       const mean = rows.map((i) => y.values[i]);
       const std = rows.map((i) => (y.std ? toNumber(y.std[i]) : NaN));

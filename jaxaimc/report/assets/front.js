@@ -65,8 +65,8 @@ parts.front = {
     const traces = [
       points(rest, "dominated", { color: colour("faint"), size: rest.length > 2000 ? 4 : 7, opacity: 0.45 }),
       // Between two designs of the front, what the better one in each column reaches.
-      { x: best.map((i) => a[i]), y: best.map((i) => b[i]), mode: "lines", line: { shape: "hv", color: report.colours[4], width: 1.2, dash: "dot" }, hoverinfo: "skip", showlegend: false },
-      points(best, "front", { color: report.colours[4], size: 10, line: { color: colour("paper"), width: 1 } }),
+      { x: best.map((i) => a[i]), y: best.map((i) => b[i]), mode: "lines", line: { shape: "hv", color: colour("accent"), width: 1.2, dash: "dot" }, hoverinfo: "skip", showlegend: false },
+      points(best, "front", { color: colour("accent"), size: 10, line: { color: colour("paper"), width: 1 } }),
     ];
     const total = best.length + rest.length;
     const means = dataset.chips > 1 ? `, by means over ${dataset.per}s` : "";
