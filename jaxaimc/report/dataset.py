@@ -117,6 +117,12 @@ class Dataset:
             return 1
         return int(max(self.designs[f"{name} n"].max() or 0 for name in self.measured))  # type: ignore[arg-type]
 
+    @property
+    def is_even(self) -> bool:
+        """Whether every mean is over as many repetitions."""
+        counts = self.designs.select(f"{name} n" for name in self.measured)
+        return bool(counts.to_numpy().min() == self.chips)
+
     def label(self, name: str) -> str:
         """Return a column's name with its unit."""
         return f"{name} [{self.units[name]}]" if self.units.get(name) else name

@@ -138,6 +138,9 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
         "columns": columns,
         "per": dataset.per,
         "chips": dataset.chips,
+        "ofChips": f"of {dataset.chips} {dataset.per}s"
+        if dataset.is_even
+        else f"of up to {dataset.chips} {dataset.per}s",
         "rows": [
             {"label": dataset.label(name), "number": dataset.is_number(name), "values": _values(dataset.rows[name])}
             for name in names

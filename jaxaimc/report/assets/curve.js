@@ -120,7 +120,7 @@ parts.curve = {
     const count = groups.reduce((sum, { rows }) => sum + rows.length, 0);
     const lines = groups.some(({ isLine }) => isLine);
     const found = [`${count.toLocaleString("en")} point${count === 1 ? "" : "s"}`];
-    if (bands) found.push(`${lines ? "band" : "bars"}: mean ± one standard deviation of up to ${dataset.chips} ${dataset.per}s`);
+    if (bands) found.push(`${lines ? "band" : "bars"}: mean ± one standard deviation ${dataset.ofChips}`);
     else if (dataset.per && dataset.chips === 1) found.push(`one ${dataset.per}, so no band`);
     const held = Object.entries(state.held).map(([name, value]) => `${name} = ${write(value)}`);
     if (held.length) found.push(`held: ${held.join(", ")}`);

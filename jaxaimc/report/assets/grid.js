@@ -85,7 +85,7 @@ parts.grid = {
     if (!x.number) Object.assign(xaxis, { tickvals: cells.across.map((_, k) => k), ticktext: cells.across.map(name(x)) });
     const empty = cells.found.flat().length - values.length;
     const parts = [`${values.length.toLocaleString("en")} points, cells of equal size`];
-    if (dataset.chips > 1) parts.push(`means of up to ${dataset.chips} ${dataset.per}s`);
+    if (dataset.chips > 1) parts.push(`means ${dataset.ofChips}`);
     if (empty) parts.push(`${empty} pairs were not measured`);
     const held = Object.entries(state.held).map(([field, value]) => `${field} = ${write(value)}`);
     if (held.length) parts.push(`held: ${held.join(", ")}`);
