@@ -82,7 +82,7 @@ class Dataset:
 
     @cached_property
     def designs(self) -> pl.DataFrame:
-        """One row per design: fields, means over its chips, and `<column> std` and `<column> n` of each measured one.
+        """One row per design: fields, and of each measured column the mean over chips, and by `std` and `count` more.
 
         Deviations are those of a sample (n - 1), and null for one chip. Values that are missing do not count.
         """
@@ -92,8 +92,8 @@ class Dataset:
             for name in self.measured
             for column in (
                 pl.col(name).mean(),
-                pl.col(name).std().alias(f"{name} std"),
-                pl.col(name).count().alias(f"{name} n"),
+                pl.col(name).std().alias(std(name)),
+                pl.col(name).count().alias(count(name)),
             )
         ]
         if self.per is None:
@@ -101,8 +101,8 @@ class Dataset:
                 column
                 for name in self.measured
                 for column in (
-                    pl.lit(None, pl.Float64).alias(f"{name} std"),
-                    pl.col(name).is_not_null().cast(pl.UInt32).alias(f"{name} n"),
+                    pl.lit(None, pl.Float64).alias(std(name)),
+                    pl.col(name).is_not_null().cast(pl.UInt32).alias(count(name)),
                 )
             )
         first = [pl.col(name).first() for name in self.shown]
@@ -115,12 +115,12 @@ class Dataset:
         """The largest number of repetitions of a design."""
         if self.per is None:
             return 1
-        return int(max(self.designs[f"{name} n"].max() or 0 for name in self.measured))  # type: ignore[arg-type]
+        return int(max(self.designs[count(name)].max() or 0 for name in self.measured))  # type: ignore[arg-type]
 
     @property
     def is_even(self) -> bool:
         """Whether every mean is over as many repetitions."""
-        counts = self.designs.select(f"{name} n" for name in self.measured)
+        counts = self.designs.select(count(name) for name in self.measured)
         return bool(counts.to_numpy().min() == self.chips)
 
     def label(self, name: str) -> str:
@@ -147,6 +147,17 @@ class Dataset:
             if bad:
                 found.append(f"{bad:,} of {len(column):,} values of {name} are missing or not finite, and not drawn.")
         return found
+
+
+def std(name: str) -> str:
+    """Return the column of `Dataset.designs` with the standard deviation of a measured column."""
+    # With a space that no table's own "score std" has.
+    return f"{name}\N{NO-BREAK SPACE}std"
+
+
+def count(name: str) -> str:
+    """Return the column of `Dataset.designs` that says over how many values a measured column's mean is."""
+    return f"{name}\N{NO-BREAK SPACE}n"
 
 
 def is_better_high(name: str) -> bool:
@@ -207,9 +218,10 @@ def joined(datasets: Sequence[tuple[str, Dataset]]) -> list[Dataset]:
 
 def _joined(group: list[tuple[str, Dataset]]) -> Dataset:
     first = group[0][1]
+    run = next(word for word in ("run", "results", "report of") if word not in (*first.columns, first.per))
     rows = pl.concat(
         [
-            one.rows.select(pl.lit(name).alias("run"), *one.columns, *([one.per] if one.per else []))
+            one.rows.select(pl.lit(name).alias(run), *one.columns, *([one.per] if one.per else []))
             for name, one in group
         ],
         how="vertical_relaxed",
@@ -217,7 +229,7 @@ def _joined(group: list[tuple[str, Dataset]]) -> Dataset:
     return dataclasses.replace(
         first,
         rows=rows,
-        fields=("run", *first.fields),
+        fields=(run, *first.fields),
         units={key: unit for _, one in group for key, unit in one.units.items()},
         about=tuple(dict.fromkeys(f"{name}: {line}" for name, one in group for line in one.about)),
         references=tuple(
@@ -225,5 +237,5 @@ def _joined(group: list[tuple[str, Dataset]]) -> Dataset:
             for name, one in group
             for reference in one.references
         ),
-        colour=first.colour if first.x is None else "run",
+        colour=first.colour if first.x is None else run,
     )

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from jaxaimc._core.files import replacing
-from jaxaimc.report.dataset import Dataset
+from jaxaimc.report.dataset import Dataset, std
 from jaxaimc.report.report import Report
 from jaxaimc.report.runs import Run
 from jaxaimc.report.views import MOST_COLOURS, MOST_HELD, MOST_JOINED, choose, companions, is_log, pair, plane
@@ -147,8 +147,13 @@ def _dataset(dataset: Dataset) -> dict[str, Any]:
         ]
         if dataset.chips > 1 and _holds_rows(dataset)
         else [],
-        "references": [[one.column, one.label, _number(one.value)] for one in dataset.references],
-        "curve": {"x": choice.x, "y": choice.y, "colour": choice.colour, "held": dict(choice.held)},
+        "references": [[one.column, one.label, _value(one.value)] for one in dataset.references],
+        "curve": {
+            "x": choice.x,
+            "y": choice.y,
+            "colour": choice.colour,
+            "held": {k: _value(v) for k, v in choice.held.items()},
+        },
         "grid": plane(dataset, choice),
         "front": pair(dataset),
     }
@@ -175,22 +180,22 @@ def _column(dataset: Dataset, name: str, designs: pl.DataFrame) -> dict[str, Any
         found["with"] = list(companions(dataset, name))
     if role == "measured":
         found["higher"] = name in dataset.higher
-        if dataset.chips > 1 and (designs[f"{name} std"] > 0).any():
-            found["std"] = _values(designs[f"{name} std"])
+        if dataset.chips > 1 and (designs[std(name)] > 0).any():
+            found["std"] = _values(designs[std(name)])
     return found
 
 
 def _values(column: pl.Series) -> list[Any]:
     """Return a column as JSON values; numbers that JSON does not have are texts."""
-    if column.dtype.is_float():
-        return [_number(value) for value in column.to_list()]
-    if column.dtype.is_integer() or column.dtype == pl.String:
-        return column.to_list()
-    return [None if value is None else str(value) for value in column.to_list()]
+    return [_value(value) for value in column.to_list()]
 
 
-def _number(value: float | None) -> float | str | None:
-    if value is None or math.isfinite(value):
+def _value(value: Any) -> float | str | None:
+    if value is None or type(value) in (int, str):
+        return value
+    if not isinstance(value, float):
+        return str(value)
+    if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 

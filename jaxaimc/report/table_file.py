@@ -31,6 +31,11 @@ def read_file(path: Path, name: str, measured: Sequence[str] = ()) -> Run:
         ReportError: If it cannot be read, or has no numbers that were measured.
     """
     table = read_table(path)
+    # Lists and the like are shown as they are written.
+    nested = [column for column, kind in table.schema.items() if kind.is_nested() or kind == pl.Object]
+    table = table.with_columns(
+        pl.Series(column, [str(value) for value in table[column].to_list()]) for column in nested
+    )
     for column in measured:
         if column not in table.columns or not table.schema[column].is_numeric():
             numbers = [other for other, kind in table.schema.items() if kind.is_numeric()]

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from jaxtyping import Bool, Float
 
-from jaxaimc.report.dataset import Dataset, is_logarithmic, spans_decades
+from jaxaimc.report.dataset import Dataset, is_logarithmic, spans_decades, std
 
 # More values than these are not held fixed one by one, nor told apart by colour.
 MOST_HELD, MOST_COLOURS = 50, 6
@@ -133,9 +133,9 @@ def curves(dataset: Dataset, choice: Choice) -> list[Curve]:
         single = rows[choice.x].n_unique() == len(rows) and all(rows[name].n_unique() <= 1 for name in free)
         is_line = single and 1 < len(rows) <= MOST_JOINED and choice.x in dataset.fields and dataset.is_number(choice.x)
         mean = rows[choice.y].to_numpy()
-        std = rows[f"{choice.y} std"].fill_null(np.nan).to_numpy()
+        spread = rows[std(choice.y)].fill_null(np.nan).to_numpy()
         if len(rows):
-            found.append(Curve(text(level), rows[choice.x].to_list(), mean, std, is_line))
+            found.append(Curve(text(level), rows[choice.x].to_list(), mean, spread, is_line))
     return found
 
 

@@ -7,6 +7,7 @@ import pytest
 import result_folders as results
 
 from jaxaimc.report import figures, read, write_figures
+from jaxaimc.report.dataset import std
 
 
 def test_every_table_gives_its_figures_and_the_same_results_the_same_files(tmp_path):
@@ -56,7 +57,7 @@ def test_lines_join_numbers_only(tmp_path):
     np.testing.assert_allclose(lines[0].get_ydata(), designs["score"].to_numpy())
     [band, _] = curve.axes[0].collections
     heights = band.get_paths()[0].vertices[:, 1]
-    np.testing.assert_allclose(heights.max(), (designs["score"] + designs["score std"]).max())
+    np.testing.assert_allclose(heights.max(), (designs["score"] + designs[std("score")]).max())
     [resistance] = figures.draw(datasets["Wire resistance, right after programming"]).values()
     assert resistance.axes[0].get_xscale() == "symlog"
 

@@ -10,6 +10,7 @@ import pytest
 import result_folders as results
 
 from jaxaimc.report import read, write_page
+from jaxaimc.report.dataset import std
 from jaxaimc.report.views import Choice, curves, front, grid
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -132,7 +133,7 @@ def test_saved_rows_are_those_of_the_table(page, report):
     [dataset] = [one for one in report.datasets if one.title.startswith("Sweep")]
     np.testing.assert_allclose([float(row["score"]) for row in saved], dataset.designs["score"].to_numpy(), rtol=1e-12)
     np.testing.assert_allclose(
-        [float(row["score std"]) for row in saved], dataset.designs["score std"].to_numpy(), rtol=1e-12
+        [float(row["score std"]) for row in saved], dataset.designs[std("score")].to_numpy(), rtol=1e-12
     )
 
 

@@ -1,13 +1,14 @@
 """Results of every kind are read, with what is missing of them; what cannot be read is refused in one sentence."""
 
 import json
+import re
 import shutil
 
 import polars as pl
 import pytest
 import result_folders as results
 
-from jaxaimc.report import ReportError, read
+from jaxaimc.report import ReportError, page, read, write_figures
 
 
 def titles(report):
@@ -101,6 +102,35 @@ def test_designs_are_those_of_the_evaluation_beside_their_steps(tmp_path):
     assert (steps.x, steps.y, steps.colour) == ("step", "total", "weight")
     (tmp_path / "d" / "front.parquet").unlink()
     assert "front.parquet" in read([tmp_path / "d"]).runs[0].missing[0]
+
+
+def test_a_sensitivity_study_has_its_losses_and_exemptions(tmp_path):
+    folder = results.evaluation(tmp_path / "e")
+    measures = {"examples": 20, "chips": 2, "mean": 0.8, "std": 0.01, "loss": 0.1}
+    layers = [{"layer": layer, "effect": effect, **measures} for layer in "ab" for effect in ("ADC only", "everything")]
+    pl.DataFrame(layers).write_parquet(folder / "sensitivity.parquet")
+    kept = [{"kept": n, "layer": layer, **measures} for n, layer in enumerate((None, "b", "a"))]
+    pl.DataFrame(kept).write_parquet(folder / "exemptions.parquet")
+    report = read([folder])
+    assert [(one.title, one.fields, one.measured) for one in report.datasets] == [
+        ("Loss of each layer", ("layer", "effect"), ("loss", "mean")),
+        ("Layers kept digital", ("kept",), ("loss", "mean")),
+    ]
+    assert report.datasets[1].designs["layer"].to_list() == [None, "b", "a"]
+
+
+def test_networks_of_a_sweep_are_a_field(tmp_path):
+    folder = results.sweep(tmp_path / "s")
+    rows = pl.read_parquet(folder / "sweep.parquet")
+    others = rows.with_columns(score=pl.col("score") / 2, energy=pl.lit(None, pl.Float64))
+    both = pl.concat(
+        [frame.insert_column(1, pl.Series("network", [name] * 30)) for name, frame in (("a", rows), ("b", others))]
+    )
+    both.write_parquet(folder / "sweep.parquet")
+    [dataset] = read([folder]).datasets
+    assert dataset.fields == ("network", "wires.r", "adc.f_adc")
+    assert dataset.problems() == ["30 of 60 values of energy are missing or not finite, and not drawn."]
+    assert dataset.designs.filter(network="b")["energy"].null_count() == 10
 
 
 def test_columns_of_a_table_are_told_apart_and_it_is_said_how(tmp_path):
@@ -200,3 +230,22 @@ def test_bad_arguments_are_named(tmp_path):
         with pytest.raises(ReportError) as error:
             read(paths, **options)
         assert message in str(error.value)
+
+
+def test_careless_tables_are_read_as_they_are(tmp_path):
+    rows = {"score": [0.1, 0.2, 0.3, 0.4], "score std": [1.0, 2.0, 3.0, float("inf")], "run": ["a", "a", "b", "b"]}
+    rows |= {"fast": [True, False, True, None], "shape": [[1, 2], [3], [1, 2], [3]], "none": [None] * 4}
+    for name in ("one", "two"):
+        pl.DataFrame(rows).write_parquet(tmp_path / f"{name}.parquet")
+    report = read([tmp_path / "one.parquet", tmp_path / "two.parquet"])
+    [dataset] = report.datasets
+    assert dataset.fields == ("results", "run", "fast", "shape", "none")
+    assert dataset.designs["score"].to_list() == rows["score"] * 2
+    data = json.loads(re.findall(r'id="data">(.*?)</script>', page(report), re.DOTALL)[0])["datasets"][0]
+    columns = {column["name"]: column["values"][:4] for column in data["columns"]}
+    assert columns["score std"] == [1.0, 2.0, 3.0, "Infinity"]
+    assert columns["fast"] == ["True", "False", "True", None]
+    assert columns["shape"] == ["[1, 2]", "[3]", "[1, 2]", "[3]"]
+    # What is held is written as in the columns.
+    assert all(value in columns[name] for name, value in data["curve"]["held"].items() if name != "results")
+    write_figures(report, tmp_path / "figures")
