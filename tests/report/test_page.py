@@ -143,6 +143,9 @@ def test_selectors_change_what_is_drawn(page, report):
     figure.locator(".xtitle").wait_for()
     assert figure.locator(".xtitle").text_content() == "wires.r [ohm]"
     assert figure.locator("h3").inner_text() == "score against wires.r"
+    # Nothing that sends a chart anywhere.
+    buttons = figure.locator(".modebar-btn").evaluate_all("(all) => all.map((one) => one.dataset.title)")
+    assert buttons == ["Download plot", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]
     assert "mean ± one standard deviation of 3 chips" in figure.get_by_role("status").inner_text()
     figure.get_by_label("Against").select_option("adc.f_adc")
     assert figure.locator(".xtitle").text_content() == "adc.f_adc [Hz]"

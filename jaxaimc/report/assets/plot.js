@@ -23,7 +23,8 @@ function figure(dataset, part) {
     heading.textContent = part.title(state);
     Plotly.react(plot, traces, { ...base(), ...layout }, {
       responsive: true, displaylogo: false,
-      modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"],
+      // These alone: Plotly also has buttons that send a chart to others.
+      modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
       toImageButtonOptions: { format: "svg", filename: heading.textContent.replace(/[^\w.-]+/g, "_") },
     });
   };
@@ -62,6 +63,7 @@ function base() {
     margin: { l: 10, r: 10, t: 34, b: 10 },
     hoverlabel: { bgcolor: colour("band"), bordercolor: colour("line"), font: { color: colour("ink") } },
     legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: colour("faint"), activecolor: colour("ink") },
     hovermode: "closest", dragmode: "zoom",
   };
 }
@@ -109,12 +111,16 @@ function scale(column, isLog) {
   return { axis: axis(column.label, ticks), place, zero: values.includes(0) };
 }
 
+// The house's colours; its blue is too dark for a dark page, which has one of its own.
+const BLUE = 4;
+const hue = (i) => (i % report.colours.length === BLUE ? colour("accent") : report.colours[i % report.colours.length]);
+
 // Colours of a field: one for each of a few values, a scale for many numbers.
 function palette(column) {
   const values = column ? levels(column) : [];
   if (column && column.number && values.length > report.mostColours) return { scale: true };
   const look = new Map(values.map((value, i) => [value, {
-    color: report.colours[i % report.colours.length],
+    color: hue(i),
     symbol: SYMBOLS[(i + Math.floor(i / report.colours.length)) % SYMBOLS.length],
   }]));
   return { scale: false, of: (value) => look.get(value) || { color: colour("soft"), symbol: "circle" } };
