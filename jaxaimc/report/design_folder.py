@@ -39,9 +39,14 @@ def read_design(path: Path, name: str) -> Run:
                 higher=higher, about=("On training examples, before rounding.",), views=("curve",), x="step",
                 y="total", colour="weight")
     )  # fmt: skip
-    config = _config(path / "design.json")
+    config = _json_of(path / "design.json")
     ground = circuit_ground(config)
-    ground["What was assumed"] = [*ground.get("What was assumed", []), "Parts and values are those of the last design."]
+    ground["What was assumed"] = [
+        *ground.get("What was assumed", []),
+        "Parts and values are those of the last design.",
+        *_how_much(path / "settings.json"),
+        "Which values of the costs are assumed is not in this record; jaxaimc evaluate with the design says it.",
+    ]
     last = history.group_by("weight", maintain_order=True).last()
     steps = ", ".join(f"{row['step']} at weight {row['weight']:g}" for row in last.iter_rows(named=True))
     return Run(
@@ -79,13 +84,27 @@ def _found(path: Path, metric: str, units: dict[str, str]) -> Dataset:
         references=tuple(Reference(name, "start", row[name]) for row in start for name in measured),
         views=("curve", "front"),
         x="weight",
+        y="loss" if "loss" in measured else None,
     )
 
 
-def _config(path: Path) -> Any:
+def _json_of(path: Path) -> Any:
+    """Return the content of a JSON file, None where there is none."""
     if not path.is_file():
         return None
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ReportError(f"Config {str(path)!r} is truncated or no JSON.") from error
+        raise ReportError(f"File {str(path)!r} is truncated or no JSON ({path.stat().st_size:,} bytes).") from error
+
+
+def _how_much(path: Path) -> list[str]:
+    """Say on how many examples and chips designs were found and scored, where the settings were kept."""
+    settings = _json_of(path)
+    if not isinstance(settings, dict):
+        return []
+    count = {name: settings.get(name, "?") for name in ("train_examples", "chips", "examples", "fresh_chips", "seed")}
+    return [
+        f"Found on the first {count['train_examples']} training examples with {count['chips']} chips in a step, scored on "
+        f"the first {count['examples']} test examples with {count['fresh_chips']} chips; seed {count['seed']}."
+    ]

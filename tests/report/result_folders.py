@@ -76,6 +76,8 @@ def design(folder):
     """Write the designs of two weights."""
     folder.mkdir()
     (folder / "design.json").write_text(dumps(presets.tile_circuit()))
+    settings = {"train_examples": 8, "chips": 1, "examples": 12, "fresh_chips": 2, "seed": 3}
+    (folder / "settings.json").write_text(json.dumps(settings))
     steps = {"weight": [0.01] * 3 + [0.1] * 3, "step": [0, 1, 2] * 2, "total": [3.0, 2.0, 1.0, 2.0, 1.5, 1.2]}
     pl.DataFrame({**steps, "wires.r": [0.1, 0.2, 0.3, 0.3, 0.5, 0.6]}).write_parquet(folder / "history.parquet")
     front = {"design": ["start", "design-00", "design-01"], "weight": [None, 0.01, 0.1], "wires.r": [0.1, 0.3, 0.6]}

@@ -18,7 +18,7 @@ def test_every_table_gives_its_figures_and_the_same_results_the_same_files(tmp_p
         "score-against-wires.r", "score-by-wires.r-and-adc.f_adc", "front-of-energy-and-score",
         "accuracy-against-effect", "accuracy-against-wire_resistance", "error-against-layer",
         "energy-against-layer", "energy-against-part",
-        "loss-against-weight", "front-of-energy-and-accuracy", "total-against-step",
+        "loss-against-weight", "front-of-energy-and-loss", "total-against-step",
     ]  # fmt: skip
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in written)
     pdfs = [write_figures(read(folders[2:]), tmp_path / name, "pdf") for name in ("two", "three")]

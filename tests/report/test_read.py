@@ -100,6 +100,10 @@ def test_designs_are_those_of_the_evaluation_beside_their_steps(tmp_path):
     assert found.higher == {"accuracy"}
     assert {one.column: one.value for one in found.references}["loss"] == 0.5
     assert (steps.x, steps.y, steps.colour) == ("step", "total", "weight")
+    assert "scored on the first 12 test examples with 2 chips; seed 3." in " ".join(
+        report.runs[0].ground["What was assumed"]
+    )
+    assert list(report.runs[0].folded) == ["Settings file that repeats the run", "Design design.json"]
     (tmp_path / "d" / "front.parquet").unlink()
     assert "front.parquet" in read([tmp_path / "d"]).runs[0].missing[0]
 
