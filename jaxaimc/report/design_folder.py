@@ -105,6 +105,6 @@ def _how_much(path: Path) -> list[str]:
         return []
     count = {name: settings.get(name, "?") for name in ("train_examples", "chips", "examples", "fresh_chips", "seed")}
     return [
-        f"Found on the first {count['train_examples']} training examples with {count['chips']} chips in a step, scored on "
+        f"Found on the first {count['train_examples']} training examples, {count['chips']} chips in a step; scored on "
         f"the first {count['examples']} test examples with {count['fresh_chips']} chips; seed {count['seed']}."
     ]
