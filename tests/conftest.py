@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -44,6 +45,23 @@ def x64():
 def empty_jit_cache():
     """Start with no compiled functions: near its capacity of 8192, JAX's cache reports too few of a function."""
     jax.clear_caches()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 64 kB; grows when its function is called."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+
+    def mount(options):
+        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True, check=False)
+
+    if mount("size=64k").returncode:
+        pytest.skip("this system does not let root mount a small disk")
+    yield disk, lambda: mount("remount,size=4m")
+    subprocess.run(["umount", disk], check=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -13,14 +13,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from jaxaimc._core.invariant import with_invariants_first
 from jaxaimc._core.live import peak_bytes
 
 R = TypeVar("R")
 
 # What the intermediate results of a group may take on a CPU [byte]: half of a core's own cache as servers have it.
 _CACHE = 2**20
-# Most of a group on a CPU: beyond it nothing is gained by starting operations less often.
-_MOST = 16
+# Most of a group: beyond it, on a CPU nothing is gained by starting operations less often, and on an accelerator groups
+# that are not full cost more than they gain.
+_MOST, _MOST_ON_ACCELERATOR = 16, 1024
 # Share of an accelerator's memory, whose allocator and whose results need some as well.
 _SHARE = 0.25
 # Assumed memory of an accelerator that does not tell [byte].
@@ -31,6 +33,8 @@ def map_in_groups(
     function: Callable[[Any], R], xs: Any, *, group: int | None = None, count: Int[Array, ""] | int | None = None
 ) -> R:
     """Map a function over the leading axis of arrays, a group at a time.
+
+    What does not depend on the entry is computed once, before (`with_invariants_first`).
 
     Args:
         function: Function of one entry of `xs`.
@@ -50,6 +54,7 @@ def map_in_groups(
     """
     size = len(jax.tree.leaves(xs)[0])
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
+    function = with_invariants_first(function, first)
     if group is None:
         group = group_size(function, first)
     group = max(1, min(group, size))
@@ -89,4 +94,5 @@ def group_size(function: Callable[..., Any], *arguments: Any) -> int:
     if device.platform == "cpu":
         return max(1, min(_MOST, _CACHE // need))
     limit = (device.memory_stats() or {}).get("bytes_limit", _ASSUMED)
-    return max(1, int(_SHARE * limit) // need)
+    fitting = max(1, min(_MOST_ON_ACCELERATOR, int(_SHARE * limit) // need))
+    return 2 ** (fitting.bit_length() - 1)

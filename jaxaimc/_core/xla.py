@@ -6,10 +6,14 @@ On CPUs `jnp.sum` over few terms and products with several batch axes are slow.
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import TypeVar
 
 import jax
+import jax.core
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+Tree = TypeVar("Tree")
 
 # Terms up to which a sum is written out.
 _FEW = 16
@@ -99,6 +103,39 @@ def later_zero(x: Float[Array, "..."]) -> Float[Array, ""]:
     if not x.size:
         return jnp.zeros((), x.dtype)
     return jnp.asarray(x[(0,) * x.ndim] > jnp.inf, x.dtype)
+
+
+@jax.custom_jvp
+def stored(arrays: Tree) -> Tree:
+    """Return arrays that are computed once and stored, before anything that reads them.
+
+    XLA for CPUs fuses what makes an array with all that reads it, and computes it anew for each: programmed
+    conductances, with their draws, for the load of the wires, for the matrix and for the noise, a four times larger
+    part of program, prepare and multiply than all else. It has no barrier against that; results of a loop are stored.
+    Outside of `jax.jit` every array is stored.
+
+    Args:
+        arrays: Pytree of arrays of real numbers. Derivatives pass through.
+    """
+    leaves = jax.tree.leaves(arrays)
+    if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        return arrays
+    return jax.lax.platform_dependent(arrays, cpu=_stored_by_loop, default=jax.lax.optimization_barrier)
+
+
+@stored.defjvp
+def _stored_jvp(primals: tuple[Tree], tangents: tuple[Tree]) -> tuple[Tree, Tree]:
+    return stored(*primals), tangents[0]
+
+
+def _stored_by_loop(arrays: Tree) -> Tree:
+    # A loop of no round at all, which XLA cannot know.
+    rounds = jnp.asarray(later_zero(jax.tree.leaves(arrays)[0]), jnp.int32)
+
+    def never(state: tuple[Array, Tree]) -> tuple[Array, Tree]:
+        return state[0] + 1, jax.tree.map(lambda x: -x, state[1])
+
+    return jax.lax.while_loop(lambda state: state[0] < rounds, never, (jnp.zeros((), jnp.int32), arrays))[1]
 
 
 def _short_forward(x: Array, w: Array) -> tuple[Array, tuple[Array, Array]]:

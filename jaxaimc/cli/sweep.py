@@ -86,19 +86,41 @@ class Sweep:
     def run(self) -> None:
         """Run the command."""
         startup.prefer_short_compilation()
+        self._check()
         console = Console()
         if self.merge:
-            from jaxaimc import sweeps
+            self._merge(console)
+        elif self.distributed:
+            from jaxaimc.sweeps import distributed
 
-            table = sweeps.merge(self.merge, self.output)
-            say(console, f"{len(table):,} rows of {table['design'].n_unique():,} designs: {self.output / _TABLE}")
-            return
-        with self._engine() as executor:
-            if self.distributed and executor is None:
-                return
-            self._sweep(console, executor)
+            distributed.initialize()
+            with distributed.processes() as executor:
+                if executor is not None:
+                    self._sweep(console, contextlib.nullcontext(executor))
+        else:
+            self._sweep(console, self._engine())
 
-    def _sweep(self, console: Console, executor: Executor | None) -> None:
+    def _check(self) -> None:
+        given = [name for name in ("processes", "cluster", "slurm") if getattr(self, name) is not None]
+        given += ["distributed"] if self.distributed else []
+        if len(given) > 1:
+            raise ValueError(f"Arguments `{given[0]}` and `{given[1]}` both say where to compute: give one of them.")
+        if self.slurm_options and self.slurm is None:
+            raise ValueError("Argument `slurm_options` needs `slurm`, the partition.")
+        if self.merge and (self.vary or self.plan):
+            raise ValueError("Argument `merge` puts finished folders together: give it without `vary` and `plan`.")
+        if len(self.task) > 1:
+            for name in ("data", "checkpoint"):
+                if getattr(self, name) is not None:
+                    raise ValueError(f"Argument `{name}` is for one task, but {len(self.task)} are given.")
+
+    def _merge(self, console: Console) -> None:
+        from jaxaimc import sweeps
+
+        table = sweeps.merge(self.merge, self.output)
+        say(console, f"table: {self.output / _TABLE} ({len(table):,} rows of {table['design'].n_unique():,} designs)")
+
+    def _sweep(self, console: Console, engine: contextlib.AbstractContextManager[Executor | None]) -> None:
         from jaxaimc import sweeps
 
         shard = None if self.shard is None else shard_of(self.shard)
@@ -107,13 +129,15 @@ class Sweep:
         config = read_config(self.config)
         plan = sweeps.Plan(config, self._axes(config), chips=self.chips, seed=self.seed, chunk=self.chunk)
         measure = dict(zip(_names(tasks), measures, strict=True)) if len(tasks) > 1 else measures[0]
-        folder = sweeps.SweepFolder(self.output, plan, sweeps.named(measure), ["jaxaimc", *sys.argv[1:]])
+        revisions = hub.revisions()
+        notes = {"hub": revisions} if revisions else {}
+        folder = sweeps.SweepFolder(self.output, plan, measure, ["jaxaimc", *sys.argv[1:]], notes)
         keep_settings(self, self.output, config)
         kinds = f"{plan.structures:,} structure{'s' if plan.structures > 1 else ''}"
         designs = f"{len(plan.designs):,} designs of {kinds}, {_chips(self.chips)} each"
         say(console, f"{', '.join(task.name for task in tasks)}: {designs}, results in {self.output}")
         try:
-            with signals.gently(), _bar(console) as show:
+            with signals.gently(), engine as executor, _bar(console) as show:
                 table = sweeps.run(plan, measure, folder, executor, shard, show)
         except KeyboardInterrupt as interruption:
             notes = " ".join(["", *getattr(interruption, "__notes__", [])])
@@ -126,10 +150,6 @@ class Sweep:
     def _measures(self) -> "tuple[list[Task], list[sweeps.NetworkScore]]":
         from jaxaimc import sweeps
 
-        if len(self.task) > 1:
-            for name in ("data", "checkpoint"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"Argument `{name}` is for one task, but {len(self.task)} are given.")
         checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
         how: dict[str, Any] = {name: getattr(self, name) for name in ("examples", "batch", "t", "compensated", "cost")}
         measures = [
@@ -150,31 +170,17 @@ class Sweep:
 
     @contextlib.contextmanager
     def _engine(self) -> Iterator[Executor | None]:
-        given = [name for name in ("processes", "cluster", "slurm") if getattr(self, name) is not None]
-        given += ["distributed"] if self.distributed else []
-        if len(given) > 1:
-            raise ValueError(
-                f"Argument `{given[1]}` says where to compute, and so does `{given[0]}`: give one of them."
-            )
-        if self.slurm_options and self.slurm is None:
-            raise ValueError("Argument `slurm_options` needs `slurm`, the partition.")
-        with contextlib.ExitStack() as stack:
-            if self.slurm is not None:
-                from jaxaimc.sweeps import engines
+        from jaxaimc.sweeps import engines
 
-                options = _options(self.slurm_options)
-                yield stack.enter_context(engines.slurm(self.output / "jobs", partition=self.slurm or None, **options))
-            elif given == ["distributed"]:
-                from jaxaimc.sweeps import distributed
-
-                distributed.initialize()
-                yield stack.enter_context(distributed.processes())
-            elif given:
-                from jaxaimc.sweeps import engines
-
-                yield stack.enter_context(engines.dask(self.cluster, processes=self.processes))
-            else:
-                yield None
+        if self.slurm is not None:
+            options = _options(self.slurm_options)
+            with engines.slurm(self.output / "jobs", partition=self.slurm or None, **options) as executor:
+                yield executor
+        elif self.cluster is not None or self.processes is not None:
+            with engines.dask(self.cluster, processes=self.processes) as executor:
+                yield executor
+        else:
+            yield None
 
     def _show(self, console: Console, table: Any, plan: "sweeps.Plan", tasks: "list[Task]") -> None:
         from jaxaimc.sweeps import tables

@@ -35,8 +35,8 @@ class ChunkFolder:
         facts: All that the results follow from, as JSON values. A folder made from other facts is refused.
         command: How the run was started, for the record.
         notes: Further JSON values for the record.
-        extends: Whether a run of these facts may go on in a folder of those recorded there, whose record is then
-            replaced; by default only if they are equal.
+        extends: Why a run of these facts may not go on in a folder of those recorded there, a sentence; empty if it
+            may, and the record is then replaced. By default it may only if they are equal.
 
     Raises:
         ResultsError: If the folder belongs to another run, or its record was edited.
@@ -48,14 +48,14 @@ class ChunkFolder:
         facts: Mapping[str, Any],
         command: Sequence[str] = (),
         notes: Mapping[str, Any] | None = None,
-        extends: Callable[[Facts], bool] | None = None,
+        extends: Callable[[Facts], str] | None = None,
     ):
         self.path = Path(path)
         self.chunks = self.path / "chunks"
         self.path.mkdir(parents=True, exist_ok=True)
         for folder in (self.path, self.chunks):
             remove_unfinished(folder)
-        self.is_new = self._claim(dict(facts), list(command), dict(notes or {}), extends or (lambda _: False))
+        self._claim(dict(facts), list(command), dict(notes or {}), extends or (lambda _: " "))
         self.chunks.mkdir(exist_ok=True)
 
     @property
@@ -91,7 +91,7 @@ class ChunkFolder:
             )
         return pl.read_parquet(io.BytesIO(content))
 
-    def write(self, key: str, table: pl.DataFrame) -> str:
+    def write(self, key: str, table: pl.DataFrame) -> tuple[str, bool]:
         """Write a finished piece.
 
         Args:
@@ -99,15 +99,16 @@ class ChunkFolder:
             table: Its rows.
 
         Returns:
-            Its name.
+            Its name, and whether there was none of this name.
 
         Raises:
             OSError: If the disk refuses.
         """
         content = parquet(table)
-        name = f"{key}-{digest(content)}.parquet"
-        write(self.chunks / name, content)
-        return name
+        path = self.chunks / f"{key}-{digest(content)}.parquet"
+        is_first = not path.exists()
+        write(path, content)
+        return path.name, is_first
 
     def write_table(self, name: str, table: pl.DataFrame) -> None:
         """Write a table beside the record; it is replaced as a whole or stays as it was.
@@ -121,8 +122,7 @@ class ChunkFolder:
         """
         write(self.path / name, parquet(table))
 
-    def _claim(self, facts: Facts, command: list[str], notes: Facts, extends: Callable[[Facts], bool]) -> bool:
-        """Write the record, and return whether there was none."""
+    def _claim(self, facts: Facts, command: list[str], notes: Facts, extends: Callable[[Facts], str]) -> None:
         is_new = not self.record.is_file()
         if is_new:
             others = sorted(entry.name for entry in self.path.iterdir() if not entry.name.startswith("."))
@@ -135,9 +135,11 @@ class ChunkFolder:
         if not is_new:
             found = self.facts()
             if fingerprint(found) == fingerprint(facts):
-                return False
-            if not extends(found):
-                raise ResultsError(f"Results folder {str(self.path)!r} belongs to another run: see its run.json.")
+                return
+            if why := extends(found):
+                raise ResultsError(
+                    f"Results folder {str(self.path)!r} belongs to another run: see its run.json. {why}".strip()
+                )
         content = {
             "fingerprint": fingerprint(facts),
             "facts": facts,
@@ -148,7 +150,6 @@ class ChunkFolder:
         }
         with replacing(self.record) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        return is_new
 
 
 def versions() -> dict[str, str]:

@@ -95,7 +95,7 @@ class ResultsFolder:
         Raises:
             OSError: If the disk refuses; the tables then stay as they were.
         """
-        written = self._folder.write(key, pl.DataFrame([*rows.scores, *rows.layers], schema=_CHUNK))
+        written, _ = self._folder.write(key, pl.DataFrame([*rows.scores, *rows.layers], schema=_CHUNK))
         for incomplete in self.chunks.glob(f"{key}-*.parquet"):
             if incomplete.name != written:
                 incomplete.unlink(missing_ok=True)

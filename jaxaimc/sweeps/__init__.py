@@ -16,7 +16,7 @@ from jaxaimc.sweeps.merge import merge
 from jaxaimc.sweeps.network import NetworkScore
 from jaxaimc.sweeps.plan import Chunk, Plan
 from jaxaimc.sweeps.plan_files import read_axes
-from jaxaimc.sweeps.run import Shard, SweepProgress, named, run
+from jaxaimc.sweeps.run import SweepProgress, run
 from jaxaimc.sweeps.summary import means, pareto
 from jaxaimc.sweeps.texts import axes_of
 from jaxaimc.sweeps.work import compute
@@ -34,7 +34,6 @@ __all__ = [
     "Range",
     "ResultsError",
     "Samples",
-    "Shard",
     "SweepFolder",
     "SweepProgress",
     "Together",
@@ -44,7 +43,6 @@ __all__ = [
     "evaluate_designs",
     "means",
     "merge",
-    "named",
     "pareto",
     "read_axes",
     "run",

@@ -6,9 +6,14 @@ and sends each call to the others (`processes`), all of them evaluate it over on
 process 0 alone writes. https://docs.jax.dev/en/latest/multi_process.html
 """
 
+import atexit
 import contextlib
+import functools
+import os
 import signal
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any
@@ -22,6 +27,8 @@ from jaxaimc.sweeps.engines.calls import Call, cloudpickle
 
 # How long the others are waited for at the end, when one of them may have died [s].
 _SHUTDOWN = 30
+# Of an error that is told to the other processes [byte].
+_MESSAGE = 512
 
 
 def initialize(
@@ -29,40 +36,66 @@ def initialize(
 ) -> None:
     """Join the other processes of this program; nothing may have been computed before.
 
-    Under Slurm (`srun`), Open MPI and on Cloud TPUs all three arguments follow from the environment.
+    All three arguments follow from the environment under Slurm (`srun`) and Open MPI, on Cloud TPUs, and where the
+    variables JAX_COORDINATOR_ADDRESS, JAX_PROCESS_COUNT and JAX_PROCESS_ID say them.
 
     Args:
-        coordinator: HOST:PORT of process 0, a port of which is free.
+        coordinator: HOST:PORT of process 0; the port must be free there.
         processes: How many there are.
         process: Which of them this is, from 0.
         timeout: How long to wait for the others [s].
 
     Raises:
-        ValueError: If only some of the three are given, or none and the environment does not tell.
-        ConnectionError: If not all processes have come in time.
+        ValueError: If only some of the three are given, or none and the environment does not tell. Where the others do
+            not come in time, the process ends in one line with status 2: JAX cannot go on without them.
+        RuntimeError: If something was computed before.
     """
-    given = (coordinator, processes, process)
-    if any(value is not None for value in given):
-        _check(*given)
+    if (coordinator, processes, process) == (None, None, None):
+        coordinator, processes, process = _of_environment()
+    if (coordinator, processes, process) != (None, None, None):
+        _check(coordinator, processes, process)
+    # JAX would abort with a dump of its stack.
+    where = coordinator or "the coordinator that the environment names"
+    watch = threading.Timer(timeout, _end, [where, timeout])
+    watch.daemon = True
+    watch.start()
     try:
         jax.distributed.initialize(
             coordinator, processes, process,
-            initialization_timeout=int(timeout), shutdown_timeout_seconds=_SHUTDOWN,
+            initialization_timeout=int(timeout) + 60, shutdown_timeout_seconds=_SHUTDOWN,
         )  # fmt: skip
     except ValueError as error:
         if coordinator is not None:
             raise
         raise ValueError(
-            "Nothing here says which processes belong together: start them by srun or mpirun, or give coordinator "
-            "(HOST:PORT of process 0), processes (how many) and process (which, from 0)."
+            "Nothing here says which processes belong together: start them by srun or mpirun, or set "
+            "JAX_COORDINATOR_ADDRESS (HOST:PORT of process 0), JAX_PROCESS_COUNT (how many) and JAX_PROCESS_ID (which, "
+            "from 0)."
         ) from error
-    except jax.errors.JaxRuntimeError as error:
-        first = str(error).partition("\n")[0]
-        where = coordinator or "the coordinator that the environment names"
-        raise ConnectionError(
-            f"Not all processes of this program met at {where} within {timeout:g} s: start every process, with the "
-            f"same coordinator, and see that its port can be reached. ({first})"
-        ) from error
+    finally:
+        watch.cancel()
+
+
+def _of_environment() -> tuple[str | None, int | None, int | None]:
+    """Return what three variables say; nothing, where one of them is missing."""
+    names = ("JAX_COORDINATOR_ADDRESS", "JAX_PROCESS_COUNT", "JAX_PROCESS_ID")
+    coordinator, *numbers = (os.environ.get(name, "") for name in names)
+    if not coordinator or not all(numbers):
+        return None, None, None
+    for name, number in zip(names[1:], numbers, strict=True):
+        if not number.isdecimal():
+            raise ValueError(f"Variable {name} of the environment must be a whole number, but is {number!r}.")
+    return coordinator, int(numbers[0]), int(numbers[1])
+
+
+def _end(where: str, timeout: float) -> None:
+    print(
+        f"Error: not all processes of this program met at {where} within {timeout:g} s. Start every process, with the "
+        "same coordinator, and see that the others can reach its port.",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(2)
 
 
 def _check(coordinator: str | None, processes: int | None, process: int | None) -> None:
@@ -122,7 +155,8 @@ class _Leader(ThreadPoolExecutor):
         super().shutdown(wait=True, cancel_futures=cancel_futures)
         if not self._ended:
             self._ended = True
-            _broadcast(b"")
+            with contextlib.suppress(ConnectionError):
+                _broadcast(b"")
 
     @staticmethod
     def _lead(call: Call, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -138,8 +172,9 @@ def _follow() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     while payload := _broadcast(None):
         call, args, kwargs = cloudpickle().loads(payload)
-        # What is wrong with a call is wrong in every process, and process 0 says it.
-        with contextlib.suppress(Exception):
+        # What is wrong with a call is wrong in every process, or is told to process 0, which says it.
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             call(*args, **kwargs)
 
 
@@ -147,14 +182,41 @@ def _broadcast(payload: bytes | None) -> bytes:
     """Send bytes from process 0 to all; they pass None."""
     if jax.process_count() == 1:
         return payload or b""
-    size = int(multihost_utils.broadcast_one_to_all(np.int32(len(payload or b""))))
-    if not size:
-        return b""
-    # A power of two, so that few sizes are compiled.
-    buffer = np.zeros(1 << (size - 1).bit_length(), np.uint8)
-    if payload is not None:
-        buffer[:size] = np.frombuffer(payload, np.uint8)
-    return np.asarray(multihost_utils.broadcast_one_to_all(buffer))[:size].tobytes()
+    with _collective():
+        size = int(multihost_utils.broadcast_one_to_all(np.int32(len(payload or b""))))
+        if not size:
+            return b""
+        # A power of two, so that few sizes are compiled.
+        buffer = np.zeros(1 << (size - 1).bit_length(), np.uint8)
+        if payload is not None:
+            buffer[:size] = np.frombuffer(payload, np.uint8)
+        return np.asarray(multihost_utils.broadcast_one_to_all(buffer))[:size].tobytes()
+
+
+@contextlib.contextmanager
+def _collective() -> Iterator[None]:
+    """Say what it means when processes cannot talk to each other."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        _end_without_the_others()
+        first = str(error).partition("\n")[0]
+        raise ConnectionError(
+            f"Another process of this program was lost: start all of them again, the sweep goes on. ({first})"
+        ) from error
+
+
+@functools.cache
+def _end_without_the_others() -> None:
+    # At exit JAX waits for the process that was lost, and then aborts. What is registered last runs first.
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(2)
 
 
 def place(values: np.ndarray, sharding: Sharding) -> jax.Array:
@@ -190,10 +252,18 @@ def gathered(call: Callable[[], Any]) -> Any:
         outputs = jax.block_until_ready(call())
     except Exception as error:
         failure = error
-    # A process that lacks memory would leave the others waiting for its part.
-    failed = np.flatnonzero(multihost_utils.process_allgather(np.array(failure is not None)))
+    # A process that lacks memory, say, would leave the others waiting for its part.
+    message = np.zeros(_MESSAGE, np.uint8)
+    if failure is not None:
+        text = f"{type(failure).__name__}: {failure}".encode()[:_MESSAGE]
+        message[: len(text)] = np.frombuffer(text, np.uint8)
+    with _collective():
+        messages = np.asarray(multihost_utils.process_allgather(message)).reshape(-1, _MESSAGE)
     if failure is not None:
         raise failure
-    if failed.size:
-        raise RuntimeError(f"Process {failed[0]} could not compute its part: its own output says why.")
-    return multihost_utils.process_allgather(outputs, tiled=True)
+    for process, other in enumerate(messages):
+        if other.any():
+            said = other.tobytes().rstrip(b"\0").decode(errors="replace").partition("\n")[0]
+            raise RuntimeError(f"Process {process} could not compute its part: {said}")
+    with _collective():
+        return multihost_utils.process_allgather(outputs, tiled=True)

@@ -5,27 +5,26 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from jaxaimc._core.checks import shown
 from jaxaimc.config import dumps
 from jaxaimc.studies.chunks import ChunkFolder, Facts, ResultsError, digest, fingerprint
-from jaxaimc.sweeps.plan import Chunk, Plan
+from jaxaimc.sweeps.measure import Measure
+from jaxaimc.sweeps.plan import Chunk, Plan, listed
 from jaxaimc.sweeps.plan_files import axis_facts, axis_of, value_facts
-
-if TYPE_CHECKING:
-    from jaxaimc.sweeps.measure import Measure
 
 # Of the layout of a folder.
 _FORMAT = 1
-# Of the time, at most this share is spent on writing the merged table while a sweep runs.
+# Of the time, at most this share is spent on writing the merged table while a sweep runs, and on looking at what other
+# runs have finished.
 _SHARE = 0.05
-# Between two looks at what other runs have finished [s].
-_PATIENCE = 1.0
 
 
 class DamagedChunkWarning(UserWarning):
@@ -37,12 +36,15 @@ class Finished:
 
     Args:
         plan: The plan.
-        measures: What is measured, by the name of the network; the one measure without a name under None.
+        measure: What is measured; several by the name of their network.
+
+    Attributes:
+        measures: The measures by name; one alone is under None.
     """
 
-    def __init__(self, plan: Plan, measures: "Mapping[str | None, Measure]"):
+    def __init__(self, plan: Plan, measure: Measure | Mapping[str, Measure]):
         self.plan = plan
-        self.measures = measures
+        self.measures = measures = _named(measure)
         self._frames: dict[str, pl.DataFrame] = {}
         shape = len(plan.designs), plan.chips
         self._done = {network: np.zeros(shape, bool) for network in measures}
@@ -53,7 +55,7 @@ class Finished:
         """Unit of every measured column."""
         return {name: unit for measure in self.measures.values() for name, unit in measure.columns.items()}
 
-    def counter(self, jobs: "Sequence[tuple[str | None, Chunk]]") -> Callable[[], int]:
+    def counter(self, jobs: Sequence[tuple[str | None, Chunk]]) -> Callable[[], int]:
         """Return a function that says how many rows of some chunks are finished."""
         wanted = {network: np.zeros_like(done) for network, done in self._done.items()}
         for network, chunk in jobs:
@@ -72,11 +74,13 @@ class Finished:
             chunk.part(places, chips) for places in blocks.values() for chips in _gaps(done[places[0]], chunk.chips)
         ]
 
-    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> None:
-        """Keep the rows of a chunk."""
+    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> bool:
+        """Keep the rows of a chunk, and return whether nobody else had finished it meanwhile."""
         rows = self._complete(network, rows)
-        self._frames[self._keep(network, rows)] = rows
+        name, is_first = self._keep(network, rows)
+        self._frames[name] = rows
         self._done[network][chunk.numbers, chunk.chips.start : chunk.chips.stop] = True
+        return is_first
 
     def look(self, *, now: bool = False) -> None:
         """Take in what other runs have finished since."""
@@ -101,8 +105,9 @@ class Finished:
             order[0] = pl.col("network").replace_strict({name: place for place, name in enumerate(self.measures)})
         return table.sort(order).select(list(schema))
 
+    @cached_property
     def facts(self) -> Facts:
-        """Return all that the results follow from, and units, as JSON values."""
+        """All that the results follow from, and units, as JSON values."""
         units = {**self.plan.units, **{name: unit for name, unit in self.columns.items() if unit}}
         return {
             "kind": "sweep",
@@ -129,9 +134,9 @@ class Finished:
         ids = rows.select(list(self._ids(network))).rows()
         return digest(json.dumps([self._grounds[network], named, ids], sort_keys=True).encode())
 
-    def _keep(self, network: str | None, rows: pl.DataFrame) -> str:
-        """Keep rows, and return their name."""
-        return self.key(network, rows)
+    def _keep(self, network: str | None, rows: pl.DataFrame) -> tuple[str, bool]:
+        """Keep rows, and return their name and whether there were none of this key."""
+        return self.key(network, rows), True
 
     def _ground(self, network: str | None) -> Facts:
         """Return what all rows of a network follow from, besides design and chip."""
@@ -176,7 +181,7 @@ class SweepFolder(Finished):
     Args:
         path: The folder; made if needed.
         plan: The plan.
-        measures: What is measured, by the name of the network.
+        measure: What is measured; several by the name of their network.
         command: How the sweep was started, for the record.
         notes: Further JSON values for the record.
 
@@ -191,15 +196,14 @@ class SweepFolder(Finished):
         self,
         path: str | Path,
         plan: Plan,
-        measures: "Mapping[str | None, Measure]",
+        measure: Measure | Mapping[str, Measure],
         command: Sequence[str] = (),
         notes: Mapping[str, Any] | None = None,
     ):
-        super().__init__(plan, measures)
-        self._folder = ChunkFolder(path, self.facts(), command, notes, self._extends)
-        self._looked = -np.inf
+        super().__init__(plan, measure)
+        self._folder = ChunkFolder(path, self.facts, command, notes, self._extends)
+        self._looked = (-np.inf, 0.0)
         self._written = (-np.inf, 0.0)
-        self.is_new = self._folder.is_new
         self.look(now=True)
 
     @property
@@ -207,20 +211,23 @@ class SweepFolder(Finished):
         """The folder."""
         return self._folder.path
 
-    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> None:
+    def add(self, network: str | None, chunk: Chunk, rows: pl.DataFrame) -> bool:
         """Write the rows of a chunk, and from time to time the merged table.
 
         Raises:
             OSError: If the disk refuses; what was finished before is kept.
         """
-        super().add(network, chunk, rows)
+        is_first = super().add(network, chunk, rows)
         last, took = self._written
         if time.monotonic() - last > took / _SHARE:
             self._write_table()
+        return is_first
 
     def look(self, *, now: bool = False) -> None:
         """Take in the chunks that other runs have written since the last look."""
-        if not now and time.monotonic() - self._looked < _PATIENCE:
+        start = time.monotonic()
+        last, took = self._looked
+        if not now and start - last < took / _SHARE:
             return
         new = []
         for name in self._folder.names():
@@ -228,20 +235,20 @@ class SweepFolder(Finished):
                 self._frames[name] = frame
                 new.append(frame)
         self._mark(new)
-        self._looked = time.monotonic()
+        self._looked = time.monotonic(), time.monotonic() - start
 
     def close(self) -> None:
         """Take in everything and write the merged table."""
         self.look(now=True)
         self._write_table()
 
-    def _keep(self, network: str | None, rows: pl.DataFrame) -> str:
+    def _keep(self, network: str | None, rows: pl.DataFrame) -> tuple[str, bool]:
         return self._folder.write(self.key(network, rows), rows)
 
     def _write_table(self) -> None:
         start = time.monotonic()
         # A run of a plan that has grown meanwhile leaves the table to that one.
-        if fingerprint(self._folder.facts()) == fingerprint(self.facts()):
+        if fingerprint(self._folder.facts()) == fingerprint(self.facts):
             self._folder.write_table("sweep.parquet", self.table())
         self._written = time.monotonic(), time.monotonic() - start
 
@@ -270,25 +277,44 @@ class SweepFolder(Finished):
             )
             return None
 
-    def _extends(self, recorded: Facts) -> bool:
-        """Return whether this sweep has everything of a recorded one, and more."""
-        facts = self.facts()
-        fixed = ("kind", "format", "seed", "base", "version")
-        if recorded.get("kind") != "sweep" or any(recorded.get(name) != facts[name] for name in fixed):
-            return False
-        if any(facts["measures"].get(name) != found for name, found in recorded["measures"].items()):
-            return False
+    def _extends(self, recorded: Facts) -> str:
+        """Return why this sweep may not go on in the folder of another, empty if it has everything of it, and more."""
+        facts = self.facts
+        fixed = {"base": "config", "seed": "seed", "version": "version of jaxaimc"}
+        if recorded.get("kind") != "sweep" or recorded.get("format") != _FORMAT:
+            return "It holds no sweep."
+        for name, words in fixed.items():
+            if recorded.get(name) != facts[name]:
+                return f"That one has another {words}."
+        for network, found in recorded["measures"].items():
+            if network not in facts["measures"] or facts["measures"][network] != found:
+                of = f" of {network!r}" if network else ""
+                return f"That one measures something else{of}, or on other examples; a sweep may only add networks."
         before = Plan(self.plan.base, [axis_of(axis) for axis in recorded["axes"]], chips=recorded["chips"])
-        if before.chips > self.plan.chips or before.paths.keys() != self.plan.paths.keys():
-            return False
+        if before.paths.keys() != self.plan.paths.keys():
+            return f"That one varies {', '.join(before.paths)}."
+        if before.chips > self.plan.chips:
+            return f"That one has {before.chips} chips; a sweep may only add some."
         for path, column in before.paths.items():
             own = self.plan.paths[path]
             if own.series.dtype != column.series.dtype or any(
                 name not in own.named or value_facts(own.named[name]) != value_facts(value)
                 for name, value in column.named.items()
             ):
-                return False
-        return before.designs.join(self.plan.designs, on=list(self.plan.paths), how="anti").is_empty()
+                return f"That one has other values of {path!r}; a sweep may only add some."
+        lost = before.designs.join(self.plan.designs, on=list(self.plan.paths), how="anti")
+        if len(lost):
+            row = listed(lost.row(0, named=True))
+            return f"That one has {len(lost):,} designs more, such as {row}; a sweep may only add some."
+        return ""
+
+
+def _named(measure: Measure | Mapping[str, Measure]) -> dict[str | None, Measure]:
+    if not isinstance(measure, Mapping):
+        return {None: measure}
+    if not measure or not all(isinstance(name, str) and name for name in measure):
+        raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
+    return {**measure}
 
 
 def _gaps(done: np.ndarray, chips: range) -> Iterator[range]:

@@ -14,7 +14,7 @@ from jaxaimc import cost as costs
 from jaxaimc import tile
 from jaxaimc._core.arguments import as_matrix, as_real, check_time, check_trailing
 from jaxaimc._core.checks import warn_of_lost_inputs
-from jaxaimc._core.xla import grouped_product
+from jaxaimc._core.xla import stored
 from jaxaimc.config import AnalogConfig
 from jaxaimc.config.encode import encoded
 from jaxaimc.cost.tile import quiet_of_tile, warn_of
@@ -93,6 +93,11 @@ class LayerError(Measure):
         return cls(w, x, exact.astype(np.result_type(w, x)), None if t is None else float(t), own)
 
     @property
+    def chunk(self) -> int:
+        """As many as take some ten seconds on a CPU."""
+        return int(np.clip(2**30 // self.w.size, 16, 4096))
+
+    @property
     def columns(self) -> Columns:
         """Units of the figures by name."""
         return {"error": "", "residual": "", **({} if self.hardware is None else COST_COLUMNS)}
@@ -113,7 +118,11 @@ class LayerError(Measure):
         programmed = tile.program(config, jnp.asarray(self.w), key_chip)
         if self.t is not None:
             programmed = tile.drift(config, programmed, self.t)
+        # Not merged by XLA: what is read several times would be computed as often.
+        programmed = dataclasses.replace(programmed, g=stored(programmed.g))
         prepared = tile.prepare(config, programmed)
+        matrix, variance = stored((prepared.matrix, prepared.variance))
+        prepared = dataclasses.replace(prepared, matrix=matrix, variance=variance)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `ready` has said it
             y = tile.mvm(config, prepared, x, key_read)
@@ -170,8 +179,8 @@ def notes_of_parts(found: Found) -> list[str]:
     missed = int(np.sum(~(residual <= LARGEST_RESIDUAL)))
     if missed:
         notes.append(
-            f"the wires miss their own check in {missed} of {residual.size} evaluations, by {np.nanmax(residual):.2g} of "
-            f"the largest output at worst where {LARGEST_RESIDUAL:g} is allowed; their figures are not to be trusted"
+            f"the wires miss their own check in {missed} of {residual.size} evaluations, by {np.nanmax(residual):.2g} "
+            f"of the largest output at worst, where {LARGEST_RESIDUAL:g} is allowed: do not trust their figures"
         )
     if outside is not None and np.any(outside > 0):
         notes.append(

@@ -59,7 +59,7 @@ class Measure(abc.ABC):
     def ready(self, config: AnalogConfig) -> "Measure":
         """Return the measure with what it has to know of a structure, and warn of what is lost in it.
 
-        Called outside of `jax.jit`, once for all designs of a structure.
+        Called outside of `jax.jit`, once in a process for all configs of a structure, whatever their leaves.
 
         Args:
             config: The tile, of one of the designs.

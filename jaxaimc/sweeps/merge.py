@@ -1,10 +1,9 @@
 """One table of the copies of a sweep's folder that its shards have filled, each on a machine of its own."""
 
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -12,6 +11,7 @@ from jaxaimc._core.checks import shown
 from jaxaimc.config import loads
 from jaxaimc.studies.chunks import Facts, ResultsError, fingerprint, recorded_facts, write
 from jaxaimc.sweeps.folder import SweepFolder
+from jaxaimc.sweeps.measure import Measure
 from jaxaimc.sweeps.plan import Plan
 from jaxaimc.sweeps.plan_files import axis_of
 
@@ -53,15 +53,21 @@ def merge(folders: Sequence[str | Path], into: str | Path) -> pl.DataFrame:
     return whole.table()
 
 
-@dataclasses.dataclass(frozen=True)
-class _Recorded:
+class _Recorded(Measure):
     """What the record says of a measure."""
 
-    columns: Mapping[str, str]
-    stated: Any
+    def __init__(self, columns: Mapping[str, str], facts: Any):
+        self._columns, self._facts = dict(columns), facts
 
-    def facts(self) -> Any:
-        return self.stated
+    @property
+    def columns(self) -> dict[str, str]:
+        return self._columns
+
+    def facts(self) -> dict[str, Any]:
+        return self._facts
+
+    def __call__(self, config: Any, key_chip: Any, key_read: Any) -> Any:
+        raise NotImplementedError("a record cannot measure anything")
 
 
 def _facts(folder: Path) -> Facts:
@@ -78,7 +84,5 @@ def _recorded(facts: Facts) -> tuple[Plan, Any]:
     """Return the plan of a record, and what it says of its measures."""
     base = loads(json.dumps(facts["base"]))
     plan = Plan(base, [axis_of(axis) for axis in facts["axes"]], chips=facts["chips"], seed=facts["seed"])
-    measures = {
-        network or None: _Recorded(facts["columns"][network], stated) for network, stated in facts["measures"].items()
-    }
-    return plan, cast(Any, measures)
+    measures = {name: _Recorded(facts["columns"][name], stated) for name, stated in facts["measures"].items()}
+    return plan, measures.get("", measures)

@@ -252,7 +252,7 @@ class NetworkScore(Measure):
         # Full batches only: the last one is moved back, and what it repeats does not count, as in `tasks.score`.
         start = np.minimum(np.arange(batches) * batch, count - batch)
         places = start[:, None] + np.arange(batch)
-        fresh = jnp.asarray(places >= np.arange(batches)[:, None] * batch)
+        fresh = places >= np.arange(batches)[:, None] * batch
 
         def one(given: tuple[Array, Array]) -> tuple[Array, Array]:
             examples, fresh = given
@@ -262,11 +262,11 @@ class NetworkScore(Measure):
                 scores = jnp.sum(jnp.where(fresh, scores, 0))
             return scores, jnp.sum(jnp.where(fresh, losses, 0))
 
-        scores, losses = jax.lax.map(one, (jnp.asarray(places), fresh))
+        scores, losses = jax.lax.map(one, (jnp.asarray(places), jnp.asarray(fresh)))
         if not isinstance(self.score, Corpus):
             return jnp.sum(scores), jnp.sum(losses)
         gathered = scores.reshape(-1, *scores.shape[2:])
-        return _of_corpus(self.score, gathered[np.flatnonzero(np.asarray(fresh).ravel())], self), jnp.sum(losses)
+        return _of_corpus(self.score, gathered[np.flatnonzero(fresh.ravel())], self), jnp.sum(losses)
 
 
 def _of_corpus(score: Corpus, gathered: Array, measure: NetworkScore) -> Float[Array, ""]:

@@ -11,10 +11,10 @@ import polars as pl
 from jaxtyping import Float, Int
 
 from jaxaimc._core.checks import check_integer, shown
-from jaxaimc._core.component import Component
 from jaxaimc.config import AnalogConfig, with_at
 from jaxaimc.sweeps.axes import Axis
 from jaxaimc.sweeps.columns import RESERVED, Swept, swept
+from jaxaimc.sweeps.values import broken_rule
 
 # Pairs of design and chip in a chunk where neither plan nor measure says how many.
 PAIRS = 256
@@ -215,57 +215,11 @@ def _cut(chips: int, at_once: int) -> Iterator[range]:
         yield range(start, min(start + at_once, chips))
 
 
-def check_designs(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]]) -> int | None:
-    """Find the first design that breaks a rule across fields; all are asked in one go where the rules take arrays.
-
-    Args:
-        base: The config of all designs, with allowed values.
-        values: Values of leaves by path, each allowed by itself.
-
-    Returns:
-        Its place, or None.
-    """
-    base.validate()
-    try:
-        with np.errstate(all="ignore"):
-            for part in _components(with_at(base, values)):
-                part.check()
-    except Exception:  # a rule is broken, or cannot be asked of arrays: then one design after the other
-        for place in range(max(map(len, values.values()))):
-            try:
-                design_at(base, values, place).validate()
-            except ValueError:
-                return place
-    return None
-
-
-def design_at(base: AnalogConfig, values: Mapping[str, Float[np.ndarray, " design"]], place: int) -> AnalogConfig:
-    """Return the config of one of many designs.
-
-    Args:
-        base: The config of all of them.
-        values: Values of leaves by path.
-        place: Which of them.
-    """
-    return with_at(base, {path: float(array[place]) for path, array in values.items()})
-
-
 def _check_group(group: Chunk) -> None:
-    place = check_designs(group.base, group.values)
-    if place is not None:
-        try:
-            design_at(group.base, group.values, place).validate()
-        except ValueError as error:
-            row = group.columns.row(place, named=True)
-            raise ValueError(f"Design {group.numbers[place]} ({listed(row)}): {error}") from error
-
-
-def _components(part: Component) -> Iterator[Component]:
-    yield part
-    for field in dataclasses.fields(part):  # pyright: ignore[reportArgumentType]
-        value = getattr(part, field.name)
-        if isinstance(value, Component):
-            yield from _components(value)
+    if broken := broken_rule(group.base, group.values):
+        place, error = broken
+        row = group.columns.row(place, named=True)
+        raise ValueError(f"Design {group.numbers[place]} ({listed(row)}): {error}") from error
 
 
 def listed(row: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ import errno
 import random
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from pathlib import Path
@@ -43,25 +44,13 @@ class SweepProgress(NamedTuple):
         return self.computed / self.seconds if self.seconds > 0 else 0.0
 
 
-class Shard(NamedTuple):
-    """Every n-th chunk of a plan.
-
-    Args:
-        index: Which of the shards, from 0.
-        count: How many there are.
-    """
-
-    index: int
-    count: int
-
-
 Progress = Callable[[SweepProgress], None]
 Job = tuple[str | None, Chunk]
 
 
 def run(
     plan: Plan,
-    measure: "Measure | Mapping[str, Measure]",
+    measure: Measure | Mapping[str, Measure],
     folder: str | Path | SweepFolder | None = None,
     executor: Executor | None = None,
     shard: tuple[int, int] | None = None,
@@ -90,11 +79,10 @@ def run(
         DamagedChunkWarning: If a chunk in the folder was damaged, and computed anew.
         DesignWarning: If figures are not finite, or not to be trusted, as the measure's `notes` say.
     """
-    measures = named(measure)
-    finished = _finished(plan, measures, folder)
-    jobs = list(_jobs(plan, measures))
-    if shard is not None:
-        jobs = jobs[_shard(shard).index :: shard[1]]
+    first, step = (0, 1) if shard is None else _checked(shard)
+    finished = _finished(plan, measure, folder)
+    measures = finished.measures
+    jobs = list(_jobs(plan, measures))[first::step]
     runner = _Run(finished, jobs, progress or (lambda _: None))
     try:
         if executor is None:
@@ -117,41 +105,26 @@ def run(
     return table
 
 
-def named(measure: "Measure | Mapping[str, Measure]") -> "dict[str | None, Measure]":
-    """Return measures by network; one measure alone under None.
-
-    Args:
-        measure: A measure, or several by name.
-
-    Raises:
-        ValueError: If there is none, or a name is no text.
-    """
-    if not isinstance(measure, Mapping):
-        return {None: measure}
-    if not measure or not all(isinstance(name, str) and name for name in measure):
-        raise ValueError(f"Argument `measure` must hold measures by name, at least one, but is {shown(measure)}.")
-    return {**measure}
-
-
-def _finished(plan: Plan, measures: "dict[str | None, Measure]", folder: str | Path | SweepFolder | None) -> Finished:
+def _finished(
+    plan: Plan, measure: Measure | Mapping[str, Measure], folder: str | Path | SweepFolder | None
+) -> Finished:
     if folder is None:
-        return Finished(plan, measures)
-    return folder if isinstance(folder, SweepFolder) else SweepFolder(folder, plan, measures)
+        return Finished(plan, measure)
+    return folder if isinstance(folder, SweepFolder) else SweepFolder(folder, plan, measure)
 
 
-def _jobs(plan: Plan, measures: "dict[str | None, Measure]") -> Iterator[Job]:
+def _jobs(plan: Plan, measures: dict[str | None, Measure]) -> Iterator[Job]:
     for network, measure in measures.items():
         for chunk in plan.chunks(getattr(measure, "chunk", None)):
             yield network, chunk
 
 
-def _shard(shard: Sequence[int]) -> Shard:
-    if not isinstance(shard, Sequence) or len(shard) != 2:
+def _checked(shard: Sequence[int]) -> tuple[int, int]:
+    if not isinstance(shard, Sequence) or isinstance(shard, str) or len(shard) != 2:
         raise ValueError(f"Argument `shard` must be (i, n), but is {shown(shard)}.")
-    index, count = shard
-    check_integer("run", "shard", count, low=1)
-    check_integer("run", "shard", index, low=0, high=count - 1)
-    return Shard(index, count)
+    check_integer("run", "shard", shard[1], low=1)
+    check_integer("run", "shard", shard[0], low=0, high=shard[1] - 1)
+    return shard[0], shard[1]
 
 
 class _Run:
@@ -168,18 +141,17 @@ class _Run:
 
     def here(self) -> None:
         """Compute in this process."""
-        jobs = self._jobs
-        if isinstance(self._finished, SweepFolder) and not self._finished.is_new and jobs:
-            # Perhaps beside another run, which should not be at the same place.
-            start = random.randrange(len(jobs))
-            jobs = [*jobs[start:], *jobs[:start]]
+        jobs = deque(self._jobs)
         self._report()
-        for network, chunk in jobs:
+        while jobs:
+            network, chunk = jobs.popleft()
             self._finished.look()
             for part in self._finished.missing(network, chunk):
                 with _named(network, part):
                     rows = compute(self._finished.measures[network], part)
-                self._keep(network, part, rows)
+                if not self._keep(network, part, rows) and jobs:
+                    # Another run is at the same place, so that this one goes on elsewhere.
+                    jobs.rotate(-random.randrange(len(jobs)))
                 self._report()
 
     def by(self, executor: Executor) -> None:
@@ -207,9 +179,11 @@ class _Run:
                     with contextlib.suppress(OSError):
                         self._keep(network, part, future.result())
 
-    def _keep(self, network: str | None, part: Chunk, rows: pl.DataFrame) -> None:
-        self._finished.add(network, part, rows)
+    def _keep(self, network: str | None, part: Chunk, rows: pl.DataFrame) -> bool:
+        """Keep rows, and return whether nobody else had computed them meanwhile."""
+        is_first = self._finished.add(network, part, rows)
         self.computed += len(rows)
+        return is_first
 
     def _report(self) -> None:
         self._progress(SweepProgress(self._count(), self._total, self.computed, time.monotonic() - self._start))
@@ -230,7 +204,7 @@ def _named(network: str | None, part: Chunk) -> Iterator[None]:
         raise
 
 
-def _warn(table: pl.DataFrame, measures: "dict[str | None, Measure]") -> None:
+def _warn(table: pl.DataFrame, measures: dict[str | None, Measure]) -> None:
     """Say once, of all designs, what measures have to say of their figures."""
     for network, measure in measures.items():
         rows = table if network is None else table.filter(pl.col("network") == network)

@@ -1,14 +1,13 @@
 """The unit of work that executors run: a measure and a chunk in, rows out."""
 
 import pickle
-import warnings
 from functools import lru_cache
 
 import numpy as np
 import polars as pl
 
 from jaxaimc.sweeps.compiled import evaluate_designs
-from jaxaimc.sweeps.measure import DesignWarning, Measure
+from jaxaimc.sweeps.measure import Measure
 from jaxaimc.sweeps.plan import Chunk
 
 
@@ -22,10 +21,8 @@ def compute(measure: Measure, chunk: Chunk) -> pl.DataFrame:
     Returns:
         One row per design and chip, chips last: the swept paths, `chip`, and the measure's columns.
     """
-    with warnings.catch_warnings():
-        # Of all chunks together, at the end.
-        warnings.simplefilter("ignore", DesignWarning)
-        found = evaluate_designs(measure, chunk.base, chunk.values, chunk.chips, chunk.seed)
+    # Warnings follow for all chunks together.
+    found = evaluate_designs(measure, chunk.base, chunk.values, chunk.chips, chunk.seed, quiet=True)
     columns = {name: np.asarray(found[name], np.float64).ravel() for name in measure.columns}
     return chunk.rows().with_columns(pl.Series(name, column) for name, column in columns.items())
 

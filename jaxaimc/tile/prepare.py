@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.sharding import divided_by_xla
+from jaxaimc._core.xla import add_up
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.activity import assumed_profile
 from jaxaimc.tile.checks import check_programmed
@@ -123,7 +124,7 @@ def _prepare_tile(
         matrix, rest = jax.vmap(one_slice, out_axes=(1, 0))(g)
     sensitivity, baseline, residual, circuit = rest
     noise = config.device.read_noise.variance(g, g_target, t) / span**2
-    variance = jnp.moveaxis(jnp.sum(noise * sensitivity**2, axis=2), 1, 2)
+    variance = jnp.moveaxis(add_up(noise * sensitivity**2, 2), 1, 2)
     return matrix / span, baseline / (span * config.drive.v_read), variance, residual, circuit
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import time
 
 import jax
@@ -101,23 +100,6 @@ def test_a_signal_after_the_end_says_nothing_and_loses_nothing(arguments, status
     assert process.returncode == status, errors
     assert words in (errors if status else output)
     assert len(errors.splitlines()) == bool(status)
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 64 kB; grows when its function is called."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small disk")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-
-    def mount(options):
-        return subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", disk], capture_output=True, check=False)
-
-    if mount("size=64k").returncode:
-        pytest.skip("this system does not let root mount a small disk")
-    yield disk, lambda: mount("remount,size=4m")
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_s4_a_full_disk_ends_an_evaluation_in_one_line_and_it_goes_on(checkpoint, small_disk, tmp_path):

@@ -4,7 +4,7 @@
 Slurm schedule, restart and balance, and the sweep sees futures.
 """
 
-from jaxaimc.sweeps.engines.dask import dask
-from jaxaimc.sweeps.engines.slurm import slurm
+from jaxaimc.sweeps.engines.dask_engine import dask
+from jaxaimc.sweeps.engines.slurm_engine import slurm
 
 __all__ = ["dask", "slurm"]

@@ -1,19 +1,20 @@
 """An executor whose calls become arrays of jobs, and what runs in such a job."""
 
 import contextlib
+import functools
+import itertools
 import os
 import pickle
 import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxaimc._core.files import replacing
-from jaxaimc.sweeps.engines.calls import Call, Outcome, cloudpickle
+from jaxaimc.sweeps.engines.calls import Call, Engine, Outcome, cloudpickle
 
 if TYPE_CHECKING:
     import submitit
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 # Calls that come within this time of each other go into one array [s].
 _TOGETHER = 0.5
 # How long a result may take to show on another machine's view of a shared file system [s].
-_LATE = 30.0
+LATE = 30.0
 
 
 class _Request(NamedTuple):
@@ -78,17 +79,22 @@ def outcome(call: Call, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Excep
         return None, error
 
 
-class InProcess(Executor):
+class InProcess(Engine):
     """Makes each call at once in this process through submitit's debug executor, so that a debugger can follow."""
 
-    def __init__(self, submitter: "submitit.Executor") -> None:
-        self._submitter = submitter
+    def __init__(self, submitter: "Callable[[], submitit.Executor]") -> None:
+        super().__init__()
+        self._make = submitter
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Outcome:
         """Call a function."""
-        future = Outcome()
+        future = self._new_outcome()
         future.settle(*self._submitter.submit(outcome, Call.of(fn), args, kwargs).result())
         return future
+
+    @functools.cached_property
+    def _submitter(self) -> "submitit.Executor":
+        return self._make()
 
 
 @dataclass(eq=False)
@@ -101,12 +107,12 @@ class _Running:
     ended: float | None = None
 
 
-class ArrayExecutor(Executor):
+class ArrayExecutor(Engine):
     """Divides calls that are submitted together into an array of jobs.
 
     Args:
-        submitter: submitit's executor.
-        folder: Where results are written.
+        submitter: Makes submitit's executor, which makes its folder.
+        folder: Where jobs write their results.
         jobs: Into how many jobs an array is divided at most.
         at_once: How many jobs may be submitted and not done; None where the cluster sees to that itself.
         pause: Between two looks at the results [s].
@@ -115,7 +121,7 @@ class ArrayExecutor(Executor):
 
     def __init__(
         self,
-        submitter: "submitit.Executor",
+        submitter: "Callable[[], submitit.Executor]",
         folder: Path,
         jobs: int,
         *,
@@ -123,9 +129,9 @@ class ArrayExecutor(Executor):
         pause: float,
         environment: Mapping[str, str],
     ) -> None:
-        self._submitter = submitter
+        super().__init__()
+        self._make = submitter
         self._results = folder / "results"
-        self._results.mkdir(parents=True, exist_ok=True)
         self._jobs, self._at_once, self._pause, self._environment = jobs, at_once, pause, environment
         self._lock = threading.Condition()
         self._requests: list[_Request] = []
@@ -140,7 +146,7 @@ class ArrayExecutor(Executor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("This executor was shut down and takes no more calls.")
-            request = _Request(Call.of(fn), args, kwargs, Outcome())
+            request = _Request(Call.of(fn), args, kwargs, self._new_outcome())
             self._requests.append(request)
             self._last = time.monotonic()
             if self._thread is None:
@@ -185,7 +191,7 @@ class ArrayExecutor(Executor):
         wanted = [request for request in requests if not request.outcome.cancelled()]
         count = min(self._jobs, len(wanted))
         bounds = [len(wanted) * number // count for number in range(count + 1)] if count else []
-        self._queue += [wanted[low:high] for low, high in zip(bounds, bounds[1:], strict=False)]
+        self._queue += [wanted[low:high] for low, high in itertools.pairwise(bounds)]
 
     def _submit(self) -> None:
         most = len(self._queue) if self._at_once is None else max(0, self._at_once - len(self._running))
@@ -198,6 +204,7 @@ class ArrayExecutor(Executor):
             for job, share in enumerate(shares)
         ]
         try:
+            self._results.mkdir(parents=True, exist_ok=True)
             with self._submitter.batch():
                 submitted = [
                     self._submitter.submit(
@@ -218,8 +225,14 @@ class ArrayExecutor(Executor):
             awaited = {path: request.outcome for path, request in files.items()}
             self._running.append(_Running(job, awaited, list(files)))
 
+    @functools.cached_property
+    def _submitter(self) -> "submitit.Executor":
+        return self._make()
+
     def _look(self) -> None:
         """Pass results on; end what is done or no longer wanted."""
+        if not self._running:
+            return
         with contextlib.suppress(OSError):  # so that network file systems list the folder anew, as submitit does
             self._results.chmod(self._results.stat().st_mode)
         there = set(os.listdir(self._results))
@@ -244,7 +257,7 @@ class ArrayExecutor(Executor):
             if not running.job.done():
                 return False
             running.ended = time.monotonic()
-        return time.monotonic() - running.ended > (_LATE if self._at_once is None else 2 * self._pause)
+        return time.monotonic() - running.ended > (LATE if self._at_once is None else 2 * self._pause)
 
     @staticmethod
     def _cancel(running: _Running) -> None:

@@ -125,13 +125,31 @@ class Outcome(Future):
                 self.set_exception(error)
 
 
-@contextlib.contextmanager
-def cancelling(executor: Executor) -> Iterator[None]:
-    """Wait for an executor's calls at the end of a context, or cancel them where an error or Ctrl-C ends it."""
-    try:
-        yield
-    except BaseException as error:
-        executor.shutdown(wait=False, cancel_futures=True)
-        error.add_note("What was queued elsewhere has been cancelled.")
-        raise
-    executor.shutdown()
+class Engine(Executor):
+    """An executor that knows whether anything of what it was given has not come to its end."""
+
+    def __init__(self) -> None:
+        self._outcomes: set[Outcome] = set()
+        self._cancelled = False
+
+    def _new_outcome(self) -> Outcome:
+        outcome = Outcome()
+        self._outcomes.add(outcome)
+        outcome.add_done_callback(self._forget)
+        return outcome
+
+    def _forget(self, outcome: Future[Any]) -> None:
+        self._cancelled |= outcome.cancelled()
+        self._outcomes.discard(outcome)  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def ended(self) -> Iterator[Executor]:
+        """Yield this executor; wait for its calls at the end, or cancel them where an error or Ctrl-C is the end."""
+        try:
+            yield self
+        except BaseException as error:
+            if self._outcomes or self._cancelled:
+                error.add_note("What was queued elsewhere has been cancelled.")
+            self.shutdown(wait=False, cancel_futures=True)
+            raise
+        self.shutdown()

@@ -3,12 +3,11 @@
 import contextlib
 import logging
 import warnings
-import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
-from jaxaimc.sweeps.engines.calls import PACKAGES, Call, Outcome, cancelling, check_versions, missing_extra, versions
+from jaxaimc.sweeps.engines.calls import PACKAGES, Call, Engine, Outcome, check_versions, missing_extra, versions
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -22,8 +21,8 @@ def dask(
 ) -> Iterator[Executor]:
     """Compute on the workers of a Dask cluster, or on processes of this machine.
 
-    A worker that dies takes no results with it: Dask has another one compute its chunks. When the context is left by an
-    error or an interruption, the chunks that wait are cancelled, and with processes of this machine also those that run.
+    A worker that dies takes no results with it: Dask has another one compute its chunks. When an error or Ctrl-C ends
+    the context, the chunks that wait are cancelled, and with processes of this machine also those that run.
 
     Args:
         address: The scheduler, dask://HOST:PORT or tcp://HOST:PORT; None for a cluster on this machine, which ends with
@@ -64,8 +63,8 @@ def dask(
         else:
             client = stack.enter_context(_connect(where, timeout))
             _look_at_workers(client, where)
-        executor = _DaskExecutor(client, retries)
-        with cancelling(executor):
+        executor = _DaskExecutor(client, where or "this machine", retries)
+        with executor.ended():
             yield executor
 
 
@@ -85,12 +84,13 @@ def _local(processes: int | None) -> Any:
 
     count = processes or CPU_COUNT
     # Every process would start as many threads as there are cores; XLA's CPU client reads this variable.
-    threads = {"PJRT_NPROC": str(max(1, CPU_COUNT // count))}
     # Workers are spawned, not forked: JAX has threads. Errors come back as exceptions, so they are not printed too.
-    return LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=logging.CRITICAL,
-        env=threads,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "env": {"PJRT_NPROC": str(max(1, CPU_COUNT // count))},
+        "dashboard_address": ":0",
+        "silence_logs": logging.CRITICAL,
+    }
+    return LocalCluster(n_workers=count, threads_per_worker=1, processes=True, **options)
 
 
 def _connect(address: str, timeout: float) -> "Client":
@@ -108,7 +108,8 @@ def _connect(address: str, timeout: float) -> "Client":
 
 def _look_at_workers(client: "Client", address: str) -> None:
     """Refuse workers of other versions; those that join later are looked at when they are called."""
-    found = client.get_versions(packages=list(PACKAGES))["workers"]
+    answers: Any = client.get_versions(packages=list(PACKAGES))
+    found = answers["workers"]
     if not found:
         warnings.warn(
             f"The Dask scheduler at {address} has no workers yet; the sweep begins when some join "
@@ -118,21 +119,20 @@ def _look_at_workers(client: "Client", address: str) -> None:
     check_versions({worker: each["packages"] for worker, each in found.items()}, versions())
 
 
-class _DaskExecutor(Executor):
+class _DaskExecutor(Engine):
     """Dask's own executor, whose errors become sentences."""
 
-    def __init__(self, client: "Client", retries: int) -> None:
-        self._address = client.scheduler.address
+    def __init__(self, client: "Client", address: str, retries: int) -> None:
+        super().__init__()
+        self._address = address
         # Not pure: two calls with equal arguments are two calls. Retries are for errors, lost workers count apart.
         self._inner = client.get_executor(pure=False, retries=retries)
-        self._outcomes: weakref.WeakSet[Outcome] = weakref.WeakSet()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Outcome:
         """Have a worker call a function."""
-        outcome = Outcome()
+        outcome = self._new_outcome()
         # Dask reads keywords such as `workers` and `key` as its own.
         inner = self._inner.submit(_with_keywords, Call.of(fn), args, kwargs)
-        self._outcomes.add(outcome)
         outcome.add_done_callback(lambda done: inner.cancel() if done.cancelled() else None)
         inner.add_done_callback(lambda done: self._settle(outcome, done))
         return outcome
@@ -152,18 +152,18 @@ class _DaskExecutor(Executor):
             outcome.settle(error=ConnectionError(f"The Dask scheduler at {self._address} was lost."))
             return
         error = inner.exception()
-        if isinstance(error, KilledWorker):
+        if error is None:
+            outcome.settle(inner.result())
+        elif isinstance(error, KilledWorker):
+            died, last = error.allowed_failures + 1, error.last_worker.address
             outcome.settle(
                 error=ChildProcessError(
-                    f"{error.allowed_failures + 1} Dask workers died one after the other while they computed this chunk, "
-                    f"the last at {error.last_worker.address}: mostly they lack memory, which smaller chunks or fewer "
-                    "workers on a machine help."
+                    f"Dask gives a chunk up: {died} of its workers died while they computed it, the last at {last}. "
+                    "Mostly they lack memory, which smaller chunks or fewer workers on a machine help."
                 )
             )
-        elif error is not None:
-            outcome.settle(error=error)
         else:
-            outcome.settle(inner.result())
+            outcome.settle(error=error)
 
 
 def _with_keywords(call: Call, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxaimc.sweeps.engines.arrays import ArrayExecutor, InProcess
-from jaxaimc.sweeps.engines.calls import cancelling, cloudpickle, missing_extra
+from jaxaimc.sweeps.engines.calls import Engine, cloudpickle, missing_extra
 
 _CLUSTERS = ("slurm", "local", "debug")
 # Slurm allows an array of 1001 jobs unless its administrator says otherwise.
 _MOST_JOBS = 1000
+# Between two looks at the results of Slurm jobs [s].
+PAUSE = 2.0
 
 
 @contextlib.contextmanager
@@ -41,7 +43,7 @@ def slurm(
     When the context is left by an error or an interruption, its jobs are cancelled.
 
     Args:
-        folder: For the jobs' scripts, logs and results; on a file system that all nodes share.
+        folder: For the jobs' scripts, logs and results, made when it is needed; on a file system that all nodes share.
         cluster: "slurm"; "local" for processes of this machine; "debug" for this process, call by call.
         partition: Slurm's partition; its default by default.
         minutes: Time limit of a job [min]. A job that reaches it is queued again and goes on, up to three times.
@@ -74,16 +76,18 @@ def slurm(
     cloudpickle()
     _check_options(more)
     folder = Path(folder).absolute()
-    submitter = submitit.AutoExecutor(folder=folder, cluster=cluster)
-    shared = {"name": "jaxaimc", "timeout_min": minutes, "cpus_per_task": cpus, "gpus_per_node": gpus or None}
+    shared = {"name": "jaxaimc", "timeout_min": minutes, "cpus_per_task": cpus, "gpus_per_node": gpus, "mem_gb": memory}
     own = {"partition": partition, "array_parallelism": array_parallelism, **more}
-    if memory is not None:
-        shared["mem_gb"] = memory
-    submitter.update_parameters(
-        **{name: value for name, value in shared.items() if value is not None},
-        **{f"slurm_{name}": value for name, value in own.items() if value is not None},
-    )
-    executor: Executor
+
+    def submitter() -> submitit.AutoExecutor:
+        made = submitit.AutoExecutor(folder=folder, cluster=cluster)
+        made.update_parameters(
+            **{name: value for name, value in shared.items() if value},
+            **{f"slurm_{name}": value for name, value in own.items() if value is not None},
+        )
+        return made
+
+    executor: Engine
     if cluster == "debug":
         executor = InProcess(submitter)
     elif cluster == "local":
@@ -92,8 +96,8 @@ def slurm(
         environment = {"PJRT_NPROC": str(cpus), "OMP_NUM_THREADS": str(cpus)}
         executor = ArrayExecutor(submitter, folder, jobs or most, at_once=most, pause=0.1, environment=environment)
     else:
-        executor = ArrayExecutor(submitter, folder, jobs or 64, at_once=None, pause=2.0, environment={})
-    with cancelling(executor):
+        executor = ArrayExecutor(submitter, folder, jobs or 64, at_once=None, pause=PAUSE, environment={})
+    with executor.ended():
         yield executor
 
 
