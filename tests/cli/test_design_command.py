@@ -1,6 +1,5 @@
 """`jaxaimc design`: the tables, the files, what is kept of an interrupted run, and what is refused."""
 
-import json
 import os
 import sys
 
