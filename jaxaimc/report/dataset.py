@@ -208,12 +208,17 @@ def joined(datasets: Sequence[tuple[str, Dataset]]) -> list[Dataset]:
         datasets: Name of its run and dataset.
 
     Returns:
-        The datasets, in order of appearance; those that are alone stay as they are.
+        The datasets, in order of appearance; those that are alone say of which run they are, if there are several.
     """
     groups: dict[tuple, list[tuple[str, Dataset]]] = {}
     for name, one in datasets:
         groups.setdefault((one.kind, one.title, one.fields, one.measured, one.shown, one.per), []).append((name, one))
-    return [_joined(group) if len(group) > 1 else group[0][1] for group in groups.values()]
+    several = len({name for name, _ in datasets}) > 1
+    return [_joined(group) if len(group) > 1 else _alone(*group[0], several) for group in groups.values()]
+
+
+def _alone(name: str, one: Dataset, several: bool) -> Dataset:
+    return dataclasses.replace(one, about=(f"Of {name}.", *one.about)) if several else one
 
 
 def _joined(group: list[tuple[str, Dataset]]) -> Dataset:

@@ -160,6 +160,7 @@ def test_runs_of_one_kind_stand_together(tmp_path):
     assert together.fields == ("run", "wires.r", "adc.f_adc")
     assert together.rows["run"].value_counts().sort("run")["count"].to_list() == [30, 30]
     assert titles(report)[1:] == ["Designs found", "Steps"]
+    assert report.datasets[1].about[0] == "Of d."
 
 
 def _truncated(folder):

@@ -61,7 +61,7 @@ parts.grid = {
       return { traces: [trace], layout: { ...margin, xaxis: across.axis, yaxis: up.axis }, text };
     }
     const shorten = (text) => (narrow && text.length > 16 ? `${text.slice(0, 6)}…${text.slice(-9)}` : text);
-    const name = (column) => (value) => (column.number ? writeShort(value, column.unit) : plain(shorten(value)));
+    const name = (column) => (value) => (column.number ? writeShort(value, column.unit) : plain(value));
     const few = cells.across.length * cells.up.length <= (narrow ? 24 : 80) && cells.across.length <= (narrow ? 5 : 12);
     const trace = {
       type: "heatmap", z: cells.found, colorscale: "Cividis", colorbar: bar(z), xgap: 1, ygap: 1, hoverongaps: false,
@@ -82,7 +82,7 @@ parts.grid = {
     const yaxis = ticks(y, cells.up);
     if (!y.number) Object.assign(yaxis, { autorange: "reversed", tickvals: cells.up.map((_, k) => k), ticktext: cells.up.map(name(y)) });
     const xaxis = ticks(x, cells.across);
-    if (!x.number) Object.assign(xaxis, { tickvals: cells.across.map((_, k) => k), ticktext: cells.across.map(name(x)) });
+    if (!x.number) Object.assign(xaxis, { tickvals: cells.across.map((_, k) => k), ticktext: cells.across.map((value) => plain(shorten(value))) });
     const empty = cells.found.flat().length - values.length;
     const parts = [`${values.length.toLocaleString("en")} points, cells of equal size`];
     if (dataset.chips > 1) parts.push(`means ${dataset.ofChips}`);
