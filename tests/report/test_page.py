@@ -29,7 +29,13 @@ def browser():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    return read([results.sweep(folder / "sweep"), results.evaluation(folder / "evaluation")])
+    # With designs drawn at random, and a name that cannot be broken into lines.
+    paths = [
+        results.sweep(folder / "sweep"),
+        results.evaluation(folder / ("e" * 80)),
+        results.table(folder / "t.csv", 40),
+    ]
+    return read(paths, measured=["score", "power"])
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +121,10 @@ def test_ten_thousand_rows_stay_usable(browser, large, tmp_path):
         assert float(column(rows, 5)[0]) >= values[-1]
         rows.get_by_label("Filter name").fill("alert")
         assert all(text == results.NASTY for text in column(rows, 3))
+        ties = np.random.default_rng(0).integers(0, 4, (2, 30)).astype(float)
+        for signs in ([1, 1], [1, -1]):
+            best = page.evaluate("([a, b]) => parts.front.best(a, b)", (ties.T * signs).T.tolist())
+            assert sorted(best) == np.flatnonzero(front(ties.T * signs, [False, False])).tolist()
         power, score = (large.datasets[0].designs[name].to_numpy() for name in ("power", "score"))
         best = page.evaluate(
             """() => {
