@@ -1,6 +1,6 @@
 """Wires against the plain product: exact mesh, effective matrix, open idle cells; ratios within one run.
 
-    python -m benchmarks.wires [--size 512] [--skip-splu]
+    python -m benchmarks.wires [--size 512] [--skip-splu] [--open-idle]
 
 The unit is one GEMM: size x size, batch 128, float32, in the same run; on all cores, and on one core, because the scans
 of the line solves run on one core only. Every solve is certified by its own residual and, for the mesh, by the
@@ -224,13 +224,15 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, default=512, help="rows and columns of the array")
     parser.add_argument("--skip-splu", action="store_true", help="leave the sparse direct solver out")
+    parser.add_argument("--open-idle", action="store_true", help="open idle cells alone")
     options = parser.parse_args()
     n = options.size
     table = Table(gemm_seconds(n), gemm_seconds_on_one_core(n))
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}, {n} x {n}; median/best of repeats")
     table.row("GEMM", table.gemm)
-    mesh_table(table, n, options.skip_splu)
-    structured_table(table, n)
+    if not options.open_idle:
+        mesh_table(table, n, options.skip_splu)
+        structured_table(table, n)
     open_idle_table(table, n)
     table.row("GEMM again", gemm_seconds(n))
 

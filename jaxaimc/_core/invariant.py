@@ -111,7 +111,8 @@ class _Scope:
             return
         if not any(value is _LATER for value in inputs):
             self._known.update(zip(outputs, _results(self._jaxpr, eqn, outputs, inputs), strict=True))
-            if eqn.primitive.name in _CHEAP and all(var.aval.size < outputs[0].aval.size for var in eqn.invars):
+            small = (var.aval.size < outputs[0].aval.size or self._is_made_again(var) for var in eqn.invars)
+            if _is_cheap(eqn) and all(small):
                 self._cheap[outputs[0]] = eqn
             return
         inner = None

@@ -16,6 +16,7 @@ from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
 from jaxaimc.cli.record import say, write_record
 from jaxaimc.cli.settings import keep_settings
+from jaxaimc.cli.variables import by_layer, variable
 from jaxaimc.config import AnalogConfig, dumps
 from jaxaimc.tasks import hub, load_model, load_task
 from jaxaimc.tasks.demo import DEMO
@@ -37,13 +38,16 @@ class Design:
 
     Args:
         task: Network, data and loss: package.module:function.
-        variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10.
+        variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10; of some layers:
+            head:adc.bits=3:10, where head may be a regular expression; or of every layer by itself: *:adc.bits=3:10.
         weights: Weight of the logarithm of the cost against the loss, one or several.
         output: Folder for states, settings.json, design.json, history.parquet, front.parquet and figure.png.
         cost: Which cost of an inference counts.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
         config: The tile to start from as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
+        train_weights: Train the network's weights along, on the same examples.
+        weight_learning_rate: Of Adam for them.
         steps: Steps for each weight.
         learning_rate: Of Adam, in unconstrained numbers: near a bound, share of the distance from it.
         chips: Chips in every step.
@@ -63,6 +67,8 @@ class Design:
     data: Path | None = None
     checkpoint: Path | None = None
     config: Path | None = None
+    train_weights: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
+    weight_learning_rate: float = 1e-3
     steps: int = 100
     learning_rate: float = 0.05
     chips: int = 1
@@ -80,37 +86,32 @@ class Design:
         import optax
 
         from jaxaimc import design
-        from jaxaimc.design.rounding import whole_numbers
-        from jaxaimc.design.space import Space
 
-        variables = [variable(text) for text in self.variables]
+        named = [variable(text) for text in self.variables]
         task = load_task(self.task, self.data)
         # After the task, whose package may define components that the file names.
         config = read_config(self.config)
         checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
         model = load_model(task, checkpoint)
+        configs, variables = by_layer(named, config, model)
         data, test = task.split("train").first(self.train_examples), task.split("test").first(self.examples)
         figure = {"energy": design.log_energy, "latency": design.log_latency, "area": design.log_area}[self.cost]
         objective = design.NetworkObjective.of(
-            model, config, data.inputs, data.targets, task.loss, figure=figure, batch=min(self.batch, len(data.inputs))
+            model, configs, data.inputs, data.targets, task.loss, figure=figure, batch=min(self.batch, len(data.inputs))
         )
         optimizer, key = optax.adam(self.learning_rate), jax.random.key(self.seed)
-        how: dict[str, Any] = {"key": key, "chips": self.chips}
+        of_weights = optax.adam(self.weight_learning_rate) if self.train_weights else None
+        how: dict[str, Any] = {"key": key, "chips": self.chips, "parameter_optimizer": of_weights}
         console = Console()
         say(console, f"Task {task.name}, {len(variables)} variables, results in {self.output}")
 
         def finish(found: "design.Design", of_weight: Any) -> "design.Design":
-            whole = whole_numbers(found)
-            if whole and self.polish:
-                return design.rounded(found, of_weight, optimizer, steps=self.polish, **how)
-            # Without further steps nothing need be compiled: the evaluation says what it is worth.
-            values = {**found.values, **whole}
-            return dataclasses.replace(
-                found, values=values, config=Space(found.config, found.variables).configs(values)
-            )
+            whole = any(one.integer for one in found.variables)
+            return design.rounded(found, of_weight, optimizer, steps=self.polish, **how) if whole else found
 
-        def figures(config: Any) -> dict[str, float]:
-            exact = design.evaluate(task, model, config, test, chips=self.fresh_chips, seed=self.seed)
+        def figures(config: Any, parameters: Any = None) -> dict[str, float]:
+            network = objective.model(parameters)
+            exact = design.evaluate(task, network, config, test, chips=self.fresh_chips, seed=self.seed)
             return exact.figures()
 
         # From the first step on nothing more is refused.
@@ -119,7 +120,7 @@ class Design:
             with signals.gently(), _bar(len(self.weights), keep) as progress:
                 front = design.pareto(
                     objective.with_weight,
-                    config,
+                    configs,
                     variables,
                     self.weights,
                     optimizer,
@@ -127,23 +128,25 @@ class Design:
                     steps=self.steps,
                     finish=finish,
                     check=figures,
+                    parameters=objective.parameters if self.train_weights else None,
                     folder=self.output / "states",
                     notes=self._notes(checkpoint),
                     progress=progress,
                     **how,
                 )
-                before = figures(config)
+                before = figures(configs)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
                 f"Interrupted: every finished step is kept in {self.output}; the same command goes on from there."
             ) from None
         self._show(console, front, before, task.metric)
         keep()
-        self._write(console, front, before, task.metric)
+        self._write(console, front, objective, before, task.metric)
 
     def _notes(self, checkpoint: Path | None) -> dict[str, Any]:
         """Return what identifies the run besides configs, variables, chips and weight."""
-        names = ("task", "cost", "learning_rate", "train_examples", "batch")
+        names = ["task", "cost", "learning_rate", "train_examples", "batch"]
+        names += ["train_weights", "weight_learning_rate"] if self.train_weights else []
         digest = None if checkpoint is None else hashlib.sha256(checkpoint.read_bytes()).hexdigest()
         return {**{name: getattr(self, name) for name in names}, "checkpoint": digest}
 
@@ -178,21 +181,38 @@ class Design:
             f"of training examples was {losses}\n",
         )
 
-    def _write(self, console: Console, front: "design.Front", before: dict[str, float], metric: str) -> None:
+    def _write(
+        self,
+        console: Console,
+        front: "design.Front",
+        objective: "design.NetworkObjective",
+        before: dict[str, float],
+        metric: str,
+    ) -> None:
         import polars
 
+        from jaxaimc import design
         from jaxaimc._core.files import replacing
         from jaxaimc.design import figures
+        from jaxaimc.tasks import checkpoints, weights
 
-        written = []
+        written, trained = [], []
         for number, point in enumerate(front.points):
-            assert isinstance(point.design.config, AnalogConfig)
-            names = ["design.json"] if number == len(front.points) - 1 else []
-            names += [f"design-{number:02d}.json"] if len(front.points) > 1 else []
-            for name in names:
-                with replacing(self.output / name) as temporary:
-                    temporary.write_text(dumps(point.design.config), encoding="utf-8")
-            written += names
+            config = point.design.config
+            ends = [""] if number == len(front.points) - 1 else []
+            ends += [f"-{number:02d}"] if len(front.points) > 1 else []
+            for end in ends:
+                if isinstance(config, AnalogConfig):
+                    written.append(f"design{end}.json")
+                    with replacing(self.output / written[-1]) as temporary:
+                        temporary.write_text(dumps(config), encoding="utf-8")
+                else:
+                    written.append(f"layers{end}.json")
+                    design.save_configs(self.output / written[-1], config)  # pyright: ignore[reportArgumentType]
+                if point.design.parameters is not None:
+                    trained.append(f"weights{end}.safetensors")
+                    network = weights(objective.model(point.design.parameters))
+                    checkpoints.save(self.output / trained[-1], network)
         tables = [
             polars.DataFrame(
                 {"weight": [point.weight] * len(history["total"]), "step": range(len(history["total"])), **history}
@@ -208,9 +228,11 @@ class Design:
         write_record(self.output, "design", {"metric": metric, "units": units})
         figures.save(front, self.output / "figure.png")
         for name, content in (
-            (", ".join(sorted(written)), "configs"), ("history.parquet", "history"), ("front.parquet", "designs"),
-            ("figure.png", "figure"),
+            (", ".join(sorted(written)), "configs"), (", ".join(sorted(trained)), "weights"),
+            ("history.parquet", "history"), ("front.parquet", "designs"), ("figure.png", "figure"),
         ):  # fmt: skip
+            if not name:
+                continue
             say(console, f"{content + ':':9} {self.output / name}")
 
 
@@ -229,34 +251,6 @@ def _evaluated(front: "design.Front", before: dict[str, float], metric: str) -> 
         name = f"design-{number:02d}" if several else "design"
         rows.append(row(name, point.weight, dict(point.design.values), point.figures, point.dominated))
     return rows
-
-
-def variable(text: str) -> "design.Variable":
-    """Return the variable that a text stands for.
-
-    Args:
-        text: A path, or `path=low:high` with one bound or both in base units.
-
-    Raises:
-        ValueError: If it is none.
-
-    Example:
-        >>> variable("adc.bits=3:10")
-        Variable(path='adc.bits', low=3.0, high=10.0, start=None, layer=None, integer=None)
-    """
-    from jaxaimc.design import Variable
-
-    path, equals, interval = text.partition("=")
-    low, colon, high = interval.partition(":")
-    try:
-        if equals and not colon:
-            raise ValueError
-        least, most = (float(bound) if bound else None for bound in (low, high))
-    except ValueError:
-        raise ValueError(
-            f"Argument `variables` must hold paths, or paths with bounds such as adc.bits=3:10, but holds {text!r}."
-        ) from None
-    return Variable(path, low=least, high=most)
 
 
 @contextlib.contextmanager

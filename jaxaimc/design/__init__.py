@@ -9,6 +9,7 @@
 
 from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.exact import Evaluated, evaluate
+from jaxaimc.design.files import load_configs, save_configs
 from jaxaimc.design.front import Front, Point, pareto
 from jaxaimc.design.minimise import DesignDivergedError, DesignProgress, minimise
 from jaxaimc.design.network import NetworkObjective, layer_configs, log_area, log_energy, log_latency
@@ -29,10 +30,12 @@ __all__ = [
     "Variable",
     "evaluate",
     "layer_configs",
+    "load_configs",
     "log_area",
     "log_energy",
     "log_latency",
     "minimise",
     "pareto",
     "rounded",
+    "save_configs",
 ]

@@ -12,7 +12,7 @@ from jaxtyping import Array, Key
 
 from jaxaimc._core.checks import check_number, shown
 from jaxaimc.design.constraints import Constraint
-from jaxaimc.design.minimise import Progress, make_stepper, run
+from jaxaimc.design.minimise import Progress, make_stepper, optimizer_of, run
 from jaxaimc.design.result import Design, table
 from jaxaimc.design.space import Numbers, Space
 from jaxaimc.design.step import Objective
@@ -85,8 +85,10 @@ def pareto(
     fresh_chips: bool = True,
     constraints: Sequence[Constraint] = (),
     projection: Callable[[Any], Any] | None = None,
+    parameters: Any = None,
+    parameter_optimizer: optax.GradientTransformation | None = None,
     finish: Callable[[Design, Objective], Design] | None = None,
-    check: Callable[[Configs], Mapping[str, float]] | None = None,
+    check: Callable[..., Mapping[str, float]] | None = None,
     folder: str | Path | None = None,
     notes: Mapping[str, Any] | None = None,
     progress: Callable[[int], Progress | None] | None = None,
@@ -109,9 +111,11 @@ def pareto(
         fresh_chips: As in `minimise`.
         constraints: As in `minimise`.
         projection: As in `minimise`.
+        parameters: As in `minimise`; each weight goes on with those of the one before.
+        parameter_optimizer: As in `minimise`; begun anew for each weight.
         finish: What is made of every design, such as `rounded`; the next weight goes on from the design before.
         check: Further figures of a finished config, such as those of `evaluate(task, model, config)`; they take the
-            place of parts of the same name.
+            place of parts of the same name. With `parameters` it is called with those of the design as second argument.
         folder: Where the states are kept, a file for each weight and where it began, and found again; None to keep
             none. With more steps the first weight goes on, and the others, which begin elsewhere then, begin anew.
         notes: As in `minimise`.
@@ -141,7 +145,7 @@ def pareto(
         raise ValueError(f"Argument `names` must be a list of figures, at least one, but is {shown(names)}.")
     stepper = make_stepper(
         Space.of(config, variables), optimizer, chips=chips, fresh_chips=fresh_chips, constraints=constraints,
-        projection=projection, parameter_optimizer=None,
+        projection=projection, parameter_optimizer=optimizer_of(parameters, parameter_optimizer),
     )  # fmt: skip
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
@@ -155,19 +159,21 @@ def pareto(
             steps=steps,
             key=key,
             numbers=numbers,
+            parameters=parameters,
             file=None if folder is None else Path(folder) / _file_name(number, numbers),
             notes={**(notes or {}), "weight": float(weight)},
             progress=None if progress is None else progress(number),
         )
         design = smooth if finish is None else finish(smooth, of_weight)
-        figures = {**design.parts, **(dict(check(design.config)) if check is not None else {})}
+        trained = () if parameters is None else (design.parameters,)
+        figures = {**design.parts, **({} if check is None else dict(check(design.config, *trained)))}
         missing = [name for name in names if name not in figures]
         if missing:
             raise ValueError(
                 f"Argument `names` must be figures of the designs, {', '.join(figures)}, but has {missing[0]!r}."
             )
         found.append((design, smooth, figures))
-        numbers = stepper.space.numbers(smooth.values)
+        numbers, parameters = stepper.space.numbers(smooth.values), smooth.parameters
     dominated = _dominated(np.array([[figures[name] for name in names] for _, _, figures in found]))
     points = [
         Point(weight=float(weight), design=design, smooth=smooth, figures=figures, dominated=bool(bad))

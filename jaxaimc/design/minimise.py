@@ -124,14 +124,29 @@ def minimise(
         fresh_chips=fresh_chips,
         constraints=constraints,
         projection=projection,
-        parameter_optimizer=None if parameters is None else parameter_optimizer or optax.adam(1e-3),
+        parameter_optimizer=optimizer_of(parameters, parameter_optimizer),
     )
-    if parameters is None and parameter_optimizer is not None:
-        raise ValueError("Argument `parameter_optimizer` needs `parameters`, but there are none.")
     return run(
         stepper, objective, steps=steps, key=key, parameters=parameters, file=file, every=every, notes=notes,
         progress=progress,
     )  # fmt: skip
+
+
+def optimizer_of(
+    parameters: Any, optimizer: optax.GradientTransformation | None
+) -> optax.GradientTransformation | None:
+    """Return what trains the parameters: None where there are none.
+
+    Args:
+        parameters: Trained along, or None.
+        optimizer: What was given for them.
+
+    Raises:
+        ValueError: If there is an optimiser without parameters.
+    """
+    if parameters is None and optimizer is not None:
+        raise ValueError("Argument `parameter_optimizer` needs `parameters`, but there are none.")
+    return None if parameters is None else optimizer or optax.adam(1e-3)
 
 
 def make_stepper(

@@ -1,5 +1,6 @@
 """A step of a design: objective and gradient over many chips in one compiled call, then the optimiser's update."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +11,10 @@ from jax.tree_util import Partial
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from jaxaimc._core.checks import shown
+from jaxaimc._core.component import Component
 from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.space import Numbers, Space
+from jaxaimc.design.variables import Configs
 
 # Of a config, or configs by rule, and a key to a scalar, or a scalar and named scalars; with `parameters` as third.
 Objective = Callable[..., Any]
@@ -108,8 +111,7 @@ class Stepper:
 
     def __call__(self, objective: Objective, state: State, key: Key[Array, ""]) -> tuple[State, Record]:
         """Return the next state, and what was found at this one, as NumPy's numbers."""
-        leaf = jax.tree_util.treedef_is_leaf(jax.tree.structure(objective))
-        state, record = self._step(Partial(objective) if leaf else objective, state, key)
+        state, record = self._step(as_pytree(objective), state, key)
         return state, jax.device_get(record)
 
     def _traced(self, objective: Any, state: State, key: Key[Array, ""]) -> tuple[State, Record]:
@@ -149,27 +151,74 @@ class Stepper:
     ) -> tuple[Array, dict[str, Array]]:
         """Return objective and penalties, and the scalars by name."""
         config = self.space.configs(self.space.values(numbers))
-
-        def one(key: Key[Array, ""]) -> tuple[Array, dict[str, Array]]:
-            found = objective(config, key) if parameters is None else objective(config, key, parameters)
-            return _scalars(found)
-
-        each, parts = jax.vmap(one)(keys)
-        mean = jnp.mean(each)
-        scalars = {"objective": mean, **{name: jnp.mean(part) for name, part in parts.items()}}
-        if self.chips > 1:
-            scalars["std"] = jnp.std(each, ddof=1)
-        for constraint in self.constraints:
-            excess = constraint.excess(config)
-            scalars[constraint.name] = jnp.max(excess)
-            mean = mean + constraint.weight * jnp.sum(excess**2)
-        return mean, {**scalars, "total": mean}
+        mean, scalars = _mean(objective, config, parameters, keys)
+        mean, penalties = penalised(self.constraints, config, mean)
+        return mean, {**scalars, **penalties, "total": mean}
 
     def _projected(self, numbers: Numbers) -> Numbers:
         if self.projection is None:
             return numbers
         projected = self.projection(self.space.configs(self.space.values(numbers)))
         return self.space.numbers(self.space.values_of(projected))
+
+
+def mean_value(
+    objective: Any, config: Configs, parameters: Any, keys: Key[Array, " chip"]
+) -> tuple[Array, dict[str, Array]]:
+    """Return an objective without its gradient; configs that differ in continuous fields share the compilation.
+
+    Args:
+        objective: A pytree with `__call__`.
+        config: A config, or configs by rule.
+        parameters: What is trained along, None for nothing.
+        keys: Of the chips.
+
+    Returns:
+        Mean over chips, and the scalars by name.
+    """
+    if isinstance(config, Component):
+        return _compiled_mean(objective, (config,), parameters, keys, None)
+    # As an argument a dictionary would be sorted, but the order of rules decides which one wins.
+    return _compiled_mean(objective, tuple(config.values()), parameters, keys, tuple(config))
+
+
+@functools.partial(jax.jit, static_argnames="rules")
+def _compiled_mean(
+    objective: Any, parts: tuple[Any, ...], parameters: Any, keys: Key[Array, " chip"], rules: tuple[str, ...] | None
+) -> tuple[Array, dict[str, Array]]:
+    return _mean(objective, parts[0] if rules is None else dict(zip(rules, parts, strict=True)), parameters, keys)
+
+
+def as_pytree(objective: Objective) -> Any:
+    """Return an objective that can be an argument of a compiled function."""
+    return Partial(objective) if jax.tree_util.treedef_is_leaf(jax.tree.structure(objective)) else objective
+
+
+def penalised(constraints: Sequence[Constraint], config: Any, mean: Array) -> tuple[Array, dict[str, Array]]:
+    """Add the penalties of constraints to an objective.
+
+    Returns:
+        The sum, and the largest violation of each.
+    """
+    excesses = {}
+    for constraint in constraints:
+        excess = constraint.excess(config)
+        excesses[constraint.name] = jnp.max(excess)
+        mean = mean + constraint.weight * jnp.sum(excess**2)
+    return mean, excesses
+
+
+def _mean(objective: Any, config: Any, parameters: Any, keys: Key[Array, " chip"]) -> tuple[Array, dict[str, Array]]:
+    def one(key: Key[Array, ""]) -> tuple[Array, dict[str, Array]]:
+        found = objective(config, key) if parameters is None else objective(config, key, parameters)
+        return _scalars(found)
+
+    each, parts = jax.vmap(one)(keys)
+    mean = jnp.mean(each)
+    scalars = {"objective": mean, **{name: jnp.mean(part) for name, part in parts.items()}}
+    if len(keys) > 1:
+        scalars["std"] = jnp.std(each, ddof=1)
+    return mean, scalars
 
 
 def _scalars(found: Any) -> tuple[Array, dict[str, Array]]:

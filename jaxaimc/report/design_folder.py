@@ -39,14 +39,15 @@ def read_design(path: Path, name: str) -> Run:
                 higher=higher, about=("On training examples, before rounding.",), views=("curve",), x="step",
                 y="total", colour="weight")
     )  # fmt: skip
-    config = _json_of(path / "design.json")
+    config, of_layers, digital = _config(path)
     ground = circuit_ground(config)
     ground["What was assumed"] = [
         *ground.get("What was assumed", []),
-        "Parts and values are those of the last design.",
+        f"Parts and values are those of the last design{of_layers}.",
         *_how_much(path / "settings.json"),
         "Which values of the costs are assumed is not in this record; jaxaimc evaluate with the design says it.",
     ]
+    ground.setdefault("What was not simulated", []).extend(digital)
     last = history.group_by("weight", maintain_order=True).last()
     steps = ", ".join(f"{row['step']} at weight {row['weight']:g}" for row in last.iter_rows(named=True))
     return Run(
@@ -59,7 +60,10 @@ def read_design(path: Path, name: str) -> Run:
         ground={**ground, "Where it comes from": origin(record)},
         folded={
             **folded(path, record, None),
-            **{f"Design {file.name}": file.read_text(encoding="utf-8") for file in sorted(path.glob("design*.json"))},
+            **{
+                f"Design {file.name}": file.read_text(encoding="utf-8")
+                for file in sorted([*path.glob("design*.json"), *path.glob("layers*.json")])
+            },
         },
     )
 
@@ -86,6 +90,18 @@ def _found(path: Path, metric: str, units: dict[str, str]) -> Dataset:
         x="weight",
         y="loss" if "loss" in measured else None,
     )
+
+
+def _config(path: Path) -> tuple[Any, str, list[str]]:
+    """Return the last design's config, which layers have it where there are several, and which stay digital."""
+    by_rule = _json_of(path / "layers.json")
+    if not isinstance(by_rule, dict):
+        return _json_of(path / "design.json"), "", []
+    digital = [f"Layers {rule} stay digital." for rule, config in by_rule.items() if config is None]
+    first = next((rule for rule, config in by_rule.items() if config is not None), None)
+    if first is None:
+        return None, "", digital
+    return by_rule[first], f" for the layers {first}, the first of {len(by_rule)} rules", digital
 
 
 def _json_of(path: Path) -> Any:

@@ -39,7 +39,7 @@ def evaluate_designs(
     chips: range | int,
     seed: int,
     *,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     quiet: bool = False,
 ) -> Found:
     """Measure many designs of one structure, each on several chips.
@@ -117,7 +117,7 @@ def _evaluated(
     values: dict[str, np.ndarray],
     chips: range,
     seed: int,
-    devices: Sequence[jax.Device],
+    devices: Sequence[Any],
 ) -> Found:
     designs = max((len(array) for array in values.values()), default=1)
     parts = []
@@ -134,7 +134,7 @@ def _some(
     designs: int,
     chips: range,
     seed: int,
-    devices: Sequence[jax.Device],
+    devices: Sequence[Any],
 ) -> Found:
     """Return the figures of designs that fit into a call."""
     mesh = jax.make_mesh((len(devices),), ("device",), (AxisType.Auto,), devices=devices)

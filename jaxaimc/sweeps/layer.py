@@ -121,8 +121,8 @@ class LayerError(Measure):
         # Not merged by XLA: what is read several times would be computed as often.
         programmed = dataclasses.replace(programmed, g=stored(programmed.g))
         prepared = tile.prepare(config, programmed)
-        matrix, variance = stored((prepared.matrix, prepared.variance))
-        prepared = dataclasses.replace(prepared, matrix=matrix, variance=variance)
+        kept = stored({"matrix": prepared.matrix, "variance": prepared.variance})
+        prepared = dataclasses.replace(prepared, **kept)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # `ready` has said it
             y = tile.mvm(config, prepared, x, key_read)

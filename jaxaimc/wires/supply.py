@@ -133,7 +133,7 @@ def reduced(
         return Reduced(lost, u[..., None] * d + far.current * passed, load + far.conductance * passed), None
 
     rows = (load, drive, jnp.moveaxis(v, -1, 0), None if connected is None else jnp.moveaxis(connected, -1, 0))
-    last, _ = jax.lax.scan(toward_terminal, first, rows)
+    last, _ = jax.lax.scan(jax.checkpoint(toward_terminal, prevent_cse=False), first, rows)
     return last._replace(lost=last.lost + r_end * last.current**2 / (1 + r_end * last.conductance))
 
 

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 import tiny_task
 
-from jaxaimc import cli, config, presets
+from jaxaimc import cli, config, design, presets
 from jaxaimc.adcs import Uniform
 from jaxaimc.cli import signals
-from jaxaimc.tasks import checkpoints, weights
+from jaxaimc.tasks import checkpoints, load_model, weights
 
 FEW = [
     "design", "tiny_task:task", "--checkpoint", "c.safetensors", "--config", "tile.json", "--output", "out",
@@ -70,6 +70,29 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     assert "out (design): 2 rows of designs found, 8 rows of steps" in capsys.readouterr().out
     for words in ("variable", "weight 0.01", "3 bit to 10 bit", "evaluated", "accuracy", "energy", "mm^2"):
         assert words in text
+
+
+@pytest.mark.slow
+def test_layers_of_their_own_and_weights_trained_along_are_written(capsys, tmp_path):
+    arguments = [*FEW, "--train-weights"]
+    arguments[arguments.index("adc.bits=3:10")] = "*:adc.bits=3:10"
+    cli.main(arguments)
+    text = capsys.readouterr().out
+    assert "hidden:adc.bits" in text
+    assert "head:adc.bits" in text
+    configs = design.load_configs(tmp_path / "out" / "layers.json")
+    assert sorted(configs) == ["head", "hidden"]
+    assert all(one.adc.bits == round(one.adc.bits) for one in configs.values())
+    # The weights have moved, and fit the network.
+    before, after = (
+        load_model(tiny_task.task(), tmp_path / name) for name in ("c.safetensors", "out/weights.safetensors")
+    )
+    assert not jax.numpy.array_equal(before.head.kernel.get_value(), after.head.kernel.get_value())
+    table = [line.split() for line in text.splitlines() if line.startswith("loss")]
+    exact = design.evaluate(
+        tiny_task.task(), after, configs, tiny_task.task().split("test").first(12), chips=2
+    ).figures()["loss"]
+    assert float(table[0][2]) == pytest.approx(exact, abs=1e-4)
 
 
 def test_bad_variables_are_refused_in_one_line(capsys, tmp_path):

@@ -46,6 +46,31 @@ def test_an_analytic_front_is_monotone_and_resumed(tmp_path):
     assert [progress.step for progress in steps] == [*range(121, 126), *range(1, 126)]
 
 
+def test_parameters_go_on_from_weight_to_weight(tmp_path):
+    """`(p - 1)^2 + r^2 + weight / r`: the check sees the parameters of each design."""
+
+    def both(weight, config, key, p):
+        loss, found = trade(weight, config, key)
+        return loss + (p - 1.0) ** 2, found
+
+    seen = []
+
+    def check(config, p):
+        seen.append(float(p))
+        return {"p": float(p)}
+
+    how = {
+        "names": ["loss", "area"], "steps": 30, "key": KEY, "parameters": jnp.asarray(0.0), "folder": tmp_path,
+        "parameter_optimizer": optax.sgd(0.05), "check": check,
+    }  # fmt: skip
+    found = design.pareto(lambda weight: Partial(both, weight), CONFIG, ["wires.r"], [0.1, 0.4], **how)
+    # Of the distance from one, nine tenths are left by each step.
+    np.testing.assert_allclose(seen, [1 - 0.9**30, 1 - 0.9**60], rtol=1e-5)
+    assert [point.figures["p"] for point in found.points] == seen
+    again = design.pareto(lambda weight: Partial(both, weight), CONFIG, ["wires.r"], [0.1, 0.4], **how)
+    assert [float(point.design.parameters) for point in again.points] == seen[:2] == seen[2:]
+
+
 def test_what_is_worse_in_every_figure_is_dominated():
     """The check takes the place of the parts: it makes the second point a bad one, and the third an equal one."""
     loss = iter([1.0, 3.0, 1.0])
@@ -61,6 +86,7 @@ def test_what_is_worse_in_every_figure_is_dominated():
         ([], {}, "`weights` must be a list of numbers, at least one"),
         ([-1.0], {}, "`weights` of pareto must be in"),
         ([1.0], {"names": "loss"}, "`names` must be a list of figures"),
+        ([1.0], {"parameter_optimizer": optax.adam(1.0)}, "`parameter_optimizer` needs `parameters`"),
         ([1.0], {"names": ["speed"], "steps": 0}, "must be figures of the designs, area, loss, .* but has 'speed'"),
     ],
 )

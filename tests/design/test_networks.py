@@ -99,6 +99,40 @@ def test_bits_are_rounded_and_the_others_optimised_once_more():
     assert design.rounded(alone, coupled, steps=1, key=KEY).values["adc.bits"] == round(alone.values["adc.bits"])
 
 
+def test_the_better_neighbour_is_taken_not_the_nearest():
+    """Below 5.3 bits and below 2.4 ohm the objective rises steeply; ten bits are too many by far."""
+
+    def steep(config, key):
+        bits, r = config.adc.bits - 5.3, config.wires.r - 2.4
+        return sum(x**2 + 9 * jnp.maximum(-x, 0.0) for x in (bits, r))
+
+    config = tile().with_(adc=adcs.Uniform(bits=5.3), wires=tile().wires.with_(r=2.4))
+    variables = [V("adc.bits", low=3.0, high=10.0), V("wires.r", high=50.0, integer=True)]
+    found = design.minimise(steep, config, variables, steps=0, key=KEY)
+    for tries, values in ((16, {"adc.bits": 6.0, "wires.r": 3.0}), (2, {"adc.bits": 6.0, "wires.r": 3.0}),
+                          (1, {"adc.bits": 5.0, "wires.r": 2.0})):  # fmt: skip
+        whole = design.rounded(found, steep, key=KEY, tries=tries, constraints=[])
+        assert whole.values == values, tries
+        assert whole.config.wires.r == values["wires.r"]
+        assert whole.objective == pytest.approx(sum(
+            (x - y) ** 2 + 9 * max(y - x, 0) for x, y in zip(values.values(), (5.3, 2.4), strict=True)
+        ))  # fmt: skip
+    # The order of rules, in which the first that matches wins, is kept.
+    configs = {"z": config, "a": config}
+    ordered = design.minimise(
+        lambda configs, key: steep(configs["z"], key), configs, [V("adc.bits", low=3.0, high=10.0)], steps=0, key=KEY
+    )
+    seen = []
+    design.rounded(ordered, lambda configs, key: (seen.append(list(configs)), steep(configs["z"], key))[1], key=KEY)
+    assert seen == [["z", "a"]]
+    # No neighbour beyond a bound, and penalties count.
+    bounded = design.minimise(steep, config, [V("adc.bits", low=3.0, high=5.5)], steps=0, key=KEY)
+    assert design.rounded(bounded, steep, key=KEY).values == {"adc.bits": 5.0}
+    few = design.Constraint(lambda config: config.adc.bits - 5.5, weight=100.0)
+    limited = design.minimise(steep, config, variables[:1], steps=0, key=KEY)
+    assert design.rounded(limited, steep, key=KEY, constraints=[few]).values == {"adc.bits": 5.0}
+
+
 def test_weights_are_trained_along_and_layers_have_values_of_their_own():
     configs = {"hidden": tile(), "head": None}
     network = objective(configs, weight=0.01, figure=design.log_latency)

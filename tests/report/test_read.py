@@ -104,6 +104,13 @@ def test_designs_are_those_of_the_evaluation_beside_their_steps(tmp_path):
         report.runs[0].ground["What was assumed"]
     )
     assert list(report.runs[0].folded) == ["Settings file that repeats the run", "Design design.json"]
+    config = json.loads((tmp_path / "d" / "design.json").read_text())
+    (tmp_path / "d" / "layers.json").write_text(json.dumps({"head": None, "body/.*": config}))
+    (tmp_path / "d" / "design.json").unlink()
+    ground = {heading: " ".join(lines) for heading, lines in read([tmp_path / "d"]).runs[0].ground.items()}
+    assert "device: PCM" in ground["What acted"]
+    assert "for the layers body/.*, the first of 2 rules" in ground["What was assumed"]
+    assert "Layers head stay digital." in ground["What was not simulated"]
     (tmp_path / "d" / "front.parquet").unlink()
     assert "front.parquet" in read([tmp_path / "d"]).runs[0].missing[0]
 

@@ -86,7 +86,31 @@ def test_other_versions_are_refused(address, monkeypatch):
         pass
     # A worker that joins later is looked at when it is called.
     with pytest.raises(ValueError, match=sentence):
-        engine.Call(calls.dtype, {}, other)()
+        engine.Call(calls.dtype, {}, other, "")()
+
+
+def test_workers_compile_with_the_flags_of_this_process_or_it_is_said(address, monkeypatch):
+    def flags():
+        return os.environ["XLA_FLAGS"]
+
+    with dask(address) as executor:
+        assert executor.submit(flags).result().split() == os.environ["XLA_FLAGS"].split()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_backend_optimization_level=1")
+    with (
+        pytest.warns(UserWarning, match=r"compiles with other XLA_FLAGS than this process \((\d) of \1 do\)"),
+        dask(address),
+    ):
+        pass
+
+
+def test_flags_are_adopted_by_a_process_that_has_not_begun(monkeypatch):
+    monkeypatch.setattr(engine, "_begun", set())
+    monkeypatch.delenv("XLA_FLAGS", raising=False)
+    assert engine.adopt_flags("--one --two")
+    assert os.environ["XLA_FLAGS"] == "--one --two"
+    assert engine.adopt_flags("--one --two")
+    assert not engine.adopt_flags("--three")
+    assert os.environ["XLA_FLAGS"] == "--one --two"
 
 
 def test_a_scheduler_without_workers_is_said():

@@ -133,3 +133,10 @@ def test_a_table_has_a_row_per_design_and_chip_and_what_the_measure_gives():
 def test_structure_alone():
     table = run(Plan(BASE, Values("rows", [64, 128])), Cheap())
     assert [row[:3] for row in table.rows()] == [(0, 64, 0), (1, 128, 0)]
+
+
+def test_bad_design_among_many_whose_rule_takes_arrays_as_one():
+    """The least reach of all designs is within the device's window, that of one is not."""
+    values = [2e-5, 2.6e-5, *(1e-5 + 1e-7 * n for n in range(20))]
+    with pytest.raises(ValueError, match=r"Design 1 \(cell.g_max = 2.6e-05\): .* must stay within the window"):
+        Plan(BASE, Values("cell.g_max", values))

@@ -1,5 +1,6 @@
 """Sweeps in jobs: submitit's debug and local executors, and its Slurm executor with stand-ins for Slurm's commands."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -99,8 +100,69 @@ def test_debug_calls_at_once_in_this_process(tmp_path):
     assert table.equals(run(calls.plan(), calls.measure))
 
 
+class Submitter:
+    """Takes jobs and leaves it to the test to run them."""
+
+    def __init__(self):
+        self.jobs = []
+
+    def batch(self):
+        return contextlib.nullcontext()
+
+    def submit(self, job):
+        self.jobs.append(job)
+        return self
+
+    def done(self):
+        return False
+
+
+def _wait_for(condition):
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < 10
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def submitter():
+    return Submitter()
+
+
+@pytest.fixture
+def executor(submitter, tmp_path):
+    how = {"at_once": 2, "pause": 0.02, "environment": {}}
+    executor = arrays.ArrayExecutor(lambda: submitter, tmp_path / "jobs", 4, **how)
+    yield executor
+    executor.shutdown(cancel_futures=True)
+
+
+def test_only_so_many_jobs_run_at_once(submitter, executor):
+    futures = [executor.submit(max, number, 1) for number in range(5)]
+    _wait_for(lambda: len(submitter.jobs) == 2)
+    time.sleep(0.2)
+    assert len(submitter.jobs) == 2
+    submitter.jobs[0]()
+    _wait_for(lambda: len(submitter.jobs) == 3)
+    submitter.jobs[1]()
+    _wait_for(lambda: len(submitter.jobs) == 4)
+    for job in submitter.jobs[2:]:
+        job()
+    assert [future.result(timeout=10) for future in futures] == [1, 1, 2, 3, 4]
+    assert [len(job.results) for job in submitter.jobs] == [1, 1, 1, 2]
+
+
+def test_a_folder_that_is_gone_leaves_nobody_waiting(submitter, executor, tmp_path):
+    future = executor.submit(max, 1, 2)
+    _wait_for(lambda: submitter.jobs)
+    shutil.rmtree(tmp_path / "jobs")
+    with pytest.raises(FileNotFoundError, match="results"):
+        future.result(timeout=10)
+    with pytest.raises(RuntimeError, match="shut down"):
+        executor.submit(max, 1, 2)
+
+
 def test_a_job_that_is_queued_again_goes_on(tmp_path):
-    made = []
     results = [tmp_path / f"{number}.pkl" for number in range(3)]
     payload = cloudpickle().dumps([(Call.of(calls.slowly), (0, max, number, 0), {}) for number in range(3)])
     job = arrays.Job(results, payload, {})

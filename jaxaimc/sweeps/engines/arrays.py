@@ -165,7 +165,17 @@ class ArrayExecutor(Engine):
             self._thread.join()
 
     def _work(self) -> None:
-        """Submit, look and cancel until all is done; a thread of its own."""
+        """Serve the calls in a thread of its own; what ends it early, such as a folder that is gone, ends them too."""
+        try:
+            self._serve()
+        except Exception as error:
+            with self._lock:
+                self._closed = True
+            for future in list(self._outcomes):
+                future.settle(error=error)
+
+    def _serve(self) -> None:
+        """Submit, look and cancel until all is done."""
         while True:
             with self._lock:
                 idle = not (self._requests or self._queue or self._running)

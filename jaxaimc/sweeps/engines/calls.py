@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.metadata
+import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, InvalidStateError
@@ -31,16 +32,19 @@ class Call:
         function: What is called.
         settings: JAX's settings in the process that asks.
         versions: Its packages.
+        flags: How XLA compiles there.
     """
 
     function: Callable[..., Any]
     settings: Mapping[str, Any]
     versions: Mapping[str, str | None]
+    flags: str
 
     @classmethod
     def of(cls, function: Callable[..., Any]) -> "Call":
-        """Take this process's settings and versions along."""
-        return cls(function, {name: getattr(jax.config, name) for name in _SETTINGS}, versions())
+        """Take this process's settings, versions and flags along."""
+        settings = {name: getattr(jax.config, name) for name in _SETTINGS}
+        return cls(function, settings, versions(), xla_flags())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function.
@@ -49,6 +53,7 @@ class Call:
             ValueError: If this process has other versions.
         """
         check_versions({socket.gethostname(): versions()}, self.versions)
+        adopt_flags(self.flags)
         with contextlib.ExitStack() as stack:
             for name, value in self.settings.items():
                 stack.enter_context(_SETTINGS[name](value))
@@ -84,6 +89,30 @@ def check_versions(found: Mapping[str, Mapping[str, str | None]], own: Mapping[s
                     f"Worker {worker} has {name} {there.get(name) or '(not installed)'}, but this sweep was started "
                     f"with {version}: install the same versions on all machines, since results follow from them."
                 )
+
+
+def xla_flags() -> str:
+    """Return XLA's flags in this process; what it compiles, down to the last bit of results, follows from them."""
+    return " ".join(sorted(os.environ.get("XLA_FLAGS", "").split()))
+
+
+# Whether flags can no longer be set: XLA reads them once.
+_begun: set[str] = set()
+
+
+def adopt_flags(flags: str) -> bool:
+    """Compile as the process that asks does, unless this one has begun or has flags of its own.
+
+    Args:
+        flags: Its flags.
+
+    Returns:
+        Whether both compile alike.
+    """
+    if not _begun and not xla_flags():
+        os.environ["XLA_FLAGS"] = flags
+    _begun.add(flags)
+    return xla_flags() == flags
 
 
 def missing_extra(package: str, error: ImportError) -> ImportError:

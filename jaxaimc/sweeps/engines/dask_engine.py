@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
-from jaxaimc.sweeps.engines.calls import PACKAGES, Call, Engine, Outcome, check_versions, missing_extra, versions
+from jaxaimc.sweeps.engines.calls import (
+    PACKAGES,
+    Call,
+    Engine,
+    Outcome,
+    adopt_flags,
+    check_versions,
+    missing_extra,
+    versions,
+    xla_flags,
+)
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,7 +50,7 @@ def dask(
         ImportError: If Dask is not installed.
 
     Warns:
-        UserWarning: If the scheduler has no workers yet.
+        UserWarning: If the scheduler has no workers yet, or they compile with other flags of XLA.
 
     Example:
         >>> with dask(processes=2) as executor:  # doctest: +SKIP
@@ -59,7 +69,8 @@ def dask(
         raise missing_extra("distributed", error) from None
     with contextlib.ExitStack() as stack:
         if where is None:
-            client = stack.enter_context(Client(stack.enter_context(_local(processes))))
+            cluster = stack.enter_context(_local(processes))
+            client = stack.enter_context(Client(cluster, set_as_default=False))
         else:
             client = stack.enter_context(_connect(where, timeout))
             _look_at_workers(client, where)
@@ -117,6 +128,13 @@ def _look_at_workers(client: "Client", address: str) -> None:
             stacklevel=4,
         )
     check_versions({worker: each["packages"] for worker, each in found.items()}, versions())
+    alike: Any = client.run(adopt_flags, xla_flags())
+    if others := [worker for worker, same in alike.items() if not same]:
+        warnings.warn(
+            f"Worker {others[0]} compiles with other XLA_FLAGS than this process ({len(others)} of {len(alike)} do): "
+            "last digits of results may differ. Start workers with the same flags, or anew.",
+            stacklevel=4,
+        )
 
 
 class _DaskExecutor(Engine):
