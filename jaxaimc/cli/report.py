@@ -2,12 +2,15 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from tyro.conf import Positional
 
 from jaxaimc.cli.record import say
+
+if TYPE_CHECKING:
+    from jaxaimc.report import Dataset
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,10 +55,7 @@ class Report:
         report = read(self.folders, **choice)
         console = Console()
         for run in report.runs:
-            rows = ", ".join(
-                f"{len(dataset.rows):,} rows of {dataset.title[:1].lower()}{dataset.title[1:]}"
-                for dataset in run.datasets
-            )
+            rows = ", ".join(map(_counted, run.datasets))
             say(console, f"{run.name} ({run.kind}): {rows}")
             for line in run.missing:
                 say(console, f"  {line}")
@@ -68,3 +68,9 @@ class Report:
         if self.figures is not None:
             for path in write_figures(report, self.figures, self.format):
                 say(console, f"figure:  {path}")
+
+
+def _counted(dataset: "Dataset") -> str:
+    count = len(dataset.rows)
+    title = dataset.title[:1].lower() + dataset.title[1:]
+    return f"{count:,} row{'' if count == 1 else 's'} of {title}"

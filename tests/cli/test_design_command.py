@@ -93,6 +93,8 @@ def test_layers_of_their_own_and_weights_trained_along_are_written(capsys, tmp_p
         tiny_task.task(), after, configs, tiny_task.task().split("test").first(12), chips=2
     ).figures()["loss"]
     assert float(table[0][2]) == pytest.approx(exact, abs=1e-4)
+    cli.main(["report", "out"])
+    assert "out (design): 1 row of designs found" in capsys.readouterr().out
 
 
 def test_bad_variables_are_refused_in_one_line(capsys, tmp_path):
