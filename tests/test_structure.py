@@ -21,7 +21,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 LEVELS = (
     ("units",), ("_core",), ("cells", "drives", "devices", "wires", "adcs"), ("config",), ("tile", "presets", "spice"),
     ("calibration", "cost", "plots", "testing"), ("nn",), ("tasks",), ("studies",), ("training",), ("design", "sweeps"),
-    ("cli",),
+    ("report",), ("cli",),
 )  # fmt: skip
 LEVEL = {name: depth for depth, names in enumerate(LEVELS) for name in names}
 FLAX = {"nn", "tasks", "studies", "training", "design", "sweeps", "cli"}

@@ -73,3 +73,21 @@ def _is_abandoned(path: Path) -> bool:
         except OSError:
             return False
         return True
+
+
+@contextlib.contextmanager
+def without_standard_error() -> Iterator[None]:
+    """Send what is written to the standard error nowhere: a panic of Polars prints before it can be caught."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is none
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

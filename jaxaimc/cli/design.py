@@ -14,7 +14,7 @@ from tyro.conf import Positional
 
 from jaxaimc.cli import signals, startup
 from jaxaimc.cli.config import read_config
-from jaxaimc.cli.record import say
+from jaxaimc.cli.record import say, write_record
 from jaxaimc.cli.settings import keep_settings
 from jaxaimc.cli.variables import by_layer, variable
 from jaxaimc.config import AnalogConfig, dumps
@@ -41,7 +41,7 @@ class Design:
         variables: Fields by path, such as wires.r, or with bounds in base units: adc.bits=3:10; of some layers:
             head:adc.bits=3:10, where head may be a regular expression; or of every layer by itself: *:adc.bits=3:10.
         weights: Weight of the logarithm of the cost against the loss, one or several.
-        output: Folder for states, settings.json, design.json, history.parquet and figure.png.
+        output: Folder for states, settings.json, design.json, history.parquet, front.parquet and figure.png.
         cost: Which cost of an inference counts.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
@@ -141,7 +141,7 @@ class Design:
             ) from None
         self._show(console, front, before, task.metric)
         keep()
-        self._write(console, front, objective)
+        self._write(console, front, objective, before, task.metric)
 
     def _notes(self, checkpoint: Path | None) -> dict[str, Any]:
         """Return what identifies the run besides configs, variables, chips and weight."""
@@ -181,7 +181,14 @@ class Design:
             f"of training examples was {losses}\n",
         )
 
-    def _write(self, console: Console, front: "design.Front", objective: "design.NetworkObjective") -> None:
+    def _write(
+        self,
+        console: Console,
+        front: "design.Front",
+        objective: "design.NetworkObjective",
+        before: dict[str, float],
+        metric: str,
+    ) -> None:
         import polars
 
         from jaxaimc import design
@@ -215,14 +222,35 @@ class Design:
         ]
         with replacing(self.output / "history.parquet") as temporary:
             polars.concat(tables).write_parquet(temporary)
+        with replacing(self.output / "front.parquet") as temporary:
+            polars.DataFrame(_evaluated(front, before, metric)).write_parquet(temporary)
+        units = {one.name: one.unit for point in front.points for one in point.design.variables}
+        write_record(self.output, "design", {"metric": metric, "units": units})
         figures.save(front, self.output / "figure.png")
         for name, content in (
             (", ".join(sorted(written)), "configs"), (", ".join(sorted(trained)), "weights"),
-            ("history.parquet", "history"), ("figure.png", "figure"),
+            ("history.parquet", "history"), ("front.parquet", "designs"), ("figure.png", "figure"),
         ):  # fmt: skip
             if not name:
                 continue
             say(console, f"{content + ':':9} {self.output / name}")
+
+
+def _evaluated(front: "design.Front", before: dict[str, float], metric: str) -> list[dict[str, Any]]:
+    """Return a row for the start and for each design: its variables and its figures by the ordinary evaluation."""
+
+    def row(name: str, weight: float | None, values: dict[str, Any], figures: Any, dominated: bool | None) -> dict:
+        found = {metric if key == "score" else key: float(figures[key]) for key in before}
+        numbers = {key: float(value) for key, value in values.items()}
+        return {"design": name, "weight": weight, **numbers, **found, "dominated": dominated}
+
+    several = len(front.points) > 1
+    start = {one.name: one.start for one in front.points[0].design.variables}
+    rows = [row("start", None, start, before, None)]
+    for number, point in enumerate(front.points):
+        name = f"design-{number:02d}" if several else "design"
+        rows.append(row(name, point.weight, dict(point.design.values), point.figures, point.dominated))
+    return rows
 
 
 @contextlib.contextmanager

@@ -79,7 +79,10 @@ class Evaluate:
         chip = study.summary
         command = ["jaxaimc", *sys.argv[1:]]
         folder = ResultsFolder(
-            self.output / folder_name(task, facts), facts, command, notes_of(chip, study.wire_errors, study.cost)
+            self.output / folder_name(task, facts),
+            facts,
+            command,
+            notes_of(chip, study.wire_errors, study.cost, task.metric, task.chance),
         )
         keep_settings(self, folder.path, config)
         console = Console()

@@ -1,4 +1,4 @@
-"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, sweep, config. Needs the extra `app`."""
+"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, sweep, report, config. Needs the extra `app`."""
 
 import dataclasses
 import functools
@@ -17,6 +17,7 @@ from jaxaimc.cli.config import Config
 from jaxaimc.cli.design import Design
 from jaxaimc.cli.evaluate import Evaluate
 from jaxaimc.cli.options import SOURCE
+from jaxaimc.cli.report import Report
 from jaxaimc.cli.sensitivity import Sensitivity
 from jaxaimc.cli.settings import given_in, prefilled
 from jaxaimc.cli.sweep import Sweep
@@ -29,6 +30,7 @@ COMMANDS: dict[str, type] = {
     "train": Train,
     "design": Design,
     "sweep": Sweep,
+    "report": Report,
 }
 
 

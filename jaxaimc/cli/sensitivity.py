@@ -80,7 +80,9 @@ class Sensitivity:
         facts["study"] = "sensitivity"
         chip = nn.summary(nn.convert(model, config), task.split("test").first(1).inputs)
         keep = functools.partial(keep_settings, self, config=config)
-        store = _LateFolder(self.output / folder_name(task, facts), facts, notes_of(chip), keep)
+        store = _LateFolder(
+            self.output / folder_name(task, facts), facts, notes_of(chip, metric=task.metric, chance=task.chance), keep
+        )
         console = Console()
         say(console, f"Task {task.name}, {chip.analog} products on tiles, results in {store.path}")
         try:

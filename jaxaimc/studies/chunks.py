@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from jaxaimc._core.files import remove_unfinished, replacing
+from jaxaimc._core.files import remove_unfinished, replacing, without_standard_error
 
 _VERSIONED = ("jaxaimc", "jax", "jaxlib", "flax", "numpy")
 Facts = dict[str, Any]
@@ -146,11 +145,16 @@ class ChunkFolder:
             "facts": facts,
             "command": command,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}},
+            "versions": versions(),
             **notes,
         }
         with replacing(self.record) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that numbers depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in _VERSIONED}}
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
@@ -217,30 +221,13 @@ def check_schema(path: Path, schema: Mapping[str, Any]) -> None:
 def _one_sentence(path: Path) -> Iterator[None]:
     """Turn whatever a damaged file makes Polars do into one sentence: its panics are no `Exception`, and print."""
     try:
-        with _without_standard_error():
+        with without_standard_error():
             yield
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError) as error:
         raise ResultsError(
             f"Results table {str(path)!r} is truncated or not Parquet ({path.stat().st_size} bytes) and was left as it "
             "is: move it away, and the same command computes what is missing."
         ) from error
-
-
-@contextlib.contextmanager
-def _without_standard_error() -> Iterator[None]:
-    try:
-        saved = os.dup(2)
-    except OSError:  # there is none
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 def parquet(table: pl.DataFrame) -> bytes:

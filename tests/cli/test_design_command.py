@@ -1,6 +1,5 @@
 """`jaxaimc design`: the tables, the files, what is kept of an interrupted run, and what is refused."""
 
-import json
 import os
 import sys
 
@@ -52,10 +51,9 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     text = capsys.readouterr().out
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert names == {
-        "states", "settings.json", "design.json", "design-00.json", "design-01.json", "history.parquet", "figure.png",
+        "states", "settings.json", "run.json", "design.json", "design-00.json", "design-01.json", "history.parquet",
+        "front.parquet", "figure.png",
     }  # fmt: skip
-    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
-    assert (settings["lambda"], settings["output"], settings["config"]["rows"]) == ([0.01, 0.1], ".", 16)
     found = config.load(tmp_path / "out" / "design.json")
     assert found == config.load(tmp_path / "out" / "design-01.json")
     assert found.adc.bits == round(found.adc.bits)
@@ -63,6 +61,13 @@ def test_it_prints_and_writes_designs_and_goes_on_where_it_stopped(capsys, monke
     history = pl.read_parquet(tmp_path / "out" / "history.parquet")
     assert history["step"].to_list() == [0, 1, 2, 3] * 2
     assert history["weight"].unique().sort().to_list() == [0.01, 0.1]
+    front = pl.read_parquet(tmp_path / "out" / "front.parquet")
+    assert front["design"].to_list() == ["start", "design-00", "design-01"]
+    assert front["adc.bits"][0] == pytest.approx(6.4)
+    assert front["adc.bits"][2] == found.adc.bits
+    assert f"{front['accuracy'][2]:.4f}" in text
+    cli.main(["report", "out"])
+    assert "out (design): 2 rows of designs found, 8 rows of steps" in capsys.readouterr().out
     for words in ("variable", "weight 0.01", "3 bit to 10 bit", "evaluated", "accuracy", "energy", "mm^2"):
         assert words in text
 
@@ -88,6 +93,8 @@ def test_layers_of_their_own_and_weights_trained_along_are_written(capsys, tmp_p
         tiny_task.task(), after, configs, tiny_task.task().split("test").first(12), chips=2
     ).figures()["loss"]
     assert float(table[0][2]) == pytest.approx(exact, abs=1e-4)
+    cli.main(["report", "out"])
+    assert "out (design): 1 row of designs found" in capsys.readouterr().out
 
 
 def test_bad_variables_are_refused_in_one_line(capsys, tmp_path):

@@ -37,6 +37,7 @@ NEEDED = {
     "train": {"task": "t:t", "output": "out"},
     "design": {"variables": ["wires.r"], "output": "out"},
     "sweep": {"output": "out"},
+    "report": {"folders": ["results"]},
 }
 TILE = {"type": "AnalogConfig", "rows": 64, "wires": {"type": "wires.Ladder", "r": 0.3}}
 
