@@ -152,6 +152,11 @@ class NetworkScore(Measure):
         return _of_origin, (type(self), path, options)
 
     @property
+    def chunk(self) -> int:
+        """As many as take some ten seconds with a small network on a CPU."""
+        return int(np.clip(2**14 // len(self.inputs), 4, 64))
+
+    @property
     def columns(self) -> Columns:
         """Units of the figures by name."""
         return {"score": "", "loss": "", "residual": "", **({} if self.hardware is None else COST_COLUMNS)}
