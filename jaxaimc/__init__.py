@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # the command line must be able to end in one line before JAX is there.
 _PACKAGES = (
     "adcs", "calibration", "cells", "config", "cost", "design", "devices", "drives", "nn", "plots", "presets", "report",
-    "spice", "studies", "tasks", "testing", "tile", "training", "units", "wires",
+    "spice", "studies", "sweeps", "tasks", "testing", "tile", "training", "units", "wires",
 )  # fmt: skip
 _HOMES = {
     "component": "_core.component",
