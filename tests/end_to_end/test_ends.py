@@ -55,7 +55,7 @@ def test_s5_a_killed_run_leaves_whole_results_and_goes_on(checkpoint, tmp_path):
     assert computed[-1] == "everything"
     assert len(pl.read_parquet(folder / "scores.parquet")) == 7
     assert sorted(path.name for path in folder.iterdir()) == [
-        "chunks", "figure.png", "layers.parquet", "run.json", "scores.parquet",
+        "chunks", "figure.png", "layers.parquet", "run.json", "scores.parquet", "settings.json",
     ]  # fmt: skip
     assert len(list((folder / "chunks").iterdir())) == 7
 
