@@ -24,7 +24,7 @@ LEVELS = (
     ("report",), ("cli",),
 )  # fmt: skip
 LEVEL = {name: depth for depth, names in enumerate(LEVELS) for name in names}
-FLAX = {"nn", "tasks", "studies", "training", "design", "sweeps", "cli"}
+FLAX = {"nn", "tasks", "studies", "training", "design", "sweeps"}
 
 
 def imports(path):

@@ -85,7 +85,7 @@ class Design:
         import jax
         import optax
 
-        from jaxaimc import design
+        from jaxaimc import design, nn
 
         named = [variable(text) for text in self.variables]
         task = load_task(self.task, self.data)
@@ -93,7 +93,7 @@ class Design:
         config = read_config(self.config)
         checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
         model = load_model(task, checkpoint)
-        configs, variables = by_layer(named, config, model)
+        configs, variables = by_layer(named, config, [product.path for product in nn.products(model)])
         data, test = task.split("train").first(self.train_examples), task.split("test").first(self.examples)
         figure = {"energy": design.log_energy, "latency": design.log_latency, "area": design.log_area}[self.cost]
         objective = design.NetworkObjective.of(

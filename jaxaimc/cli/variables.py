@@ -9,8 +9,6 @@ from jaxaimc.config import AnalogConfig
 from jaxaimc.config.errors import nearest
 
 if TYPE_CHECKING:
-    from flax import nnx
-
     from jaxaimc.design import Variable
     from jaxaimc.design.variables import Configs
 
@@ -54,14 +52,14 @@ def variable(text: str) -> "Variable":
 
 
 def by_layer(
-    variables: Sequence["Variable"], config: AnalogConfig, model: "nnx.Module"
+    variables: Sequence["Variable"], config: AnalogConfig, paths: Sequence[str]
 ) -> tuple["Configs", list["Variable"]]:
     """Return configs and variables for a network: one tile for all layers, or tiles by rule where a variable asks.
 
     Args:
         variables: Results of `variable`.
         config: The tile to start from.
-        model: Digital network.
+        paths: Paths of the network's layers, as `jaxaimc.nn.products` has them.
 
     Returns:
         The config, or configs by rule; and the variables, those of every layer by itself written out.
@@ -71,9 +69,6 @@ def by_layer(
     """
     if all(one.layer is None for one in variables):
         return config, list(variables)
-    from jaxaimc import nn
-
-    paths = [product.path for product in nn.products(model)]
     rules = list(dict.fromkeys(one.layer for one in variables if one.layer not in (None, EACH)))
     of_rule = {rule: _matching(rule, paths) for rule in rules}
     owners: dict[str, str] = {}

@@ -1,8 +1,5 @@
 """`jaxaimc design`: the tables, the files, what is kept of an interrupted run, and what is refused."""
 
-import os
-import sys
-
 import jax
 import polars as pl
 import pytest
@@ -11,7 +8,7 @@ import tiny_task
 from jaxaimc import cli, config, design, presets
 from jaxaimc.adcs import Uniform
 from jaxaimc.cli import signals
-from jaxaimc.tasks import checkpoints, load_model, weights
+from jaxaimc.tasks import load_model
 
 FEW = [
     "design", "tiny_task:task", "--checkpoint", "c.safetensors", "--config", "tile.json", "--output", "out",
@@ -21,14 +18,9 @@ FEW = [
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    checkpoints.save("c.safetensors", weights(tiny_task.task().build(jax.random.key(0))))
+def _tile(tiny_folder):
     tile = presets.tile_circuit().with_(adc=Uniform(bits=6.4), rows=16, cols=16)
-    (tmp_path / "tile.json").write_text(config.dumps(tile))
+    (tiny_folder / "tile.json").write_text(config.dumps(tile))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import jax
 import pytest
 import tiny_task
 
-from jaxaimc import AnalogConfig
+from jaxaimc import AnalogConfig, nn
 from jaxaimc.cli.variables import by_layer, variable
 from jaxaimc.design.variables import bind
 
@@ -14,7 +14,7 @@ def model():
 
 
 def layered(*texts):
-    return by_layer([variable(text) for text in texts], AnalogConfig(), model())
+    return by_layer([variable(text) for text in texts], AnalogConfig(), [one.path for one in nn.products(model())])
 
 
 def test_bounds_and_layers_are_read():

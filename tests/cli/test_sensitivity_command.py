@@ -1,29 +1,18 @@
 """`jaxaimc sensitivity`: the table, the sentence, the files, and what is kept of an earlier run."""
 
 import json
-import os
-import sys
 
-import jax
 import polars as pl
 import pytest
-import tiny_task
 
 from jaxaimc import cli
 from jaxaimc.studies import Sensitivity, tables
-from jaxaimc.tasks import checkpoints, weights
 
 COMMAND = ["sensitivity", "tiny_task:task", "--checkpoint", "c.safetensors"]
 FEW = [*COMMAND, "--examples", "12", "--chips", "1", "--names"]
 
 
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    checkpoints.save("c.safetensors", weights(tiny_task.task().build(jax.random.key(0))))
+pytestmark = pytest.mark.usefixtures("tiny_folder")
 
 
 def test_it_prints_and_writes_which_layers_cost_the_score(capsys, monkeypatch, tmp_path):

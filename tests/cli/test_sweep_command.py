@@ -1,19 +1,14 @@
 """`jaxaimc sweep`: tables and files, what is kept of an interrupted run, shards, engines, and what is refused."""
 
 import json
-import os
-import sys
 
-import jax
 import polars as pl
 import pytest
-import tiny_task
 
 from jaxaimc import cli, config, presets
 from jaxaimc.adcs import Uniform
 from jaxaimc.cli import signals
 from jaxaimc.sweeps import engines
-from jaxaimc.tasks import checkpoints, weights
 
 FEW = [
     "sweep", "tiny_task:task", "--checkpoint", "c.safetensors", "--config", "tile.json", "--output", "out",
@@ -26,14 +21,9 @@ EVALUATE = [
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch, tmp_path):
-    monkeypatch.setenv("XLA_FLAGS", os.environ.get("XLA_FLAGS", ""))
-    monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.chdir(tmp_path)
-    checkpoints.save("c.safetensors", weights(tiny_task.task().build(jax.random.key(0))))
+def _tile(tiny_folder):
     tile = presets.tile_circuit().with_(adc=Uniform(bits=6.0), rows=16, cols=16)
-    (tmp_path / "tile.json").write_text(config.dumps(tile))
+    (tiny_folder / "tile.json").write_text(config.dumps(tile))
 
 
 def refused(capsys, *arguments):
