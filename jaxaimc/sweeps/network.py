@@ -167,7 +167,7 @@ class NetworkScore(Measure):
             "measure": "NetworkScore",
             "task": self.name,
             "metric": self.metric,
-            "weights": digest(*(_plain(leaf) for leaf in jax.tree.leaves(self.state))),
+            "weights": digest(*map(np.asarray, jax.tree.leaves(self.state))),
             "data": digest(self.inputs, self.targets),
             "examples": len(self.inputs),
             "t": self.t,
@@ -310,10 +310,6 @@ def _on_device(leaf: Any) -> Any:
     if isinstance(leaf, _StoredKey):
         return jax.random.wrap_key_data(jnp.asarray(leaf.data), impl=leaf.kind)
     return jnp.asarray(leaf) if isinstance(leaf, np.ndarray) else leaf
-
-
-def _plain(leaf: Any) -> np.ndarray:
-    return np.asarray(leaf)
 
 
 @functools.lru_cache(maxsize=4)
