@@ -65,3 +65,15 @@ def test_s6_where_no_state_can_be_read_the_folder_and_the_remedy_are_named(run):
     with pytest.raises(ValueError, match=r"No training state in '.*states' can be read .* delete that one"):
         fit(TASK, directory=folder)
     assert {path.name for path in (folder / "states").iterdir()} >= {"2", "3"}
+
+
+def test_s6_a_run_goes_on_where_the_devices_it_was_saved_on_do_not_exist(run):
+    folder, network = run
+    for path in (folder / "states").glob("*/state/_sharding"):
+        text = path.read_text()
+        assert "cpu:0" in text
+        path.write_text(text.replace("cpu:0", "cuda:9"))
+    epochs = []
+    report = fit(TASK, directory=folder, progress=lambda progress: epochs.append(progress.epoch))
+    assert not epochs
+    chex.assert_trees_all_equal(nnx.state(report.model, nnx.Param), network)

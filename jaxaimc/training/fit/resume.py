@@ -136,7 +136,7 @@ class Saver:
             return Saved(like, losses, float(seconds)), dict(identity)
         if len(losses) != epoch:
             raise ValueError(f"{len(losses)} losses are recorded")
-        target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), _without_keys(like))
+        target = [_placed(leaf) for leaf in _without_keys(like)]
         found = self._manager.restore(epoch, args=args.Composite(state=args.StandardRestore(target)))["state"]
         return Saved(_with_keys(found, like), losses, float(seconds)), identity
 
@@ -169,6 +169,11 @@ def _first_line(error: Exception) -> str:
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
+    # With the place where it shall lie: Orbax would look for the devices that the state was saved from.
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=jnp.asarray(leaf).sharding)
 
 
 def _without_keys(tree: Any) -> list[Any]:
