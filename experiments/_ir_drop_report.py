@@ -21,6 +21,7 @@ _CURVES = {
     ("open+gains", False): ("through open idle cells (mean field), column gains trained", "tab:green", "^", "--"),
     ("open, blocks+gains", False): ("through open idle cells (blocks), column gains trained", "tab:red", "v", "--"),
 }
+_SOFTWARE = ("in software", "black", "", ":")
 _CIRCUITS = {"held": "held idle cells", "open": "open idle cells"}
 
 
@@ -141,6 +142,7 @@ def _scored(rows: list[Record]) -> list[str]:
 def _figure(rows: list[Record], path: Path) -> None:
     """Draw accuracy over wire resistance: a column of panels for each network, a row for each state of idle cells."""
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     circuits = _scored(rows)
     names = list(dict.fromkeys(row["network"] for row in rows))
@@ -154,12 +156,15 @@ def _figure(rows: list[Record], path: Path) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("wire resistance [ohm per segment]")
     axes[0, 0].set_ylim(0, 100)
-    handles = {}
-    for axis in axes.flat:
-        handles |= dict(zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    drawn = {label for axis in axes.flat for label in axis.get_legend_handles_labels()[1]}
+    handles = [
+        Line2D([], [], color=colour, marker=marker, linestyle=line, label=label)
+        for label, colour, marker, line in [_SOFTWARE, *_CURVES.values()]
+        if label in drawn
+    ]
     figure.tight_layout()
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": min(3, 2 * len(names)), "handlelength": 4}
-    figure.legend(handles.values(), handles.keys(), fontsize=8, **place)
+    figure.legend(handles=handles, fontsize=8, **place)
     figure.savefig(path, dpi=150, bbox_inches="tight")
     plt.close(figure)
 
@@ -168,7 +173,8 @@ def _panel(axis: Any, rows: list[Record], idle: str) -> None:
     """Draw the curves of one network and one state of idle cells."""
     for row in rows:
         if row["method"] == "software":
-            axis.axhline(100 * row["mean"], color="black", linewidth=0.8, linestyle=":", label="in software")
+            label, colour, _, line = _SOFTWARE
+            axis.axhline(100 * row["mean"], color=colour, linewidth=0.8, linestyle=line, label=label)
     for (kind, calibrated), (label, colour, marker, line) in _CURVES.items():
         points = sorted(
             (row["r"], 100 * row["mean"], 100 * row["std"])
@@ -177,7 +183,9 @@ def _panel(axis: Any, rows: list[Record], idle: str) -> None:
         )
         if points:
             r, mean, std = zip(*points, strict=True)
-            axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=line, capsize=3, label=label)
+            # Two points make no curve.
+            joined = line if len(points) > 2 else "none"
+            axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=joined, capsize=3, label=label)
     axis.set_xscale("log")
     ticks = sorted({row["r"] for row in rows if row["method"] != "software"})
     axis.set_xticks(ticks, [f"{r:g}" for r in ticks])

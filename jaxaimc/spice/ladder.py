@@ -1,4 +1,4 @@
-"""Netlists of the column ladder: differential cells on resistive columns, idle cells held at the idle voltage.
+"""Netlists of the column ladder: differential cells on resistive columns, idle cells held at the idle voltage or open.
 
 This is the tile-circuit model (Luquin et al. 2025, arXiv 2506.00004). An output column is one wire. Neighbouring rows
 are joined by a segment `r`; the ADC is an ideal source `v_adc` behind `r_adc`, after the last row for even columns and
@@ -11,15 +11,22 @@ their far ends are the two drive lines of the row:
 
 A positive row puts its lines at `v_idle + v_read` and `v_idle - v_read`, a negative row swaps them, an idle row holds
 both at `v_idle`. Unused rows outside the tile have no device; they add one segment each between tile and ADC.
+
+With open idle cells each device hangs on its node through a transistor, here a switch that the row's gate line opens
+when the pulse ends, so that only the rows that are driven load the wire.
 """
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxaimc.spice.ngspice import control
+
+# A transistor far better than any: its resistance is nothing beside a device's, what it leaks nothing beside a current.
+_TRANSISTOR = ".model transistor sw vt=0.5 vh=0 ron=1e-4 roff=1e18"
 
 
 def _require(holds: bool | np.bool_, argument: str, allowed: str, value: object) -> None:
@@ -66,6 +73,7 @@ def _column(
     v_adc: float,
     unused_rows: Sequence[int],
     at_first: bool,
+    transistors: bool,
 ) -> Iterable[str]:
     """Elements of one column; places count along the wire, unused rows included."""
     before, after = unused_rows
@@ -89,14 +97,25 @@ def _column(
     for i in range(rows):
         for line, device in zip(("plus", "minus"), g[:, i], strict=True):
             if device > 0:
-                yield f"r{line}{j}_{i} {line}{i} {node(before + i)} {_number(1 / device)}"
+                wire = node(before + i)
+                inner = f"{line}{j}_{i}" if transistors else wire
+                yield f"r{line}{j}_{i} {line}{i} {inner} {_number(1 / device)}"
+                if transistors:
+                    yield f"s{line}{j}_{i} {inner} {wire} gate{i} 0 transistor"
 
 
 def _columns(
-    g: np.ndarray, r: float, r_adc: float, v_adc: float, unused_rows: Sequence[int], alternate: bool
+    g: np.ndarray,
+    r: float,
+    r_adc: float,
+    v_adc: float,
+    unused_rows: Sequence[int],
+    alternate: bool,
+    transistors: bool = False,
 ) -> Iterable[str]:
     for j in range(g.shape[2]):
-        yield from _column(g[:, :, j], j, r, r_adc, v_adc, unused_rows, at_first=alternate and j % 2 == 1)
+        at_first = alternate and j % 2 == 1
+        yield from _column(g[:, :, j], j, r, r_adc, v_adc, unused_rows, at_first, transistors)
 
 
 def _pulse(level: float, idle: float, ends: float | None, edge: float) -> str:
@@ -105,6 +124,27 @@ def _pulse(level: float, idle: float, ends: float | None, edge: float) -> str:
         return f"dc {_number(level)}"
     before, after = _number(ends - edge / 2), _number(ends + edge / 2)
     return f"pwl(0 {_number(level)} {before} {_number(level)} {after} {_number(idle)})"
+
+
+def _drivers(k: list[int], steps: int, t_lsb: float, edge: float, v_idle: float, v_read: float) -> Iterable[str]:
+    """Lines of rows whose idle cells are held: a pulse ends where its lines return to the idle voltage."""
+    for i, pulse in enumerate(k):
+        for name, polarity in (("plus", 1), ("minus", -1)):
+            level = v_idle + polarity * np.sign(pulse) * v_read
+            yield f"v{name}{i} {name}{i} 0 {_pulse(level, v_idle, _end(pulse, steps, t_lsb), edge)}"
+
+
+def _gated_drivers(k: list[int], steps: int, t_lsb: float, edge: float, v_idle: float, v_read: float) -> Iterable[str]:
+    """Lines of rows whose idle cells are open: they stay, and a pulse ends where the gate opens the transistors."""
+    for i, pulse in enumerate(k):
+        for name, polarity in (("plus", 1), ("minus", -1)):
+            yield f"v{name}{i} {name}{i} 0 dc {_number(v_idle + polarity * np.sign(pulse) * v_read)}"
+        yield f"vgate{i} gate{i} 0 {_pulse(float(pulse != 0), 0.0, _end(pulse, steps, t_lsb), edge)}"
+
+
+def _end(pulse: int, steps: int, t_lsb: float) -> float | None:
+    """Time at which a pulse ends [s]; a full one ends together with the read and needs no edge."""
+    return None if abs(pulse) in (0, steps) else abs(pulse) * t_lsb
 
 
 def ladder_dc(
@@ -192,6 +232,7 @@ def ladder_pwm(
     v_adc: float = 0.4005,
     unused_rows: Sequence[int] = (0, 0),
     alternate: bool = True,
+    idle: Literal["held", "open"] = "held",
 ) -> str:
     """Netlist of one pulse-width modulated read of a tile of column ladders, followed through time.
 
@@ -202,13 +243,17 @@ def ladder_pwm(
     then exact for the piecewise linear current. The tests bound what remains, for any width that is allowed, by 1e-10
     of the largest charge.
 
+    With open idle cells the gate lines have these edges and a switch opens somewhere within, which costs up to half an
+    edge of its row's charge: hence the short edges by default, with which the tests bound it by 1e-6 of the largest.
+
     Args:
         g: Conductances of the devices, `g[0]` the plus and `g[1]` the minus device of each cell [S]. A device of
             0 S is left out.
         k: Signed pulse length of each row, in steps, `|k_i| <= steps`.
         steps: Number of steps of the whole read (127 for 8 bits: sign and magnitude).
         t_lsb: Duration of one step [s].
-        edge: Width of a falling edge [s], in [t_lsb / 1e6, t_lsb]; `None` stands for `t_lsb / 1000`.
+        edge: Width of a falling edge [s], in [t_lsb / 1e6, t_lsb]; `None` stands for `t_lsb / 1000`, with open idle
+            cells `t_lsb / 1e6`.
         r: Resistance of the wire segment between neighbouring rows [ohm]; at 0 the column is one node.
         r_adc: Resistance between the last node and the ADC [ohm]; `None` stands for half a segment, `r / 2`.
         v_read: Read voltage, the distance of a driven line from `v_idle` [V].
@@ -216,6 +261,7 @@ def ladder_pwm(
         v_adc: Voltage at the input of the ADC [V].
         unused_rows: Rows without devices before the first and after the last row of the tile.
         alternate: Whether odd columns are read before the first row; if not, all are read after the last.
+        idle: Whether idle cells are `"held"` at the idle voltage or `"open"`.
 
     Returns:
         Netlist text. It prints `charge_0`, `charge_1`, ...: the charge that flowed into the ADC of each column from
@@ -235,10 +281,11 @@ def ladder_pwm(
     """
     g, k = np.asarray(g, np.float64), np.asarray(k)
     r_adc = r / 2 if r_adc is None else r_adc
-    edge = t_lsb / 1000 if edge is None else edge
+    edge = t_lsb * (1e-3 if idle == "held" else 1e-6) if edge is None else edge
     volts = {"v_read": v_read, "v_idle": v_idle, "v_adc": v_adc}
     _check_circuit(g, volts, {"r": r, "r_adc": r_adc}, unused_rows)
     _, rows, cols = g.shape
+    _require(idle in ("held", "open"), "idle", "'held' or 'open'", repr(idle))
     _require(isinstance(steps, (int, np.integer)) and steps >= 1, "steps", "an integer >= 1", steps)
     _require(np.isfinite(t_lsb) and t_lsb > 0, "t_lsb", "in (0, inf) s", f"{t_lsb} s")
     # Corners closer than the resolution of time in float64 would merge and move the edge.
@@ -247,14 +294,11 @@ def ladder_pwm(
         raise ValueError(f"Argument `k` must have shape (rows={rows},), but has shape {k.shape}.")
     _check_integer_rows("k", k[None], rows, steps)
 
+    opened = idle == "open"
     lines = [f"* Column ladder, {rows} rows x {cols} columns: pulse-width modulated read", "* row drivers"]
-    for i, pulse in enumerate(k.tolist()):
-        for name, polarity in (("plus", 1), ("minus", -1)):
-            level = v_idle + polarity * np.sign(pulse) * v_read
-            # A full pulse ends together with the read and needs no edge.
-            ends = None if abs(pulse) in (0, steps) else abs(pulse) * t_lsb
-            lines.append(f"v{name}{i} {name}{i} 0 {_pulse(level, v_idle, ends, edge)}")
-    lines += _columns(g, r, r_adc, v_adc, unused_rows, alternate)
+    lines += (_gated_drivers if opened else _drivers)(k.tolist(), steps, t_lsb, edge, v_idle, v_read)
+    lines += [_TRANSISTOR] if opened else []
+    lines += _columns(g, r, r_adc, v_adc, unused_rows, alternate, opened)
 
     duration = _number(steps * t_lsb)
     commands = [f"tran {_number(t_lsb)} {duration} 0 {_number(t_lsb)}"]

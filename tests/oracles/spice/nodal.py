@@ -57,8 +57,13 @@ def column_currents(
     return lines @ np.stack(columns, axis=-1)
 
 
-def pwm_charge(g, k, *, steps=127, t_lsb=1e-9, **circuit):
+def pwm_charge(g, k, *, steps=127, t_lsb=1e-9, idle="held", **circuit):
     """Charge into each column's ADC [C], shape (cols,): the currents of all time steps, one by one, summed."""
     k = np.asarray(k)
     drive = np.sign(k) * (np.abs(k) > np.arange(steps)[:, None])
-    return t_lsb * column_currents(g, drive, **circuit).sum(axis=0)
+    if idle == "held":
+        return t_lsb * column_currents(g, drive, **circuit).sum(axis=0)
+    # The devices of idle rows are not there.
+    g = np.asarray(g)
+    currents = [column_currents(np.where(now[:, None] != 0, g, 0.0), now, **circuit) for now in drive]
+    return t_lsb * np.sum(currents, axis=0)

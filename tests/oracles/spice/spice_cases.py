@@ -76,7 +76,23 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "pwm_unused_rows": pwm(g=conductances(5, 2, 23), k=np.array([90, -5, 12, -110, 64]), r=100.0, unused_rows=(2, 4)),
     "pwm_4_bits": pwm(g=conductances(6, 2, 24), k=np.array([7, -7, 3, -1, 0, 5]), steps=7, t_lsb=4e-9, r=5.0),
     "pwm_no_wire_resistance": pwm(g=conductances(4, 2, 25), k=np.array([127, 20, -20, -1]), r=0.0),
+    "open_reference": pwm(g=one_sided(REFERENCE_W), k=np.array(REFERENCE_K), r=100.0, v_adc=0.4, idle="open"),
+    "open_unused_rows": pwm(
+        g=conductances(5, 2, 26), k=np.array([90, -5, 0, -127, 64]), r=100.0, v_adc=0.4, unused_rows=(2, 4), idle="open"
+    ),
+    "open_4_bits": pwm(
+        g=40 * conductances(6, 2, 27),
+        k=np.array([7, -7, 3, -1, 0, 5]),
+        steps=7,
+        t_lsb=4e-9,
+        r=40.0,
+        v_adc=0.4,
+        idle="open",
+    ),
 }
+# What `wires.Ladder` simulates; the others are `wires.OpenIdle`'s.
+HELD = [name for name, (_, inputs) in CASES.items() if inputs.get("idle") != "open"]
+OPEN = [name for name in CASES if name not in HELD]
 
 WRITERS = {"dc": spice.ladder_dc, "pwm": spice.ladder_pwm}
 
@@ -97,3 +113,8 @@ def load(name):
         key: np.array(value) if key in ("g", "drive", "k") else value for key, value in record["inputs"].items()
     }
     return record["kind"], inputs, "\n".join(record["netlist"]) + "\n", stack(record["results"])
+
+
+def tolerance(name):
+    """What a transient run leaves: a gate's edge lasts a millionth of a step, and the switch opens somewhere in it."""
+    return 1e-6 if name in OPEN else 1e-9

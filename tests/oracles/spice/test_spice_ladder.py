@@ -39,7 +39,7 @@ def test_writer_gives_the_stored_netlist(name):
 @pytest.mark.parametrize("name", CASES)
 def test_stored_results_equal_nodal_solve(name):
     kind, inputs, _, results = spice_cases.load(name)
-    assert relative(solve(kind, inputs), results) < 1e-9
+    assert relative(solve(kind, inputs), results) < spice_cases.tolerance(name)
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=live) for name in CASES])

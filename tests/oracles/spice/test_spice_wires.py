@@ -9,9 +9,9 @@ import pytest
 import spice_cases
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spice_cases import CASES, REFERENCE_K, REFERENCE_W, REFERENCE_Y, conductances, one_sided
+from spice_cases import HELD, OPEN, REFERENCE_K, REFERENCE_W, REFERENCE_Y, conductances, one_sided
 
-from jaxaimc.wires import Ladder, NoWires, Placement
+from jaxaimc.wires import Ladder, NoWires, OpenIdle, Placement
 
 SIGNS = (1.0, -1.0)
 
@@ -46,17 +46,28 @@ def relative(actual, expected):
     return np.max(np.abs(actual - expected)) / np.max(np.abs(expected))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", HELD)
 def test_equals_stored_spice(name):
     results = spice_cases.load(name)[3]
     assert relative(solved(name), results) < 1e-9
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", HELD)
 def test_equals_nodal_solve(name):
     kind, inputs, _, _ = spice_cases.load(name)
     oracle = nodal.column_currents if kind == "dc" else nodal.pwm_charge
     assert relative(solved(name), oracle(**inputs)) < 1e-10
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_open_idle_cells_equal_stored_transient_runs(x64, name):
+    _, inputs, _, results = spice_cases.load(name)
+    g, steps, (before, after) = inputs["g"], inputs.get("steps", 127), inputs.get("unused_rows", (0, 0))
+    placement = Placement(rows=before + g.shape[1] + after, cols=g.shape[2], row_start=before)
+    wires = OpenIdle(r=inputs["r"], steps=steps)
+    circuit = wires.effective(jax.numpy.asarray(g), SIGNS, placement).circuit
+    found = circuit.charge(jax.numpy.asarray(inputs["k"] / steps), steps=0, timed=True, v_read=0.2)
+    assert relative(0.2 * steps * inputs.get("t_lsb", 1e-9) * np.asarray(found), results) < spice_cases.tolerance(name)
 
 
 def test_reference_case():
