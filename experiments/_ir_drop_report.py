@@ -152,13 +152,14 @@ def _figure(rows: list[Record], path: Path) -> None:
         for name, axis in zip(names, of_circuit, strict=True):
             _panel(axis, [row for row in rows if row["network"] == name], idle)
             axis.set_title(f"{name} network, {_CIRCUITS[idle]}")
+            axis.set_visible(any((row["network"], row["idle"]) == (name, idle) for row in rows))
         of_circuit[0].set_ylabel("accuracy on fresh chips [%]")
     for axis in axes[-1]:
         axis.set_xlabel("wire resistance [ohm per segment]")
     axes[0, 0].set_ylim(0, 100)
     drawn = {label for axis in axes.flat for label in axis.get_legend_handles_labels()[1]}
     handles = [
-        Line2D([], [], color=colour, marker=marker, linestyle=line, label=label)
+        Line2D([], [], color=colour, marker=marker, markerfacecolor=_face(colour, line), linestyle=line, label=label)
         for label, colour, marker, line in [_SOFTWARE, *_CURVES.values()]
         if label in drawn
     ]
@@ -185,12 +186,18 @@ def _panel(axis: Any, rows: list[Record], idle: str) -> None:
             r, mean, std = zip(*points, strict=True)
             # Two points make no curve.
             joined = line if len(points) > 2 else "none"
-            axis.errorbar(r, mean, std, color=colour, marker=marker, linestyle=joined, capsize=3, label=label)
+            style = {"color": colour, "marker": marker, "markerfacecolor": _face(colour, line), "linestyle": joined}
+            axis.errorbar(r, mean, std, capsize=3, label=label, **style)
     axis.set_xscale("log")
     ticks = sorted({row["r"] for row in rows if row["method"] != "software"})
     axis.set_xticks(ticks, [f"{r:g}" for r in ticks])
     axis.minorticks_off()
     axis.grid(alpha=0.3)
+
+
+def _face(colour: str, line: str) -> str:
+    # Corrected columns are drawn hollow, so that points without a line can be told apart.
+    return "white" if line == "--" else colour
 
 
 def _kind(row: Record) -> str:
