@@ -44,8 +44,12 @@ def standard_normal(
     size = math.prod(shape)
     if jnp.finfo(dtype).bits > jnp.finfo(jnp.float32).bits or (isinstance(size, int) and size >= 2**32):
         return jax.random.normal(key, shape, dtype)
-    if jax.random.key_impl(key) == "threefry2x32":
+    implementation = jax.random.key_impl(key)
+    if implementation == "threefry2x32":
         words = block(jax.random.key_data(key), jax.lax.iota(jnp.uint32, size))
+    elif isinstance(implementation, str):
+        # JAX's other kinds from two keys: sliced out of one array, XLA makes all bits anew for each of the words.
+        words = tuple(jax.random.bits(half, (size,), jnp.uint32) for half in jax.random.split(key))
     else:
         words = jax.random.bits(key, (2, size), jnp.uint32)
     # Fused with what uses them, the rounds of Threefry would be computed anew in every place that reads a draw: six

@@ -10,13 +10,16 @@ from jaxaimc._core.random import block, standard_normal
 from jaxaimc._core.xla import add_up
 
 SIZE = 4_000_000
-IMPLEMENTATIONS = ["threefry2x32", "rbg", "hashed"]
+IMPLEMENTATIONS = ["threefry2x32", "rbg", "hashed", "philox4x32"]
 
 
 def make_key(implementation, seed):
     if implementation == "hashed":
         return fast_key(jax.random.key(seed))
-    return jax.random.key(seed, impl=implementation)
+    try:
+        return jax.random.key(seed, impl=implementation)
+    except ValueError:
+        pytest.skip("this version of JAX has no such keys")
 
 
 @pytest.mark.parametrize("seed", [0, 123])
