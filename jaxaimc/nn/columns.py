@@ -121,6 +121,7 @@ def with_column_correction(model: nnx.Module, *, pattern: str = ".*") -> nnx.Mod
 @functools.partial(jax.jit, static_argnums=0)
 def _measure(graph: Any, state: Any, key: Key[Array, ""], inputs: Array) -> Any:
     model = nnx.merge(graph, state, copy=True)
+    model.eval()
     read: Any = with_read_key(model, key)
     read(inputs)
     # The read key belongs to the copy only, so the structure of the state stays.

@@ -43,20 +43,22 @@ def attach(
 
 
 def replace_products(model: nnx.Module, make: Callable[[AnalogDot], nnx.Module]) -> nnx.Module:
-    """Put another product in the place of every analog one.
+    """Put another product in the place of every analog one, to see what a network gives its layers.
 
     Args:
         model: Result of `jaxaimc.nn.convert`. It is not changed.
         make: Makes a module with the call of the layer's own product, such as `jax.lax.dot_general`.
 
     Returns:
-        The model with these products; those of activations are digital.
+        The model with these products, in evaluation mode; its products of activations are digital.
 
     Raises:
         ValueError: If the model has no analog layer.
     """
     replaced = changed_layers(model, lambda layer, dot: dot.host.attach(layer, make(dot)))
     keep_activations_digital(replaced)
+    # In training mode a look would move the statistics of normalisation, which the copy shares, and see dropped inputs.
+    replaced.eval()
     return replaced
 
 

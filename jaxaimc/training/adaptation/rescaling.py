@@ -153,7 +153,6 @@ def _peaks(model: nnx.Module, inputs: Any, paths: Sequence[str]) -> dict[str, tu
         found[path] = (np.maximum(x, found[path][0]), w) if path in found else (x, w)
 
     watched: Any = replace_products(model, lambda dot: _Watch(dot, note))
-    watched.eval()
     watched(inputs)
     for path in paths:
         if path not in found:
