@@ -42,11 +42,12 @@ class Blocks(NamedTuple):
         """Number of blocks."""
         return -(-self.present // self.rows)
 
-    def of_rows(self, x: Float[Array, "rows other"]) -> Float[Array, "block rows_of_block other"]:
+    def of_rows(self, x: Float[Array, "rows *other"]) -> Float[Array, "block rows_of_block all_others"]:
         """Cut into blocks what is on the rows; the last one is filled up with zeros."""
         fill = self.count * self.rows - self.present
-        x = jnp.pad(x, ((0, fill), (0, 0))) if fill else x
-        return x.reshape(self.count, self.rows, x.shape[1])
+        # Before axes are joined, which XLA for CPUs would do number by number in what it fills up.
+        x = jnp.pad(x, ((0, fill), *[(0, 0)] * (x.ndim - 1))) if fill else x
+        return x.reshape(self.count, self.rows, -1)
 
     def of_cells(self, load: Float[Array, "rows cols"], drive: Float[Array, "rows cols"]) -> "Cells":
         """Cut conductances into blocks."""
@@ -151,14 +152,14 @@ class Ladder(NamedTuple):
             by_sums = [self.blocks.shortened(x).reshape(-1, x.shape[2]) for x in by_sums]
             by_rows = Rows(*(self._multiply(x, by) for x, by in zip(cells_turned, by_sums, strict=True)))
             by_cells = Cells(*(self._multiply(by, x) for x, by in zip(own_turned, by_sums, strict=True)))
-            return (by_before, before, by_r + of_r), (by_rows, by_cells)
+            return (by_before, before, by_r + _total(of_r)), (by_rows, by_cells)
 
         # Turned once: XLA for CPUs would take the transposed rows into the products, which halves their speed.
         rows_turned = jax.lax.optimization_barrier(Rows(*(x.swapaxes(1, 2) for x in rows)))
         each = (rows, rows_turned, cells, turned, states, self._sizes(r))
-        (_, _, by_r), found = self._steps(back, (by_last, last, jnp.zeros_like(scaled)), each, back=True)
+        (_, _, by_r), found = self._steps(back, (by_last, last, jnp.zeros_like(scaled[0, 0])), each, back=True)
         by_rows, by_cells = _joined(found)
-        return by_rows, by_cells, _total(by_r), _total(by_end)
+        return by_rows, by_cells, by_r, _total(by_end)
 
     def _walk(self, rows: Rows, cells: Cells, r: Array) -> tuple[Any, State]:
         """Return what is known before each block, in the order of the rows, and the state after the last one.
@@ -218,7 +219,7 @@ def _at(x: Any, index: int) -> Any:
 
 def _joined(found: Any) -> Any:
     """Return arrays with an axis for blocks."""
-    return jax.tree.map(lambda *parts: jnp.stack(parts), *found) if isinstance(found, list) else found
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts).reshape(len(parts), *parts[0].shape), *found) if isinstance(found, list) else found
 
 
 def _total(x: Float[Array, "cols vector"]) -> Float[Array, ""]:

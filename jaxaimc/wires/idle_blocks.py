@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import add_up, product
+from jaxaimc._core.xla import add_up, product, stored
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.block_ladder import Blocks, Cells, Ladder, Rows
 from jaxaimc.wires.carry import carried
@@ -186,15 +187,15 @@ class _Plan(NamedTuple):
         """Return what is on the rows of all blocks, for all stretches of all vectors."""
         level = _for_each(level, len(self.widths))
         if self.timed:
-            times = jnp.asarray(self.edges, level.dtype)[:, None] * self.steps
-            low, high, swing = times[:-1], times[1:], None
+            times, swing = np.asarray(self.edges, level.dtype)[:, None] * np.asarray(self.steps, level.dtype), None
+            low, high = (np.repeat(x, 2 if self.twice else 1, axis=0) for x in (times[:-1], times[1:]))
             if self.twice:
-                low, high = jnp.repeat(low, 2, axis=0), jnp.repeat(high, 2, axis=0)
-                swing = jnp.asarray([1.0, -1.0] * (len(self.edges) - 1), level.dtype)[:, None]
+                swing = np.resize(np.asarray([1.0, -1.0], level.dtype), low.shape)
+            low, high, swing = (None if x is None else jnp.asarray(x) for x in (low, high, swing))
             both = shares(level, RowsFirst(of=alignment), low, high, self.steps, swing)
         else:
             both = (jnp.asarray(level != 0, level.dtype), level)
-        return Rows(*(self.blocks.of_rows(x.reshape(x.shape[0], -1)) for x in both))
+        return Rows(*(self.blocks.of_rows(x) for x in both))
 
     def over_time(self, x: Float[Array, "cols bin_and_vector"]) -> Float[Array, "cols vector"]:
         """Add up over stretches, each times its length."""
@@ -275,7 +276,8 @@ def _backward(plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Ar
     turned = [own.turned for own in cells]
 
     def some(total: _Prepared, one: tuple[Array, list[Array]]) -> tuple[_Prepared, Array]:
-        level, by_off = one
+        # Stored: XLA for CPUs does not vectorise a kernel in which it takes a chunk out of many.
+        level, by_off = stored(one)
         rows, by_level = jax.vjp(plan.rows, level, known.alignment)
         rows = plan.blocks.shortened(rows)
         each = zip(plan.ladders, cells, turned, known.r_ends, by_off, strict=True)
