@@ -142,7 +142,9 @@ class Ladder(NamedTuple):
         states, last = self._walk(rows, cells, r)
         scaled = cotangent / (1 + r_end * last.seen)
         by_end = -scaled * last.seen * (last.driven + at_the_end(last, r_end))
-        by_last = Slopes(seen=-r_end * scaled * (last.driven + at_the_end(last, r_end)), driven=-r_end * last.seen * scaled)
+        by_last = Slopes(
+            seen=-r_end * scaled * (last.driven + at_the_end(last, r_end)), driven=-r_end * last.seen * scaled
+        )
 
         def back(by: tuple[Slopes, State, Array], one: tuple[Any, ...]) -> tuple[Any, tuple[Rows, Cells]]:
             by_near, near, by_r = by
@@ -219,7 +221,11 @@ def _at(x: Any, index: int) -> Any:
 
 def _joined(found: Any) -> Any:
     """Return arrays with an axis for blocks."""
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts).reshape(len(parts), *parts[0].shape), *found) if isinstance(found, list) else found
+    return (
+        jax.tree.map(lambda *parts: jnp.concatenate(parts).reshape(len(parts), *parts[0].shape), *found)
+        if isinstance(found, list)
+        else found
+    )
 
 
 def _total(x: Float[Array, "cols vector"]) -> Float[Array, ""]:

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
@@ -187,11 +186,11 @@ class _Plan(NamedTuple):
         """Return what is on the rows of all blocks, for all stretches of all vectors."""
         level = _for_each(level, len(self.widths))
         if self.timed:
-            times, swing = np.asarray(self.edges, level.dtype)[:, None] * np.asarray(self.steps, level.dtype), None
-            low, high = (np.repeat(x, 2 if self.twice else 1, axis=0) for x in (times[:-1], times[1:]))
+            times = jnp.asarray(self.edges, level.dtype)[:, None] * self.steps
+            low, high, swing = times[:-1], times[1:], None
             if self.twice:
-                swing = np.resize(np.asarray([1.0, -1.0], level.dtype), low.shape)
-            low, high, swing = (None if x is None else jnp.asarray(x) for x in (low, high, swing))
+                low, high = jnp.repeat(low, 2, axis=0), jnp.repeat(high, 2, axis=0)
+                swing = jnp.asarray([1.0, -1.0] * (len(self.edges) - 1), level.dtype)[:, None]
             both = shares(level, RowsFirst(of=alignment), low, high, self.steps, swing)
         else:
             both = (jnp.asarray(level != 0, level.dtype), level)
@@ -276,8 +275,8 @@ def _backward(plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Ar
     turned = [own.turned for own in cells]
 
     def some(total: _Prepared, one: tuple[Array, list[Array]]) -> tuple[_Prepared, Array]:
-        # Stored: XLA for CPUs does not vectorise a kernel in which it takes a chunk out of many.
-        level, by_off = stored(one)
+        # Stored: XLA for CPUs does not vectorise a kernel in which it takes one chunk out of all.
+        level, by_off = stored(one[0]), one[1]
         rows, by_level = jax.vjp(plan.rows, level, known.alignment)
         rows = plan.blocks.shortened(rows)
         each = zip(plan.ladders, cells, turned, known.r_ends, by_off, strict=True)

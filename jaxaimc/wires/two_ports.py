@@ -17,7 +17,6 @@ the difference of large numbers.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -78,8 +77,8 @@ class Slopes(NamedTuple):
 class Sums(NamedTuple):
     """The sums of a block, each before its moment over rows in their order: `L` and `U`, `D` and `W`."""
 
-    load: Float[Array, "2 cols vector"]
-    drive: Float[Array, "2 cols vector"]
+    load: Float[Array, "both cols vector"]
+    drive: Float[Array, "both cols vector"]
 
 
 def after(state: State, sums: Sums, r: Array, size: Size) -> State:
@@ -142,7 +141,7 @@ def derivatives_of_after(
     return by_before, by_sums, by_r
 
 
-def _two(of_sum: Any, of_moment: Any, like: Array) -> Float[Array, "2 1 1"]:
+def _two(of_sum: Any, of_moment: Any, like: Array) -> Float[Array, "both 1 1"]:
     """Return what sums are multiplied with, and their moments."""
     return jnp.stack([jnp.asarray(x, like.dtype) for x in (of_sum, of_moment)])[:, None, None]
 
@@ -155,11 +154,11 @@ def _inner(seen: Array, sums: Sums, size: Size) -> Array:
     return seen * _not_negative(_first_moment(sums.load, size)) + _not_negative(_load_pairs(sums, size))
 
 
-def _first_moment(both: Float[Array, "2 cols vector"], size: Size) -> Float[Array, "cols vector"]:
+def _first_moment(both: Float[Array, "both cols vector"], size: Size) -> Float[Array, "cols vector"]:
     return size.mean * both[0] + size.sign * both[1]
 
 
-def _last_moment(both: Float[Array, "2 cols vector"], size: Size) -> Float[Array, "cols vector"]:
+def _last_moment(both: Float[Array, "both cols vector"], size: Size) -> Float[Array, "cols vector"]:
     return (size.rows - size.mean) * both[0] - size.sign * both[1]
 
 
