@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks._timing import medians
 from jaxaimc.wires import Blocks, IdleMethod, MeanField, Mesh, OpenIdle, Placement
 from jaxaimc.wires.elimination import transfer_matrix
 
@@ -208,15 +210,13 @@ def open_idle_methods(table, g):
         note = f"error {error:.2%} of the IR drop's effect (rms)"
         table.row(f"open idle, {name}, batch 128", seconds(read, prepared, level, repeats=15), note)
         both = jax.jit(lambda g, level, method=method: read(circuit(method, g), level))
-        whole = seconds(both, g, level, repeats=9)
-        table.row("  prepared in the call", whole)
+        table.row("  prepared in the call", seconds(both, g, level, repeats=9))
         of_read = jax.jit(jax.value_and_grad(lambda c, level: jnp.sum(jnp.sin(1e4 * read(c, level))), argnums=(0, 1)))
         of_both = jax.jit(jax.value_and_grad(lambda g, level, f=both: jnp.sum(jnp.sin(1e4 * f(g, level))), (0, 1)))
-        alone = seconds(read, prepared, level, repeats=9)[0]
-        ratios = (
-            seconds(of_read, prepared, level, repeats=9)[0] / alone,
-            seconds(of_both, g, level, repeats=9)[0] / whole[0],
-        )
+        pairs = (("read", read, prepared), ("slopes", of_read, prepared), ("whole", both, g), ("of all", of_both, g))
+        # In turn: a read by itself takes a quarter more or less from one minute to the next.
+        times = medians({key: partial(f, given, level) for key, f, given in pairs}, rounds=9)
+        ratios = times["slopes"] / times["read"], times["of all"] / times["whole"]
         print(f"{'':44s} value and gradient {ratios[0]:.1f} reads, {ratios[1]:.1f} with preparing", flush=True)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from jaxaimc._core.xla import shortened
-from jaxaimc.wires.two_ports import Size, State, Sums, after, at_the_end, derivatives_of_after
+from jaxaimc.wires.two_ports import Size, Slopes, State, Sums, after, at_the_end, derivatives_of_after
 
 T = TypeVar("T")
 
@@ -42,11 +42,12 @@ class Blocks(NamedTuple):
         """Number of blocks."""
         return -(-self.present // self.rows)
 
-    def of_rows(self, x: Float[Array, "rows other"]) -> Float[Array, "block rows_of_block other"]:
+    def of_rows(self, x: Float[Array, "rows *other"]) -> Float[Array, "block rows_of_block all_others"]:
         """Cut into blocks what is on the rows; the last one is filled up with zeros."""
         fill = self.count * self.rows - self.present
-        x = jnp.pad(x, ((0, fill), (0, 0))) if fill else x
-        return x.reshape(self.count, self.rows, x.shape[1])
+        # Before axes are joined, which XLA for CPUs would do number by number in what it fills up.
+        x = jnp.pad(x, ((0, fill), *[(0, 0)] * (x.ndim - 1))) if fill else x
+        return x.reshape(self.count, self.rows, -1)
 
     def of_cells(self, load: Float[Array, "rows cols"], drive: Float[Array, "rows cols"]) -> "Cells":
         """Cut conductances into blocks."""
@@ -140,17 +141,19 @@ class Ladder(NamedTuple):
         """
         states, last = self._walk(rows, cells, r)
         scaled = cotangent / (1 + r_end * last.seen)
-        with_output = last.driven + at_the_end(last, r_end)
-        by_last = State(-r_end * scaled * with_output, scaled, -r_end * last.seen * scaled)
+        by_end = -scaled * last.seen * (last.driven + at_the_end(last, r_end))
+        by_last = Slopes(
+            seen=-r_end * scaled * (last.driven + at_the_end(last, r_end)), driven=-r_end * last.seen * scaled
+        )
 
-        def back(by: tuple[State, State, Array], one: tuple[Any, ...]) -> tuple[Any, tuple[Rows, Cells]]:
+        def back(by: tuple[Slopes, State, Array], one: tuple[Any, ...]) -> tuple[Any, tuple[Rows, Cells]]:
             by_near, near, by_r = by
             own, own_turned, own_cells, cells_turned, (before, sums), size = one
-            sums = sums or self._sums(own, own_cells, size)
-            by_before, by_sums, of_r = derivatives_of_after(before, near, by_near, sums, r, size)
-            by_sums = self.blocks.shortened(by_sums.numbered(size))
-            by_rows = Rows(*(self._by_rows(x, *by) for x, by in zip(cells_turned, by_sums.pairs, strict=True)))
-            by_cells = Cells(*(self._by_cells(x, *by) for x, by in zip(own_turned, by_sums.pairs, strict=True)))
+            sums = sums or self._sums(own, own_cells)
+            by_before, by_sums, of_r = derivatives_of_after(before.seen, near, by_near, cotangent, sums, r, size)
+            by_sums = [self.blocks.shortened(x).reshape(-1, x.shape[2]) for x in by_sums]
+            by_rows = Rows(*(self._multiply(x, by) for x, by in zip(cells_turned, by_sums, strict=True)))
+            by_cells = Cells(*(self._multiply(by, x) for x, by in zip(own_turned, by_sums, strict=True)))
             return (by_before, before, by_r + _total(of_r)), (by_rows, by_cells)
 
         # Turned once: XLA for CPUs would take the transposed rows into the products, which halves their speed.
@@ -158,7 +161,7 @@ class Ladder(NamedTuple):
         each = (rows, rows_turned, cells, turned, states, self._sizes(r))
         (_, _, by_r), found = self._steps(back, (by_last, last, jnp.zeros_like(scaled[0, 0])), each, back=True)
         by_rows, by_cells = _joined(found)
-        return by_rows, by_cells, by_r, _total(-scaled * last.seen * with_output)
+        return by_rows, by_cells, by_r, _total(by_end)
 
     def _walk(self, rows: Rows, cells: Cells, r: Array) -> tuple[Any, State]:
         """Return what is known before each block, in the order of the rows, and the state after the last one.
@@ -168,7 +171,7 @@ class Ladder(NamedTuple):
 
         def step(state: State, one: tuple[Any, ...]) -> tuple[State, tuple[State, Sums | None]]:
             rows, cells, size = one
-            sums = self._sums(rows, cells, size)
+            sums = self._sums(rows, cells)
             return after(state, sums, r, size), (state, sums if self._few else None)
 
         cols, vectors = cells.load.shape[1] // 2, rows.driven.shape[-1]
@@ -206,16 +209,9 @@ class Ladder(NamedTuple):
             preferred_element_type=jnp.promote_types(a.dtype, jnp.float32),
         )
 
-    def _sums(self, rows: Rows, cells: Cells, size: Size) -> Sums:
+    def _sums(self, rows: Rows, cells: Cells) -> Sums:
         both = (self._multiply(cells.load, rows.connected), self._multiply(cells.drive, rows.driven))
-        return Sums(*(half for sums in both for half in jnp.split(sums, 2))).numbered(size)
-
-    def _by_rows(self, cells_turned: Array, by_sum: Array, by_moment: Array) -> Float[Array, "rows vector"]:
-        cells, with_moment = jnp.split(cells_turned, 2, axis=1)
-        return self._multiply(cells, by_sum) + self._multiply(with_moment, by_moment)
-
-    def _by_cells(self, rows_turned: Array, by_sum: Array, by_moment: Array) -> Float[Array, "both_cols rows"]:
-        return jnp.concatenate([self._multiply(by, rows_turned) for by in (by_sum, by_moment)])
+        return Sums(*(x.reshape(2, -1, x.shape[1]) for x in both))
 
 
 def _at(x: Any, index: int) -> Any:
@@ -225,7 +221,11 @@ def _at(x: Any, index: int) -> Any:
 
 def _joined(found: Any) -> Any:
     """Return arrays with an axis for blocks."""
-    return jax.tree.map(lambda *parts: jnp.stack(parts), *found) if isinstance(found, list) else found
+    return (
+        jax.tree.map(lambda *parts: jnp.concatenate(parts).reshape(len(parts), *parts[0].shape), *found)
+        if isinstance(found, list)
+        else found
+    )
 
 
 def _total(x: Float[Array, "cols vector"]) -> Float[Array, ""]:

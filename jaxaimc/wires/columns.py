@@ -155,15 +155,15 @@ def shares(
         before, until = (overlap(low, steps * x, low, high, steps) / (high - low) for x in (start, start + duration))
         return until - before + swing * (_first_cosine(until) - _first_cosine(before))
 
-    # The load is even in the level: no slope at zero, where JAX's `abs` has one.
-    connected = share(fixed(jnp.sign(level)) * level)
+    sign = fixed(jnp.sign(level))
     # The drive is odd in the level and has a slope at zero, where sign times magnitude would have none.
     lengthened = share(fixed(jnp.abs(level)) + level - fixed(level))
-    driven = fixed(jnp.sign(level) * connected)
+    # The load is even in the level: no slope at zero, where JAX's `abs` has one.
     if swing is None:
-        return connected, driven + lengthened - fixed(lengthened)
-    # Cheaper, and right for first derivatives alone, which is what two solves of a stretch have.
-    return connected, _with_slope_of(lengthened, driven)
+        connected = share(sign * level)
+        return connected, fixed(sign * connected) + lengthened - fixed(lengthened)
+    # One share for both: cheaper, and right for first derivatives alone, which is what two solves of a stretch have.
+    return _with_slope_of(sign * lengthened, lengthened), _with_slope_of(lengthened, fixed(sign * lengthened))
 
 
 @jax.custom_jvp

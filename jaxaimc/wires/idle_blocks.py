@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxaimc._core.component import component, static
-from jaxaimc._core.xla import add_up, product
+from jaxaimc._core.xla import add_up, product, stored
 from jaxaimc.wires.base import Circuit, in_one_precision
 from jaxaimc.wires.block_ladder import Blocks, Cells, Ladder, Rows
 from jaxaimc.wires.carry import carried
@@ -194,7 +194,7 @@ class _Plan(NamedTuple):
             both = shares(level, RowsFirst(of=alignment), low, high, self.steps, swing)
         else:
             both = (jnp.asarray(level != 0, level.dtype), level)
-        return Rows(*(self.blocks.of_rows(x.reshape(x.shape[0], -1)) for x in both))
+        return Rows(*(self.blocks.of_rows(x) for x in both))
 
     def over_time(self, x: Float[Array, "cols bin_and_vector"]) -> Float[Array, "cols vector"]:
         """Add up over stretches, each times its length."""
@@ -275,7 +275,8 @@ def _backward(plan: _Plan, vectors: Array, columns: Columns, cotangents: list[Ar
     turned = [own.turned for own in cells]
 
     def some(total: _Prepared, one: tuple[Array, list[Array]]) -> tuple[_Prepared, Array]:
-        level, by_off = one
+        # Stored: XLA for CPUs does not vectorise a kernel in which it takes one chunk out of all.
+        level, by_off = stored(one[0]), one[1]
         rows, by_level = jax.vjp(plan.rows, level, known.alignment)
         rows = plan.blocks.shortened(rows)
         each = zip(plan.ladders, cells, turned, known.r_ends, by_off, strict=True)

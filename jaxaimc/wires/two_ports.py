@@ -17,7 +17,6 @@ the difference of large numbers.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -29,18 +28,18 @@ class Size(NamedTuple):
     Attributes:
         rows: Number of rows.
         mean: Mean number of a row.
-        of_sums: Weight of `L D` in the sum over pairs of rows.
-        of_one_moment: Weight of `L W - U D`.
-        of_moments: Weight of `U W`.
         sign: Minus one where rows are numbered against their order.
+        of_sums: Weight of `L D` in the sum over pairs of rows.
+        of_moments: Weight of `U W`.
+        of_one_moment: Weight of `L W - U D`, with the sign.
     """
 
     rows: Any
     mean: Any
-    of_sums: Any
-    of_one_moment: Any
-    of_moments: Any
     sign: Any
+    of_sums: Any
+    of_moments: Any
+    of_one_moment: Any
 
     @classmethod
     def of(cls, rows: int, *, reverse: bool) -> "Size":
@@ -49,13 +48,14 @@ class Size(NamedTuple):
         spread = max(float(number @ number), 1.0)
         later, earlier = number[:, None], number[None]
         between = np.maximum(later - earlier, 0)
+        sign = -1.0 if reverse else 1.0
         return cls(
             rows=float(rows),
             mean=(rows + 1) / 2,
+            sign=sign,
             of_sums=float(np.sum(between)) / rows**2,
-            of_one_moment=float(np.sum(between * later)) / (rows * spread),
             of_moments=float(np.sum(between * later * earlier)) / spread**2,
-            sign=-1.0 if reverse else 1.0,
+            of_one_moment=sign * float(np.sum(between * later)) / (rows * spread),
         )
 
 
@@ -67,104 +67,108 @@ class State(NamedTuple):
     driven: Float[Array, "cols vector"]
 
 
+class Slopes(NamedTuple):
+    """Derivatives by a state. That by what is taken off is the one by what drives, and that by the result."""
+
+    seen: Float[Array, "cols vector"]
+    driven: Float[Array, "cols vector"]
+
+
 class Sums(NamedTuple):
-    """The four sums of a block: `L`, `U`, `D` and `W`."""
+    """The sums of a block, each before its moment over rows in their order: `L` and `U`, `D` and `W`."""
 
-    load: Float[Array, "cols vector"]
-    load_moment: Float[Array, "cols vector"]
-    drive: Float[Array, "cols vector"]
-    drive_moment: Float[Array, "cols vector"]
-
-    @property
-    def pairs(self) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        """Sums and moments of load and drive."""
-        return (self.load, self.load_moment), (self.drive, self.drive_moment)
-
-    def numbered(self, size: "Size") -> "Sums":
-        """Return sums over rows in their order as those over rows from the far end, or back again."""
-        return self._replace(load_moment=size.sign * self.load_moment, drive_moment=size.sign * self.drive_moment)
+    load: Float[Array, "both cols vector"]
+    drive: Float[Array, "both cols vector"]
 
 
 def after(state: State, sums: Sums, r: Array, size: Size) -> State:
     """Return the state at the near end of a block from that at its far end."""
-    load, _, drive, drive_moment = sums
     seen, taken, driven = state
-    rise = r * _rise(state, sums, size)
-    driven = driven + drive
-    inner = seen * _not_negative(_first_moment(sums, size)) + _not_negative(_load_pairs(sums, size))
-    outer = _drive_pairs(sums, size) + seen * (size.mean * drive + drive_moment)
+    rise = r * _rise(seen, sums, size)
+    driven = driven + sums.drive[0]
+    outer = _drive_pairs(sums, size) + seen * _first_moment(sums.drive, size)
     return State(
-        seen=_not_negative(seen + load + r * inner) / (1 + rise),
+        seen=_not_negative(seen + sums.load[0] + r * _inner(seen, sums, size)) / (1 + rise),
         taken=(taken + r * outer - driven * rise) / (1 + rise),
         driven=driven,
     )
 
 
 def derivatives_of_after(
-    before: State, state: State, by_state: State, sums: Sums, r: Array, size: Size
-) -> tuple[State, Sums, Array]:
+    seen: Array, near: State, by: Slopes, by_off: Array, sums: Sums, r: Array, size: Size
+) -> tuple[Slopes, Sums, Array]:
     """Return the derivatives by the state before a block, by its sums, and by the resistance, entry by entry.
 
     Args:
-        before: State at the far end.
-        state: That at the near end.
-        by_state: Derivatives by that.
+        seen: Conductance seen at the far end.
+        near: State at the near end.
+        by: Derivatives by that.
+        by_off: Derivative by what the wire adds.
         sums: Sums of the block.
         r: Segment resistance [ohm].
         size: What follows from the size of the block.
     """
-    load, load_moment, drive, drive_moment = sums
-    m, mean, of_sums, of_one, of_moments, _ = size
-    seen = before.seen
-    rise, first = _rise(before, sums, size), _first_moment(sums, size)
-    load_pairs, drive_pairs = _load_pairs(sums, size), _drive_pairs(sums, size)
-    by_taken, by_seen = by_state.taken / (1 + r * rise), by_state.seen / (1 + r * rise)
-    by_seen = jnp.where(seen + load + r * (seen * _not_negative(first) + _not_negative(load_pairs)) < 0, 0.0, by_seen)
-    by_rise = -r * ((state.taken + state.driven) * by_taken + state.seen * by_seen)
-    # Computed once: XLA would do so again for each of what follows.
-    by_taken, by_seen, by_rise = jax.lax.optimization_barrier((by_taken, by_seen, by_rise))
-    by_outer, by_inner = r * by_taken, r * by_seen
-    by_near = jnp.where((m - mean) * load < load_moment, 0.0, by_rise)
-    by_first = jnp.where(first < 0, 0.0, by_inner * seen)
-    by_load_pairs = jnp.where(load_pairs < 0, 0.0, by_inner)
-    by_driven = by_state.driven - r * rise * by_taken
+    load, drive = sums
+    over = _rise(seen, sums, size)
+    rise = r * over
+    # XLA for CPUs stores what it divides, and computes all else anew for each result.
+    by_driven = (by.driven - rise * by_off) / (1 + rise)
+    inner = _inner(seen, sums, size)
+    by_seen = jnp.where(seen + load[0] + r * inner < 0, 0.0, by.seen) / (1 + rise)
+    by_taken = by_off + by_driven
+    by_over = -((near.taken + near.driven) * by_taken + near.seen * by_seen)
+    first, pairs = _first_moment(load, size), _load_pairs(sums, size)
+    by_near = jnp.where(_last_moment(load, size) < 0, 0.0, r * by_over)
+    by_first = jnp.where(first < 0, 0.0, r * seen * by_seen)
+    by_pairs = jnp.where(pairs < 0, 0.0, 2 * r * by_seen)
+    by_outer = r * by_taken
+    squares = _two(size.of_sums, size.of_moments, load)
+    products, numbers = _two(size.of_one_moment, -size.of_one_moment, load), _two(size.mean, size.sign, load)
+    sum_alone = _two(1.0, 0.0, load)
     by_sums = Sums(
-        load=by_seen
-        + by_outer * (of_sums * drive + of_one * drive_moment)
-        + mean * by_first
-        + 2 * of_sums * load * by_load_pairs
-        + (m - mean) * by_near,
-        load_moment=by_outer * (of_moments * drive_moment - of_one * drive)
-        + by_first
-        + 2 * of_moments * load_moment * by_load_pairs
-        - by_near,
-        drive=by_driven + by_outer * (of_sums * load - of_one * load_moment + mean * seen),
-        drive_moment=by_outer * (of_one * load + of_moments * load_moment + seen),
+        load=sum_alone * by_seen
+        + numbers * by_first
+        + _two(size.rows - size.mean, -size.sign, load) * by_near
+        + squares * load * by_pairs
+        + by_outer * (squares * drive + products * drive[::-1]),
+        drive=sum_alone * by_driven + by_outer * (squares * load - products * load[::-1] + numbers * seen),
     )
-    by_before = State(
-        seen=by_outer * (mean * drive + drive_moment) + by_seen + by_inner * _not_negative(first) + m * by_rise,
-        taken=by_taken,
-        driven=by_driven,
+    through = _first_moment(drive, size)
+    by_before = Slopes(
+        seen=by_outer * through + by_seen * (1 + r * _not_negative(first)) + size.rows * r * by_over, driven=by_driven
     )
-    by_r = (drive_pairs + seen * (mean * drive + drive_moment)) * by_taken
-    by_r = by_r + (seen * _not_negative(first) + _not_negative(load_pairs)) * by_seen
-    return by_before, by_sums, by_r - rise * ((state.taken + state.driven) * by_taken + state.seen * by_seen)
+    by_r = (_drive_pairs(sums, size) + seen * through) * by_taken + inner * by_seen + over * by_over
+    return by_before, by_sums, by_r
 
 
-def _rise(state: State, sums: Sums, size: Size) -> Array:
-    return _not_negative((size.rows - size.mean) * sums.load - sums.load_moment) + size.rows * state.seen
+def _two(of_sum: Any, of_moment: Any, like: Array) -> Float[Array, "both 1 1"]:
+    """Return what sums are multiplied with, and their moments."""
+    return jnp.stack([jnp.asarray(x, like.dtype) for x in (of_sum, of_moment)])[:, None, None]
 
 
-def _first_moment(sums: Sums, size: Size) -> Array:
-    return size.mean * sums.load + sums.load_moment
+def _rise(seen: Array, sums: Sums, size: Size) -> Array:
+    return _not_negative(_last_moment(sums.load, size)) + size.rows * seen
+
+
+def _inner(seen: Array, sums: Sums, size: Size) -> Array:
+    return seen * _not_negative(_first_moment(sums.load, size)) + _not_negative(_load_pairs(sums, size))
+
+
+def _first_moment(both: Float[Array, "both cols vector"], size: Size) -> Float[Array, "cols vector"]:
+    return size.mean * both[0] + size.sign * both[1]
+
+
+def _last_moment(both: Float[Array, "both cols vector"], size: Size) -> Float[Array, "cols vector"]:
+    return (size.rows - size.mean) * both[0] - size.sign * both[1]
 
 
 def _load_pairs(sums: Sums, size: Size) -> Array:
-    return size.of_sums * sums.load * sums.load + size.of_moments * sums.load_moment * sums.load_moment
+    load, moment = sums.load
+    return size.of_sums * load * load + size.of_moments * moment * moment
 
 
 def _drive_pairs(sums: Sums, size: Size) -> Array:
-    load, load_moment, drive, drive_moment = sums
+    (load, load_moment), (drive, drive_moment) = sums
     of_one = size.of_one_moment * (load * drive_moment - load_moment * drive)
     return size.of_sums * load * drive + of_one + size.of_moments * load_moment * drive_moment
 

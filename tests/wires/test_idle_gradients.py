@@ -133,3 +133,35 @@ def test_short_products_of_inputs_that_tiles_share_have_derivatives():
     # Derivatives of derivatives, in the same arithmetic.
     again = jax.jit(jax.grad(lambda w: jnp.sum(jax.grad(lambda w: jnp.vdot(of_tiles(x, w), d * w[:, :8]))(w) ** 2)))(w)
     assert jnp.all(jnp.isfinite(again))
+
+
+def test_derivatives_of_block_ladders_where_sums_are_cut_off_are_those_of_reverse_mode(x64):
+    # Shares of rows that end within a stretch can be negative; sums that cannot be are cut off at zero.
+    ladder = Ladder(BlockRows(present=20, rows=7, precise=True), at_first=True)
+    connected, driven = map(jnp.asarray, RNG.uniform(-0.6, 0.4, (2, 20, 3)))
+    load, drive = map(jnp.asarray, (RNG.uniform(0, 1, (20, 2)), RNG.normal(size=(20, 2))))
+    given = (Rows(*map(ladder.blocks.of_rows, (connected, driven))), ladder.blocks.of_cells(load, drive))
+    off, pull = jax.vjp(ladder.taken_off, *given, jnp.asarray(0.1), jnp.asarray(0.3))
+    found = ladder.derivatives(*given, given[1].turned, jnp.asarray(0.1), jnp.asarray(0.3), jnp.ones_like(off))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-11), found, pull(jnp.ones_like(off)))
+    assert np.min(np.sum(connected[:7], axis=0)) < 0
+
+
+def test_gradients_of_one_vector_in_planes_over_resistances(x64):
+    # As split pulses and bit-serial planes are read; an odd number of columns, read at both ends, with a supply line.
+    level = jnp.asarray(RNG.uniform(0.05, 0.95, (1, 2, ROWS)) * RNG.choice([-1.0, 1.0], (1, 2, ROWS)))
+
+    def f(r, g, level):
+        wires = OpenIdle(r=r, r_supply=2.0, r_out=7.0, method=Blocks(rows=6, bins=2))
+        circuit = wires.effective(g, (1.0, -1.0), Placement(rows=ROWS, cols=COLS)).circuit
+        return jnp.sum(jnp.sin(1e3 * circuit.charge(level, steps=127, timed=True, v_read=0.2)))
+
+    resistances = jnp.asarray([0.0, 3.0, 60.0])
+    over_r = jax.jit(jax.vmap(f, (0, None, None)))
+    slopes = jax.jit(jax.vmap(jax.grad(f, (0, 1, 2)), (0, None, None)))(resistances, CONDUCTANCES, level)
+    steps = (np.ones(3), 1e-4 * RNG.normal(size=CONDUCTANCES.shape), RNG.normal(size=level.shape))
+    h, given = 1e-6, (resistances, CONDUCTANCES, level)
+    for k, step in enumerate(steps):
+        up, down = (over_r(*(x + s * h * step if i == k else x for i, x in enumerate(given))) for s in (1, -1))
+        along = [np.sum(slopes[k][i] * (step[i] if k == 0 else step)) for i in range(3)]
+        np.testing.assert_allclose(along, (up - down) / (2 * h), rtol=2e-6, atol=1e-8)
