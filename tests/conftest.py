@@ -16,6 +16,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 if os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "1" and version("jaxlib").startswith("0.10."):
     quick = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
     os.environ["XLA_FLAGS"] = f"{quick} {os.environ.get('XLA_FLAGS', '')}".strip()
+# Commands that tests run keep nothing in the user's own folders, and find nothing there.
+os.environ.setdefault("JAXAIMC_CACHE", "off")
 sys.path.insert(0, str(Path(__file__).parent))
 # Tracing makes very many small objects that live on: the collector's defaults cost a tenth of the suite.
 gc.set_threshold(50_000, 20, 50)

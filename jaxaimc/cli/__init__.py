@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from jaxaimc.cli import signals
+from jaxaimc.cli import programs, signals
 
 _APP = ("tyro", "rich", "polars", "matplotlib")
 
@@ -66,6 +66,7 @@ def _run(arguments: Sequence[str]) -> None:
     missing = [name for name in _APP if importlib.util.find_spec(name) is None]
     if missing:
         raise ImportError(f"the command line needs {', '.join(missing)}: pip install 'jaxaimc[app]'.")
+    programs.quiet_loading()
     from jaxaimc.cli import parser
 
     parser.run(arguments)

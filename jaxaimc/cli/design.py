@@ -81,7 +81,7 @@ class Design:
 
     def run(self) -> None:
         """Run the command."""
-        startup.prefer_short_compilation()
+        startup.begin()
         import jax
         import optax
 

@@ -59,12 +59,12 @@ class Evaluate:
 
     def run(self) -> None:
         """Run the command."""
-        from jaxaimc.studies import Settings, figures, standard_study, tables
+        from jaxaimc.studies import Settings, standard_study, tables
         from jaxaimc.studies.facts import describe, folder_name
         from jaxaimc.studies.screen import Screen
         from jaxaimc.studies.store import ResultsFolder
 
-        startup.prefer_short_compilation()
+        startup.begin()
         named = {field.name: getattr(self, field.name) for field in dataclasses.fields(Settings)}
         given = {name: value for name, value in named.items() if value is not None}
         settings = Settings(**{**(_FULL if self.full else {}), **given})
@@ -82,7 +82,7 @@ class Evaluate:
             self.output / folder_name(task, facts),
             facts,
             command,
-            notes_of(chip, study.wire_errors, study.cost, task.metric, task.chance),
+            notes_of(chip, study.wire_errors, metric=task.metric, chance=task.chance),
         )
         keep_settings(self, folder.path, config)
         console = Console()
@@ -98,7 +98,7 @@ class Evaluate:
                     screen.update(progress)
                     signals.check()
 
-                evaluation = study.run(folder, show)
+                evaluation = study.run(folder, show, compile_ahead=True)
         except KeyboardInterrupt:
             kept = len(study.finished(folder))
             raise KeyboardInterrupt(
@@ -107,9 +107,12 @@ class Evaluate:
         if evaluation.layers:
             console.print(tables.layer_table(evaluation.layers))
         if study.cost is not None:
+            folder.note({"cost": study.cost.facts()})
             console.print("", tables.cost_table(study.cost))
             for line in tables.cost_lines(study.cost):
                 say(console, line)
+        from jaxaimc.studies import figures
+
         figures.save(evaluation, folder.path / "figure.png")
         for name, content in (
             ("scores.parquet", "scores"),

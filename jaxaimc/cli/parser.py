@@ -1,4 +1,7 @@
-"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, sweep, report, config. Needs the extra `app`."""
+"""The commands of `jaxaimc`: evaluate, sensitivity, train, design, sweep, report, config, cache.
+
+Needs the extra `app`.
+"""
 
 import dataclasses
 import functools
@@ -13,6 +16,8 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import subcommand
 
+from jaxaimc.cli import programs
+from jaxaimc.cli.cache import Cache
 from jaxaimc.cli.config import Config
 from jaxaimc.cli.design import Design
 from jaxaimc.cli.evaluate import Evaluate
@@ -45,12 +50,12 @@ def run(arguments: Sequence[str]) -> None:
     """
     name = arguments[0] if arguments else ""
     file = given_in(arguments) if name in COMMANDS else None
-    choices: list[Any] = [Annotated[Config, subcommand("config")]]
+    choices: list[Any] = [Annotated[Config, subcommand("config")], Annotated[Cache, subcommand("cache")]]
     for known, command in COMMANDS.items():
         of_file = file if known == name else None
         shape = _with_file(command, flags_both_ways=of_file is not None)
         default = {} if of_file is None else {"default": prefilled(shape, of_file)}
-        choices.insert(-1, Annotated[shape, subcommand(known, **default)])
+        choices.insert(-2, Annotated[shape, subcommand(known, **default)])
     command = tyro.cli(
         functools.reduce(operator.or_, choices),
         args=arguments,
@@ -59,7 +64,7 @@ def run(arguments: Sequence[str]) -> None:
         config=(tyro.conf.OmitArgPrefixes,),
     )
     with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = _Shown()
         command.run()
 
 
@@ -81,6 +86,18 @@ def _with_file(command: type, *, flags_both_ways: bool) -> type:
     )
 
 
-def _show(message: Warning | str, *_: Any) -> None:
-    """Print a warning as one line, without the line of code that it comes from."""
-    print(f"Warning: {message}", file=sys.stderr)
+class _Shown:
+    """Prints a warning as one line, without the line of code that it comes from."""
+
+    def __init__(self) -> None:
+        self._trouble = False
+
+    def __call__(self, message: Warning | str, *_: Any) -> None:
+        """Print it; trouble with kept programs, which comes with every program, once."""
+        text = str(message)
+        if text.startswith(programs.TROUBLE):
+            if self._trouble:
+                return
+            self._trouble = True
+            text = f"Compiled programs cannot be kept or found: {text.partition(': ')[2] or text} (said once)"
+        print(f"Warning: {text}", file=sys.stderr)

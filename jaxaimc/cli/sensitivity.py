@@ -68,7 +68,7 @@ class Sensitivity:
         from jaxaimc.studies.facts import describe, folder_name
         from jaxaimc.studies.screen import Screen
 
-        startup.prefer_short_compilation()
+        startup.begin()
         how = {"examples": self.examples, "chips": self.chips, "batch": self.batch, "seed": self.seed}
         settings = Settings(**how, times=(), resistances=())
         task = load_task(self.task, self.data)

@@ -85,7 +85,7 @@ class Sweep:
 
     def run(self) -> None:
         """Run the command."""
-        startup.prefer_short_compilation()
+        startup.begin()
         self._check()
         console = Console()
         if self.merge:

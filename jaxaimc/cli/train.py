@@ -75,7 +75,7 @@ class Train:
     def run(self) -> None:
         """Run the command."""
         self._check()
-        startup.prefer_short_compilation()
+        startup.begin()
         import jax
         import jax.numpy as jnp
 

@@ -59,7 +59,12 @@ class AnalogProduct(nnx.Module):
 
     def layer_key(self, key: Key[Array, "*keys"]) -> Key[Array, "*keys"]:
         """Return this layer's own key or keys: independent of the order in which layers are visited."""
-        return fold_in(key, zlib.crc32(self.path.encode()))
+        return fold_in(key, self.number)
+
+    @property
+    def number(self) -> int:
+        """What is folded into a key for this layer, 32 bits that follow from its path."""
+        return zlib.crc32(self.path.encode())
 
     def _next_key(self, inputs: Any, shared: Any) -> Key[Array, "*keys"]:
         """Return the key of the next read. Each call of a layer that is used several times gets its own."""

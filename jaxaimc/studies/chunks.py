@@ -71,6 +71,21 @@ class ChunkFolder:
         """
         return recorded_facts(self.record)
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Add JSON values to the record, or replace them.
+
+        Args:
+            notes: The values; what the results follow from is not among them.
+
+        Raises:
+            ResultsError: If the record was edited or is damaged.
+            OSError: If the disk refuses; the record then stays as it was.
+        """
+        self.facts()
+        content = {**json.loads(self.record.read_text(encoding="utf-8")), **notes}
+        with replacing(self.record) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
     def names(self) -> list[str]:
         """Return the names of all pieces that are there, sorted."""
         return sorted(path.name for path in self.chunks.glob("*-*.parquet"))

@@ -40,7 +40,7 @@ def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, sp
     Raises:
         ValueError: If a layer cannot be converted or programmed, or a single chip is larger than the memory.
     """
-    chip = chip_bytes(model, config)
+    chip = chip_bytes(model, config, settings.chips)
     memory = available()
     if memory is None:
         return settings.chips
@@ -50,7 +50,7 @@ def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, sp
         )
     batch = (min(settings.batch, len(split)), *split.inputs.shape[1:])
     inputs = jax.ShapeDtypeStruct(batch, jax.dtypes.canonicalize_dtype(split.inputs.dtype))
-    need = _PROGRAMMING * chip + read_bytes(model, config, inputs)
+    need = _PROGRAMMING * chip + read_bytes(model, config, inputs, settings.chips)
     return max(1, min(settings.chips, int(_SHARE * memory / need)))
 
 

@@ -1,6 +1,8 @@
 """Studies of a network on analog tiles, and the standard one, which measures what each effect does to its score."""
 
-import json
+import contextlib
+import functools
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +15,19 @@ import numpy as np
 from flax import nnx
 
 from jaxaimc import nn
+from jaxaimc._core.ahead import Ahead, Call, directly
 from jaxaimc._core.checks import warn_of_lost_inputs
-from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.config import AnalogConfig
 from jaxaimc.cost import AssumedCostWarning, InvalidCostWarning
 from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.presets import tile_circuit
 from jaxaimc.studies import memory
-from jaxaimc.studies.results import Evaluation, EvaluationProgress, Memory, Row, Rows, Store, summarise
+from jaxaimc.studies.measure import Measurements, Reporter
+from jaxaimc.studies.results import Evaluation, EvaluationProgress, Memory, Rows, Store, summarise
 from jaxaimc.studies.scenarios import Scenario, Settings, standard
 from jaxaimc.studies.store import fingerprint
 from jaxaimc.tasks import Split, Task, check_contract, load_model
-from jaxaimc.tasks.chips import Chips, LayerInputs, as_read, chip_keys, groups, layer_errors, lost_inputs, program_chips
-from jaxaimc.tasks.score import chip_scores, mean_score, total
+from jaxaimc.tasks.chips import LayerInputs, lost_inputs
 
 # Test examples from which the activity of rows is known, and the error of the wires' method.
 _PROFILED = 64
@@ -62,6 +65,7 @@ class Study:
             if (config := scenario.config) is not None:
                 config.validate()
         check_contract(self.task, self.model, self.test, "test")
+        _ = self._lock  # made before there are threads
         if self.layers:
             for scenario in self.scenarios:
                 self._check_digital(scenario)
@@ -102,12 +106,16 @@ class Study:
         pairs = zip(self.keys, self.scenarios, strict=True)
         return {key: there[key] for key, scenario in pairs if key in there and self._is_complete(scenario, there[key])}
 
-    def run(self, store: Store | None = None, progress: Progress | None = None) -> Evaluation:
+    def run(
+        self, store: Store | None = None, progress: Progress | None = None, *, compile_ahead: bool = False
+    ) -> Evaluation:
         """Measure every scenario that the store does not hold.
 
         Args:
             store: Where finished scenarios are kept; in memory by default.
             progress: Called during and after every scenario.
+            compile_ahead: Whether threads compile what later scenarios need, and then find the `cost`, while earlier
+                ones are measured.
 
         Returns:
             All scores and per-layer errors.
@@ -122,18 +130,20 @@ class Study:
         store = store if store is not None else Memory()
         found = self.finished(store)
         todo = [(key, s) for key, s in zip(self.keys, self.scenarios, strict=True) if key not in found]
-        report = _Reporter(progress, sum(self._passes(scenario) for _, scenario in todo))
+        report = Reporter(progress, sum(self._measurements.passes(scenario) for _, scenario in todo))
         if todo and self._whole is not None:
             inputs = self.test.first(self.settings.layer_examples).inputs
             for path, share in lost_inputs(self.model, self._whole, inputs).items():
                 warn_of_lost_inputs(share, f"Layer {path!r}")
-        for key, scenario in todo:
-            if key in found:  # a scenario that is listed twice
-                continue
-            found[key] = self._measure(scenario, report)
-            store.add(key, found[key])
-            report.finish(*summarise(found[key].scores))
-        self._last.clear()
+        plan = functools.partial(self._plan, [scenario for _, scenario in todo])
+        with Ahead(plan) if compile_ahead else contextlib.nullcontext(directly) as call:
+            for key, scenario in todo:
+                if key in found:  # a scenario that is listed twice
+                    continue
+                found[key] = self._measurements.measure(scenario, report, call)
+                store.add(key, found[key])
+                report.finish(*summarise(found[key].scores))
+        self._measurements.forget()
         ordered = [found[key] for key in dict.fromkeys(self.keys)]
         return Evaluation(
             task=self.task.name,
@@ -142,6 +152,16 @@ class Study:
             scores=[row for rows in ordered for row in rows.scores],
             layers=[row for rows in ordered for row in rows.layers],
         )
+
+    def _plan(self, scenarios: Sequence[Scenario], shapes: Call) -> None:
+        self._measurements.compile(scenarios, shapes)
+        if scenarios:
+            _ = self.cost
+
+    @cached_property
+    def _measurements(self) -> Measurements:
+        at_once = self.settings.chips if self._whole is None else self._at_once
+        return Measurements(self.task, self.model, self.test, self.settings, at_once, lambda: self._layer_inputs)
 
     @cached_property
     def _whole(self) -> AnalogConfig | None:
@@ -154,64 +174,6 @@ class Study:
         """How many chips are programmed and read at once."""
         assert self._whole is not None
         return memory.chips_at_once(self.model, self._whole, self.settings, self.test)
-
-    def _groups(self, scenario: Scenario) -> list[tuple[range, int]]:
-        # Scenarios without randomness run on as many equal chips, so that they share compilations; one is reported.
-        every = list(groups(self.settings.chips, self._at_once))
-        return every if scenario.random else every[:1]
-
-    def _passes(self, scenario: Scenario) -> int:
-        examples = len(self.test.first(scenario.examples))
-        if scenario.base is None:
-            return examples
-        return examples * sum(len(group) - repeated for group, repeated in self._groups(scenario))
-
-    def _measure(self, scenario: Scenario, report: "_Reporter") -> Rows:
-        report.start(scenario.name)
-        split = self.test.first(scenario.examples)
-        config = scenario.config
-        if config is None:
-            score = mean_score(self.task, self.model, split)
-            report.step(len(split))
-            return Rows([_row(scenario, examples=len(split), chip=0, score=score)], [])
-        rows = Rows([], [])
-        for group, repeated in self._groups(scenario):
-            reported = range(repeated, len(group) if scenario.random else 1)
-            chip, reads = chip_keys(self.settings.seed, group)
-            chips = self._programmed(scenario, config, group, chip)
-            blank = as_read(self.model, config, chips, digital=scenario.digital)
-            parts = []
-            for part in chip_scores(
-                self.task, blank, chips, reads, split, batch=self.settings.batch, first_chip=group.start
-            ):
-                parts.append(part)
-                report.step(len(part[repeated:]) * part.shape[1])
-            found = total(self.task, parts, split)
-            rows.scores.extend(
-                _row(scenario, examples=len(split), chip=group[i], score=float(found[i])) for i in reported
-            )
-            if scenario.layers:
-                probe = as_read(self.model, config, chips, mode="probe", digital=scenario.digital)
-                errors = layer_errors(probe, chips, reads, self.test.first(self.settings.layer_examples).inputs)
-                rows.layers.extend(
-                    {"name": scenario.name, "layer": path, "chip": group[i], "error": float(error[i])}
-                    for path, error in errors.items()
-                    for i in reported
-                )
-        return rows
-
-    def _programmed(self, scenario: Scenario, config: AnalogConfig, group: range, keys: Any) -> Chips:
-        """Return programmed chips: those of the scenario before, where they would be the same ones."""
-        same = fingerprint({"config": dumps(config), "t": scenario.t, "compensated": scenario.compensated})
-        found = self._last.get((same, group))
-        if found is None:
-            self._last.clear()  # before the next ones are made: two would not fit
-            known = self._layer_inputs if config.wires.profiled else None
-            found = program_chips(
-                self.model, config, keys, scenario.t, compensated=scenario.compensated, layer_inputs=known
-            )
-            self._last[same, group] = found
-        return found
 
     @cached_property
     def _layer_inputs(self) -> LayerInputs:
@@ -236,12 +198,22 @@ class Study:
         chip = nn.program(with_activity_of(nn.convert(self.model, quiet), self._layer_inputs), jax.random.key(0))
         return method_errors(chip, self._layer_inputs)
 
-    @cached_property
+    @property
     def cost(self) -> nn.NetworkCost | None:
         """What an inference costs with the default hardware, on one chip right after programming; None without tiles.
 
         Where everything acts, for the activations of the first test examples.
         """
+        with self._lock:
+            return self._cost
+
+    @cached_property
+    def _lock(self) -> threading.Lock:
+        """Held by the thread that finds the cost."""
+        return threading.Lock()
+
+    @cached_property
+    def _cost(self) -> nn.NetworkCost | None:
         whole = self._whole
         if whole is None:
             return None
@@ -255,11 +227,6 @@ class Study:
             known = nn.cost_inputs(analog, jnp.asarray(self.test.first(_COSTED).inputs))
             chip = nn.program(with_activity_of(analog, known.vectors), jax.random.key(0))
             return nn.cost(chip, known)
-
-    @cached_property
-    def _last(self) -> dict[tuple[str, range], Chips]:
-        """The chips that were programmed last, by all that they follow from."""
-        return {}
 
     def _check_digital(self, scenario: Scenario) -> None:
         unknown = [path for path in scenario.digital if path not in self.layers]
@@ -347,39 +314,3 @@ def standard_study(
     model = load_model(task) if model is None else model
     examples = len(task.split("test").first(settings.examples))
     return Study(task, model, standard(config, settings, examples), settings, network)
-
-
-def _row(scenario: Scenario, *, examples: int, chip: int, score: float) -> Row:
-    return {
-        "study": scenario.study,
-        "name": scenario.name,
-        "sets": json.dumps(dict(scenario.sets)),
-        "t": scenario.t,
-        "compensated": scenario.compensated,
-        "r": scenario.r,
-        "random": scenario.random,
-        "examples": examples,
-        "chip": chip,
-        "score": score,
-    }
-
-
-class _Reporter:
-    """Counts network passes and passes them on."""
-
-    def __init__(self, progress: Progress | None, total: int):
-        self._progress = progress or (lambda _: None)
-        self._total = total
-        self._done = 0
-        self._name = ""
-
-    def start(self, name: str) -> None:
-        self._name = name
-        self.step(0)
-
-    def step(self, passes: int) -> None:
-        self._done += passes
-        self._progress(EvaluationProgress(self._done, self._total, self._name))
-
-    def finish(self, row: Row) -> None:
-        self._progress(EvaluationProgress(self._done, self._total, self._name, row))

@@ -72,6 +72,18 @@ class ResultsFolder:
         """Where the finished scenarios are."""
         return self._folder.chunks
 
+    def note(self, notes: Mapping[str, Any]) -> None:
+        """Add JSON values to the record `run.json`, such as what is known only at the end.
+
+        Args:
+            notes: The values.
+
+        Raises:
+            ResultsError: If the record was edited or is damaged.
+            OSError: If the disk refuses.
+        """
+        self._folder.note(notes)
+
     def open(self, keys: Sequence[str]) -> dict[str, Rows]:
         """Return what is there of these results, and bring the tables up to date.
 

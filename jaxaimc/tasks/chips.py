@@ -12,13 +12,14 @@ from flax import nnx
 from jaxtyping import Array, Float, Key
 
 from jaxaimc import nn
+from jaxaimc._core.ahead import Call, directly, in_shapes
 from jaxaimc._core.checks import ClippedInputWarning
 from jaxaimc._core.live import peak_bytes
 from jaxaimc._core.xla import grouped_product
-from jaxaimc.calibration import GlobalCompensation
 from jaxaimc.config import AnalogConfig
 from jaxaimc.nn.activity import AssumedActivityWarning, with_activity_of
 from jaxaimc.nn.hooks import tell
+from jaxaimc.nn.many import effective_of_chips
 from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.tile import Prepared
 from jaxaimc.wires import NoWires, check_residual
@@ -47,11 +48,12 @@ def chip_keys(seed: int, chips: range | int) -> tuple[Key[Array, " chip"], Key[A
 def program_chips(
     model: nn.Module,
     config: AnalogConfig,
-    keys: Key[Array, " chip"],
+    keys: Key[Array, " chip"] | jax.ShapeDtypeStruct,
     t: float | None,
     *,
     compensated: bool,
     layer_inputs: LayerInputs | None = None,
+    call: Call = directly,
 ) -> Chips:
     """Program chips with a network and fold their wires in.
 
@@ -63,6 +65,7 @@ def program_chips(
         compensated: Whether drift is compensated.
         layer_inputs: Input vectors by layer, for wires whose load depends on how active rows are; None where none are
             known.
+        call: How compiled functions are called, see `jaxaimc._core.ahead`.
 
     Returns:
         Effective matrices by layer, every array with a leading chip axis.
@@ -70,9 +73,13 @@ def program_chips(
     Raises:
         ConvergenceError: If the wires of a layer miss their own check on some chip.
     """
-    chips = _program(model, config, keys, t, compensated=compensated, layer_inputs=layer_inputs)
+    analog = nn.convert(model, config)
+    if layer_inputs is not None:
+        analog = with_activity_of(analog, layer_inputs)
+    chips = effective_of_chips(analog, keys, t, compensated=compensated, call=call)
     for path, prepared in chips.items():
-        check_residual(f"layer {path!r}", prepared.residual)
+        if not isinstance(prepared.residual, jax.ShapeDtypeStruct):
+            check_residual(f"layer {path!r}", prepared.residual)
     return chips
 
 
@@ -99,17 +106,26 @@ def as_read(
     Returns:
         The converted network.
     """
-    solved = any(prepared.circuit is not None for prepared in chips.values())
-    wires = config.wires if solved else NoWires()
-    read = replace(config, device=config.device.only("read_noise"), wires=wires)
-    analog = nn.convert(model, read)
+    analog = nn.convert(model, config_of_reads(config, chips))
     if digital:
         analog = nn.attach(analog, lambda dot: _Digital(dot.path in digital))
     return nn.Blank.of(analog, mode=mode)
 
 
+def config_of_reads(config: AnalogConfig, chips: Chips) -> AnalogConfig:
+    """Return the tile without what is folded into the matrices of chips.
+
+    Args:
+        config: The tile of every layer.
+        chips: Result of `program_chips`.
+    """
+    solved = any(prepared.circuit is not None for prepared in chips.values())
+    wires = config.wires if solved else NoWires()
+    return replace(config, device=config.device.only("read_noise"), wires=wires)
+
+
 def layer_errors(
-    blank: nn.Blank, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any
+    blank: nn.Blank, chips: Chips, read_keys: Key[Array, " chip"], inputs: Any, call: Call = directly
 ) -> dict[str, Float[np.ndarray, " chip"]]:
     """Return the relative output error of every layer, each seeing the digital network's inputs.
 
@@ -118,11 +134,12 @@ def layer_errors(
         chips: Result of `program_chips`.
         read_keys: Read key of every chip.
         inputs: Examples.
+        call: How compiled functions are called, see `jaxaimc._core.ahead`.
 
     Returns:
         Root mean square of the output error over that of the ideal output, per chip, by layer path.
     """
-    errors = _layer_errors(blank, chips, read_keys, jnp.asarray(inputs))
+    errors = call(errors_on_chips, blank, chips, read_keys, jnp.asarray(inputs))
     return {path: np.asarray(error) for path, error in errors.items()}
 
 
@@ -202,12 +219,13 @@ def groups(chips: int, at_once: int) -> Iterator[tuple[range, int]]:
         yield range(first, first + size), start - first
 
 
-def chip_bytes(model: nn.Module, config: AnalogConfig) -> int:
+def chip_bytes(model: nn.Module, config: AnalogConfig, chips: int = 1) -> int:
     """Return what one programmed chip takes while it is read [byte]; nothing is computed.
 
     Args:
         model: Digital network.
         config: The tile of every layer.
+        chips: How many will be programmed together; what is traced for as many need not be traced again.
 
     Returns:
         Size of its effective matrices.
@@ -215,16 +233,18 @@ def chip_bytes(model: nn.Module, config: AnalogConfig) -> int:
     Raises:
         ValueError: If a layer cannot be converted or programmed.
     """
-    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(_shapes_of_chip(model, config)))
+    leaves = jax.tree.leaves(_shapes_of_chips(model, config, chips))
+    return sum(x.size // chips * x.dtype.itemsize for x in leaves)
 
 
-def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStruct) -> int:
+def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStruct, chips: int = 1) -> int:
     """Return what a read of one chip takes besides the chip itself [byte]; the network is traced, nothing is computed.
 
     Args:
         model: Digital network.
         config: The tile of every layer.
         inputs: Shape of a batch of examples.
+        chips: As for `chip_bytes`.
 
     Returns:
         Largest size of all intermediate results that are needed at one time, an upper estimate: compilers hold less.
@@ -232,7 +252,8 @@ def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStr
     Raises:
         ValueError: If a layer cannot be converted or programmed.
     """
-    chip = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), _shapes_of_chip(model, config))
+    several = _shapes_of_chips(model, config, chips)
+    chip = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), several)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), inputs.shape[0]))
 
     def read(blank: nn.Blank, chip: Chips, keys: Key[Array, " batch"], inputs: Array) -> Any:
@@ -243,42 +264,21 @@ def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStr
     return peak_bytes(jax.make_jaxpr(read)(as_read(model, config, chip), chip, keys, inputs))
 
 
-def _shapes_of_chip(model: nn.Module, config: AnalogConfig) -> Chips:
-    """Return the shapes of one programmed chip, with a leading axis of one."""
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
-    graph, state = nnx.split(model)
+def _shapes_of_chips(model: nn.Module, config: AnalogConfig, chips: int) -> Chips:
+    """Return the shapes of programmed chips."""
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), chips))
     with warnings.catch_warnings():
         # Of shapes nobody asks how active rows are.
         warnings.simplefilter("ignore", AssumedActivityWarning)
-        return jax.eval_shape(lambda state, keys: _program(nnx.merge(graph, state), config, keys, None), state, keys)
-
-
-def _program(
-    model: nn.Module,
-    config: AnalogConfig,
-    keys: Key[Array, " chip"],
-    t: float | None,
-    *,
-    compensated: bool = False,
-    layer_inputs: LayerInputs | None = None,
-) -> Chips:
-    analog = nn.convert(model, config)
-    if layer_inputs is not None:
-        analog = with_activity_of(analog, layer_inputs)
-
-    def one(key: Key[Array, ""]) -> Chips:
-        chip = nn.program(analog, key)
-        if t is not None:
-            chip = nn.drift(chip, t, GlobalCompensation() if compensated else None)
-        return nn.effective(chip)
-
-    return jax.vmap(one)(keys)
+        return program_chips(model, config, keys, None, compensated=False, call=in_shapes)
 
 
 @jax.jit
-def _layer_errors(
+def errors_on_chips(
     blank: nn.Blank, chips: Chips, read_keys: Key[Array, " chip"], inputs: Array
 ) -> dict[str, Float[Array, " chip"]]:
+    """Return what `layer_errors` does, as arrays of JAX."""
+
     def one(chip: Chips, read_key: Key[Array, ""]) -> dict[str, Array]:
         keys = jax.vmap(jax.random.fold_in, (None, 0))(read_key, jnp.arange(len(inputs)))
         analog = blank.on_chip(chip, keys)

@@ -18,13 +18,14 @@ from flax import nnx
 from jaxtyping import Array, Float, Key, Num
 
 from jaxaimc import nn
+from jaxaimc._core.ahead import Call, directly
 from jaxaimc.tasks.chips import Chips
 from jaxaimc.tasks.corpus import Corpus
 from jaxaimc.tasks.data import Split
 from jaxaimc.tasks.task import Task
 
 
-def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500) -> float:
+def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500, call: Call = directly) -> float:
     """Return the score of a network as it is: digital, or a chip that has its read key.
 
     Args:
@@ -32,6 +33,7 @@ def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500)
         model: Network; it is switched to evaluation mode for the computation and stays as it is.
         split: Examples.
         batch: Examples computed at once.
+        call: How compiled functions are called, see `jaxaimc._core.ahead`.
 
     Returns:
         Mean of `task.score` over the examples, or, of a `Corpus`, its value for all of them.
@@ -40,7 +42,7 @@ def mean_score(task: Task, model: nnx.Module, split: Split, *, batch: int = 500)
         ValueError: If `batch` is not positive, or the score does not have one number for each example.
         FloatingPointError: If the network's outputs are not finite, or their score is not.
     """
-    parts = list(_batches(task, nn.Blank(*nnx.split(model)), None, None, split, batch))
+    parts = list(_batches(task, nn.Blank(*nnx.split(model)), None, None, split, batch, call=call))
     return float(total(task, parts, split)[0])
 
 
@@ -77,6 +79,7 @@ def chip_scores(
     *,
     batch: int = 250,
     first_chip: int = 0,
+    call: Call = directly,
 ) -> Iterator[Num[np.ndarray, "chip batch ..."]]:
     """Yield what `total` makes the scores of many chips of, batch after batch.
 
@@ -88,6 +91,7 @@ def chip_scores(
         split: Examples.
         batch: Examples computed at once on each chip.
         first_chip: Number of the first chip, for messages.
+        call: How compiled functions are called, see `jaxaimc._core.ahead`.
 
     Yields:
         Scores of the next examples on every chip, or, for a `Corpus`, what it gathers.
@@ -97,7 +101,7 @@ def chip_scores(
         FloatingPointError: If the network's outputs are not finite, for example because a solve of wires that are not
             linear did not converge.
     """
-    yield from _batches(task, blank, chips, read_keys, split, batch, first_chip=first_chip)
+    yield from _batches(task, blank, chips, read_keys, split, batch, first_chip, call)
 
 
 def total(task: Task, parts: Sequence[Num[np.ndarray, "chip _ ..."]], split: Split) -> Float[np.ndarray, " chip"]:
@@ -126,26 +130,59 @@ def _batches(
     split: Split,
     batch: int,
     first_chip: int = 0,
+    call: Call = directly,
 ) -> Iterator[Num[np.ndarray, "chip batch ..."]]:
     if batch < 1:
         raise ValueError(f"Argument `batch` must be at least 1, but is {batch}.")
+    begun: tuple[int, int, Any] | None = None
+    for start in range(0, len(split), min(batch, len(split))):
+        first, *examples = examples_at(split, start, batch)
+        # JAX returns before it has computed: while it does, the next batch is made ready, and has begun when this ends.
+        following = start, first, call(scores_of_batch, task.score, blank, chips, read_keys, *examples)
+        if begun is not None:
+            yield _checked(*begun, None if read_keys is None else first_chip)
+        begun = following
+    if begun is not None:
+        yield _checked(*begun, None if read_keys is None else first_chip)
+
+
+def _checked(start: int, first: int, scores: Any, first_chip: int | None) -> Num[np.ndarray, "chip batch ..."]:
+    """Return what of a batch's scores the one before did not have.
+
+    Args:
+        start: Number of the first example that is wanted.
+        first: Number of the first example.
+        scores: Scores of all.
+        first_chip: Number of the first chip, None for no chip.
+    """
+    found = np.asarray(scores)[:, start - first :]
+    if not np.isfinite(found).all():
+        chip, example = np.argwhere(~np.isfinite(found))[0][:2]
+        raise FloatingPointError(
+            _not_finite(start + int(example), None if first_chip is None else first_chip + int(chip))
+        )
+    return found
+
+
+def examples_at(split: Split, start: int, batch: int) -> tuple[int, Array, Array, Array]:
+    """Return a batch of full size, if there are as many examples.
+
+    Args:
+        split: Examples.
+        start: Number of the first that is wanted.
+        batch: Size of a batch.
+
+    Returns:
+        Number of the first example, numbers of all, inputs, targets.
+    """
     batch = min(batch, len(split))
-    for start in range(0, len(split), batch):
-        first = min(start, len(split) - batch)
-        inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
-        examples = jnp.arange(first, first + batch)
-        found = np.asarray(_scores(task.score, blank, chips, read_keys, examples, inputs, targets))
-        found = found[:, start - first :]
-        if not np.isfinite(found).all():
-            chip, example = np.argwhere(~np.isfinite(found))[0][:2]
-            raise FloatingPointError(
-                _not_finite(start + int(example), None if read_keys is None else first_chip + int(chip))
-            )
-        yield found
+    first = min(start, len(split) - batch)
+    inputs, targets = (jnp.asarray(a[first : first + batch]) for a in (split.inputs, split.targets))
+    return first, jnp.arange(first, first + batch), inputs, targets
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _scores(
+def scores_of_batch(
     score: Any,
     blank: nn.Blank,
     chips: Chips | None,
@@ -154,6 +191,8 @@ def _scores(
     inputs: Array,
     targets: Array,
 ) -> Num[Array, "chip batch ..."]:
+    """Return the scores of a batch, or, for a `Corpus`, what it gathers; see `chip_scores`."""
+
     def one(chip: Chips | None, read_key: Key[Array, ""] | None) -> Num[Array, "batch ..."]:
         model = blank.model() if chip is None else nn.with_effective(blank.model(), chip)
         if read_key is not None:

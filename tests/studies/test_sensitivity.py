@@ -93,7 +93,7 @@ def test_one_layer_digital_at_a_time_gains_what_it_costs(task, planted, found):
 
 
 def test_chips_are_programmed_once_for_each_effect(task, planted, monkeypatch):
-    from jaxaimc.studies import run
+    from jaxaimc.studies import measure
 
     programmed = []
 
@@ -101,7 +101,7 @@ def test_chips_are_programmed_once_for_each_effect(task, planted, monkeypatch):
         programmed.append(arguments)
         return program_chips(*arguments, **named)
 
-    monkeypatch.setattr(run, "program_chips", counted)
+    monkeypatch.setattr(measure, "program_chips", counted)
     sensitivity(task, CONFIG, model=planted, names=(PROGRAMMING,), **FEW)
     # All layers together (2 effects), one layer of two (2), exemptions (1): not once for each of the 8 scenarios.
     assert len(programmed) == 5
