@@ -14,7 +14,7 @@ from flax import nnx
 
 from jaxaimc import nn
 from jaxaimc._core.checks import warn_of_lost_inputs
-from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.config.by_rule import Configs, content_of, each, parts_of
 from jaxaimc.cost import AssumedCostWarning, InvalidCostWarning
 from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.presets import tile_circuit
@@ -59,8 +59,8 @@ class Study:
 
     def __post_init__(self) -> None:
         for scenario in self.scenarios:
-            if (config := scenario.config) is not None:
-                config.validate()
+            for part in () if (config := scenario.config) is None else parts_of(config):
+                part.validate()
         check_contract(self.task, self.model, self.test, "test")
         if self.layers:
             for scenario in self.scenarios:
@@ -144,8 +144,8 @@ class Study:
         )
 
     @cached_property
-    def _whole(self) -> AnalogConfig | None:
-        """The config in which most acts."""
+    def _whole(self) -> Configs | None:
+        """The config, or those by rule, in which most acts."""
         analog = [scenario for scenario in self.scenarios if scenario.base is not None]
         return max(analog, key=lambda scenario: len(scenario.acting)).config if analog else None
 
@@ -200,13 +200,13 @@ class Study:
                 )
         return rows
 
-    def _programmed(self, scenario: Scenario, config: AnalogConfig, group: range, keys: Any) -> Chips:
+    def _programmed(self, scenario: Scenario, config: Configs, group: range, keys: Any) -> Chips:
         """Return programmed chips: those of the scenario before, where they would be the same ones."""
-        same = fingerprint({"config": dumps(config), "t": scenario.t, "compensated": scenario.compensated})
+        same = fingerprint({"config": content_of(config), "t": scenario.t, "compensated": scenario.compensated})
         found = self._last.get((same, group))
         if found is None:
             self._last.clear()  # before the next ones are made: two would not fit
-            known = self._layer_inputs if config.wires.profiled else None
+            known = self._layer_inputs if any(part.wires.profiled for part in parts_of(config)) else None
             found = program_chips(
                 self.model, config, keys, scenario.t, compensated=scenario.compensated, layer_inputs=known
             )
@@ -230,9 +230,9 @@ class Study:
         By a finer method, on the first of the programmed chips and a few inputs of the first test examples.
         """
         whole = self._whole
-        if whole is None or whole.wires.finer is None:
+        if whole is None or all(part.wires.finer is None for part in parts_of(whole)):
             return {}
-        quiet = replace(whole, device=whole.device.only())
+        quiet = each(whole, lambda part: replace(part, device=part.device.only()))
         chip = nn.program(with_activity_of(nn.convert(self.model, quiet), self._layer_inputs), jax.random.key(0))
         return method_errors(chip, self._layer_inputs)
 
@@ -284,7 +284,7 @@ class Study:
 
 def evaluate(
     task: Task,
-    config: AnalogConfig | None = None,
+    config: Configs | None = None,
     *,
     model: nn.Module | None = None,
     settings: Settings | None = None,
@@ -298,7 +298,7 @@ def evaluate(
 
     Args:
         task: Network, data and metric.
-        config: The tile of every layer; `presets.tile_circuit()` by default.
+        config: The tile of every layer, or configs by rule; `presets.tile_circuit()` by default.
         model: Trained network; the task's own by default.
         settings: How much is evaluated.
         store: Where finished scenarios are kept, and not computed again; in memory by default.
@@ -326,7 +326,7 @@ def evaluate(
 
 def standard_study(
     task: Task,
-    config: AnalogConfig | None = None,
+    config: Configs | None = None,
     *,
     model: nn.Module | None = None,
     settings: Settings | None = None,
@@ -336,13 +336,14 @@ def standard_study(
 
     Args:
         task: Network, data and metric.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         model: Trained network.
         settings: How much is evaluated.
         network: Anything further that the results follow from, as JSON values.
     """
     config = tile_circuit() if config is None else config
-    config.validate()
+    for part in parts_of(config):
+        part.validate()
     settings = settings or Settings()
     model = load_model(task) if model is None else model
     examples = len(task.split("test").first(settings.examples))
