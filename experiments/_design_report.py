@@ -156,8 +156,8 @@ def _evaluated_table(found: dict[tuple[str, int], dict[str, Any]]) -> str:
         ]
         for (name, seed), one in found.items()
     ]  # fmt: skip
-    head = ["variables", "seed", "accuracy, `design.evaluate`", "accuracy, `jaxaimc evaluate`", "energy, `design.evaluate`",
-            "energy, `jaxaimc evaluate`"]  # fmt: skip
+    head = ["variables", "seed", "accuracy, `design.evaluate`", "accuracy, `jaxaimc evaluate`",
+            "energy, `design.evaluate`", "energy, `jaxaimc evaluate`"]  # fmt: skip
     return _markdown(head, rows)
 
 

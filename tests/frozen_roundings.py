@@ -70,5 +70,5 @@ def frozen_roundings(known, *, and_ranges=False):
             for kind in (ranges.PerVector, ranges.AbsoluteMaximum):
                 stack.enter_context(mock.patch.object(kind, "normalise", unclipped))
         # Several planes in one product come apart again only where they hold whole numbers.
-        stack.enter_context(mock.patch.object(planes, "planes_per_product", lambda *_: 1))
+        stack.enter_context(mock.patch.object(planes, "planes_per_product", return_value=1))
         yield

@@ -114,7 +114,7 @@ class Scenario:
 
     @property
     def config(self) -> Configs | None:
-        """The tile, or configs by rule, with everything set and ideals for what does not act; None for a digital network.
+        """The tile, or configs by rule, with everything set, ideals for what does not act; None for digital networks.
 
         Raises:
             ValueError: If the tile has no field at a path.
