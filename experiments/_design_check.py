@@ -1,4 +1,4 @@
-"""The designs that the gradient found for one tile, evaluated once more by `jaxaimc evaluate`, a process of its own."""
+"""The designs that the gradient found, evaluated once more by `jaxaimc evaluate`, a process of its own."""
 
 import json
 import subprocess
@@ -8,27 +8,29 @@ from pathlib import Path
 from typing import Any
 
 from experiments import _design_problems as problems
-from jaxaimc import design
+from jaxaimc import AnalogConfig, design
 from jaxaimc.config import dumps
 from jaxaimc.design.space import Space
 
 
-def compare(folder: Path, seed: int, settings: problems.Settings, keep: Callable, read: Callable) -> None:
+def compare(name: str, folder: Path, seed: int, settings: problems.Settings, keep: Callable, read: Callable) -> None:
     """Write the figures of a design by `jaxaimc.design.evaluate` and by `jaxaimc evaluate` beside each other.
 
     Args:
+        name: Name of the problem.
         folder: Folder of the results.
         seed: Which design.
         settings: How much.
         keep: Writes a result, see `design_by_gradient`.
         read: Reads a result.
     """
-    found = read(folder, f"tile-{seed}-gradient", settings)
+    found = read(folder, f"{name}-{seed}-gradient", settings)
     if found is None:
         return
-    problem = problems.one_tile(settings)
+    problem = problems.PROBLEMS[name](settings)
     config: Any = Space.of(problem.config, problem.variables).configs(found["trials"][-1]["values"])
-    keep(folder, f"evaluated-{seed}", settings, lambda: _both(config, folder / f"evaluated-{seed}", seed, settings))
+    of_seed = f"evaluated-{name}-{seed}"
+    keep(folder, of_seed, settings, lambda: _both(config, folder / of_seed, seed, settings))
 
 
 def _both(config: Any, folder: Path, seed: int, settings: problems.Settings) -> dict[str, Any]:
@@ -37,10 +39,13 @@ def _both(config: Any, folder: Path, seed: int, settings: problems.Settings) -> 
         seed=seed,
     )  # fmt: skip
     folder.mkdir(exist_ok=True)
-    (folder / "design.json").write_text(dumps(config), encoding="utf-8")
+    if isinstance(config, AnalogConfig):
+        (folder / "design.json").write_text(dumps(config), encoding="utf-8")
+    else:
+        design.save_configs(folder / "design.json", config)
     command = ["evaluate", "--config", folder / "design.json", "--output", folder, "--examples", settings.examples,
-               "--chips", settings.chips, "--seed", seed, "--times", "1", "--resistances", "0.15",
-               "--sweep-examples", "1", "--layer-examples", "1"]  # fmt: skip
+               "--chips", settings.chips, "--seed", seed, "--times", "--resistances",
+               "--layer-examples", "1"]  # fmt: skip
     run = [sys.executable, "-c", "from jaxaimc.cli import main; main()", *map(str, command)]
     subprocess.run(run, check=True, stdout=subprocess.DEVNULL)
     import polars

@@ -19,6 +19,7 @@ Read = Callable[[Path, str, Any], dict[str, Any] | None]
 Curve = list[searches.Incumbent]
 
 _TITLES = {"tile": "One tile for all layers, 4 variables", "layers": "A tile for each layer, 60 variables"}
+_VARIABLES = {"tile": "4", "layers": "60"}
 _COLOURS: dict[str, str] = dict(
     zip(searches.METHODS, (style.BLUE, style.ORANGE, style.GREEN, style.PURPLE, style.SKY, "0.5"), strict=True)
 )
@@ -45,9 +46,14 @@ def write(
         parts.append(_times(folder, settings, read, curves[name], name))
         drawn.append(lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=False))
     drawn += [lambda axes, name=name: _draw_searches(axes, curves[name], name, cpu=True) for name in curves]
-    evaluated = [found for seed in range(seeds) if (found := read(folder, f"evaluated-{seed}", settings))]
+    evaluated = {
+        (name, seed): found
+        for name in curves
+        for seed in range(seeds)
+        if (found := read(folder, f"evaluated-{name}-{seed}", settings))
+    }
     if evaluated:
-        parts.append(f"The designs of the gradient for one tile, evaluated anew:\n\n{_evaluated_table(evaluated)}")
+        parts.append(f"The designs of the gradient, evaluated anew:\n\n{_evaluated_table(evaluated)}")
     if "wires" in names:
         fronts = {variant: _needed(read, folder, f"wires-{variant.replace(' ', '_')}-0", settings)
                   for variant in wires.VARIANTS}  # fmt: skip
@@ -142,16 +148,16 @@ def _searches_table(curves: dict[str, list[Curve]], settings: problems.Settings)
     return _markdown(head, rows)
 
 
-def _evaluated_table(found: list[dict[str, Any]]) -> str:
+def _evaluated_table(found: dict[tuple[str, int], dict[str, Any]]) -> str:
     rows = [
         [
-            str(seed), f"{100 * np.mean(one['chips']):.2f} %", f"{100 * np.mean(one['there']):.2f} %",
+            _VARIABLES[name], str(seed), f"{100 * np.mean(one['chips']):.2f} %", f"{100 * np.mean(one['there']):.2f} %",
             f"{1e9 * one['here']['energy']:.4g} nJ", f"{1e9 * one['cost']['energy']:.4g} nJ",
         ]
-        for seed, one in enumerate(found)
+        for (name, seed), one in found.items()
     ]  # fmt: skip
-    head = ["seed", "accuracy, `design.evaluate`", "accuracy, `jaxaimc evaluate`", "energy, `design.evaluate`",
-            "energy, `jaxaimc evaluate`"]  # fmt: skip
+    head = ["variables", "seed", "accuracy, `design.evaluate`", "accuracy, `jaxaimc evaluate`",
+            "energy, `design.evaluate`", "energy, `jaxaimc evaluate`"]  # fmt: skip
     return _markdown(head, rows)
 
 

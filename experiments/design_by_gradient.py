@@ -18,8 +18,8 @@ for `loss + 0.5 log(energy)`:
 3. `together`: weights and hardware trained together, against either alone, by the same number of steps.
 
 Every result is a file in the output folder; the same command goes on with what is missing. With `--evaluate N` the
-designs that the gradient found for one tile with the first N seeds are evaluated once more by `jaxaimc evaluate
---config`, a process of its own.
+designs that the gradient found with the first N seeds, for one tile and for a tile for each layer, are evaluated once
+more by `jaxaimc evaluate --config`, a process of its own.
 """
 
 import argparse
@@ -41,6 +41,8 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 PROBLEMS = ("tile", "layers", "wires", "together")
+# Those whose designs are held against searches.
+SEARCHED = PROBLEMS[:2]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +186,9 @@ def main() -> None:
     if arguments.evaluate:
         from experiments import _design_check as check
 
-        for seed in range(min(arguments.evaluate, arguments.seeds)):
-            check.compare(folder, seed, settings, keep, read)
+        for name in (one for one in SEARCHED if one in arguments.problems):
+            for seed in range(min(arguments.evaluate, arguments.seeds)):
+                check.compare(name, folder, seed, settings, keep, read)
     if not arguments.no_report:
         from experiments import _design_report as report
 

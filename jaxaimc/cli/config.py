@@ -11,6 +11,7 @@ from jaxaimc import presets
 from jaxaimc.cli.formats import TILE_FILE, files_schema_text, template
 from jaxaimc.cli.settings import tile_in
 from jaxaimc.config import AnalogConfig, dumps, load
+from jaxaimc.config.by_rule import Configs, load_any
 from jaxaimc.config.errors import nearest
 
 
@@ -64,6 +65,21 @@ def read_config(path: Path | None) -> AnalogConfig:
     if path is None:
         return presets.tile_circuit()
     return tile_in(path) or load(path)
+
+
+def read_configs(path: Path | None) -> Configs:
+    """Read a tile, or configs by rule such as `layers.json` of `jaxaimc design`.
+
+    Args:
+        path: The file; None for the tile circuit. `run.toml#config` is the tile in a settings file.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it describes neither.
+    """
+    if path is None:
+        return presets.tile_circuit()
+    return tile_in(path) or load_any(path)
 
 
 def _check(argument: str, given: str, allowed: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from jaxaimc.cli import signals, startup
-from jaxaimc.cli.config import read_config
+from jaxaimc.cli.config import read_configs
 from jaxaimc.cli.record import notes_of, say
 from jaxaimc.cli.settings import keep_settings
 from jaxaimc.tasks import hub, load_model, load_task
@@ -29,7 +29,8 @@ class Evaluate:
         task: Network, data and metric: package.module:function.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
-        config: The tile as a file (JSON or TOML), see `jaxaimc config`; the tile circuit by default.
+        config: The tile as a file (JSON or TOML), see `jaxaimc config`, or tiles by layer as `jaxaimc design` writes
+            them (layers.json); the tile circuit by default.
         output: Folder in which the results folder is made.
         full: All test examples on 16 chips, 2,000 examples in the sweep of wire resistances.
         examples: Test examples, from the first: 2,000, or all with --full.
@@ -70,7 +71,7 @@ class Evaluate:
         settings = Settings(**{**(_FULL if self.full else {}), **given})
         task = load_task(self.task, self.data)
         # After the task, whose package may define components that the file names.
-        config = read_config(self.config)
+        config = read_configs(self.config)
         checkpoint = None if self.checkpoint is None else hub.file(self.checkpoint)
         model = load_model(task, checkpoint)
         facts = describe(task, config, settings, task_path=self.task, checkpoint=checkpoint, model=model)

@@ -24,12 +24,14 @@ from jaxaimc._core.checks import shown
 from jaxaimc._core.files import replacing
 from jaxaimc.cli.options import SOURCE, TILE, Option, name_of, options
 from jaxaimc.config import AnalogConfig, ConfigFileError, decode, dumps
+from jaxaimc.config.by_rule import Configs, save_configs
 from jaxaimc.config.errors import nearest
 from jaxaimc.config.parse import form_of, read_text, values
 
 # To be raised with the schema of tiles, so that a tile in a settings file says its schema too.
 SCHEMA_VERSION = 1
 FILE = "settings.json"
+LAYERS_FILE = "layers.json"
 # The place of a tile in a settings file, as a path: "run.toml#config".
 _INLINE = f"#{TILE}"
 
@@ -124,14 +126,15 @@ def tile_in(path: Path) -> AnalogConfig | None:
         raise _named(file, error) from error.__cause__
 
 
-def keep_settings(command: Any, folder: Path, config: AnalogConfig | None = None) -> None:
+def keep_settings(command: Any, folder: Path, config: Configs | None = None) -> None:
     """Write what a command was run with into its results folder, as a settings file that repeats the run.
 
     Args:
         command: The command.
         folder: The folder, made if needed. Relative paths are written relative to it, so that all can be moved
             together.
-        config: The tile that was read; it is written into the file itself.
+        config: The tile that was read; it is written into the file itself. Configs by rule are written beside it, as
+            `layers.json`.
 
     Raises:
         OSError: If the disk refuses.
@@ -139,11 +142,15 @@ def keep_settings(command: Any, folder: Path, config: AnalogConfig | None = None
     content: dict[str, Any] = {"schema": SCHEMA_VERSION, "command": name_of(type(command))}
     for option in options(type(command)).values():
         value = getattr(command, option.field)
-        if option.is_tile and config is not None:
+        if option.is_tile and isinstance(config, AnalogConfig):
             content[option.key] = json.loads(dumps(config))["config"]
+        elif option.is_tile and config is not None:
+            content[option.key] = LAYERS_FILE
         elif value is not None:
             content[option.key] = _written(value, folder)
     folder.mkdir(parents=True, exist_ok=True)
+    if config is not None and not isinstance(config, AnalogConfig):
+        save_configs(folder / LAYERS_FILE, config)
     with replacing(folder / FILE) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 

@@ -68,7 +68,24 @@ def loads(text: str, source: str = "text", form: Form = "json") -> AnalogConfig:
             it is not allowed; the message is one line and names the field.
     """
     try:
-        return decode.component_of(_content(values(text, form)), "config", AnalogConfig)
+        content = values(text, form)
+    except ConfigFileError as error:
+        raise ConfigFileError(f"Config {source}: {error}") from error.__cause__
+    return of_values(content, source)
+
+
+def of_values(content: Any, source: str = "text") -> AnalogConfig:
+    """Return the config in the values of a file.
+
+    Args:
+        content: Values as `jaxaimc.config.parse.values` returns them.
+        source: What to call the file in errors.
+
+    Raises:
+        ConfigFileError: As `loads`.
+    """
+    try:
+        return decode.component_of(_content(content), "config", AnalogConfig)
     except ConfigFileError as error:
         raise ConfigFileError(f"Config {source}: {error}") from error.__cause__
 

@@ -7,9 +7,9 @@
 `pareto` finds designs for a sequence of weights.
 """
 
+from jaxaimc.config.by_rule import load_configs, save_configs
 from jaxaimc.design.constraints import Constraint
 from jaxaimc.design.exact import Evaluated, evaluate
-from jaxaimc.design.files import load_configs, save_configs
 from jaxaimc.design.front import Front, Point, pareto
 from jaxaimc.design.minimise import DesignDivergedError, DesignProgress, minimise
 from jaxaimc.design.network import NetworkObjective, layer_configs, log_area, log_energy, log_latency

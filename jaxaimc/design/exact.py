@@ -2,6 +2,7 @@
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -9,7 +10,7 @@ from jaxtyping import Float
 
 from jaxaimc import cost as costs
 from jaxaimc import nn
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import parts_of
 from jaxaimc.design.network import COST_WARNINGS, rules
 from jaxaimc.design.space import validate
 from jaxaimc.design.variables import Configs
@@ -17,7 +18,6 @@ from jaxaimc.nn.activity import layer_inputs
 from jaxaimc.tasks import Split, Task
 from jaxaimc.tasks.chips import as_read, chip_keys, program_chips
 from jaxaimc.tasks.score import chip_scores, total
-from jaxaimc.training.chips import fresh_chips
 
 # Examples from which the activities of a network are taken.
 _FEW = 12
@@ -62,8 +62,8 @@ def evaluate(
 ) -> Evaluated:
     """Evaluate a design exactly: fresh chips, converters as they are, the task's own score.
 
-    With one config for all layers the scores are those of the row "everything" of `jaxaimc evaluate` with the same
-    seed, chips and examples; with configs by rule, those of `jaxaimc.training.fresh_chips`.
+    The scores are those of the row "everything" of `jaxaimc evaluate` with the same config or configs by rule, seed,
+    chips and examples.
 
     Args:
         task: Gives score and loss.
@@ -82,13 +82,7 @@ def evaluate(
     validate(config)
     split = task.split("test") if split is None else split
     by_loss = dataclasses.replace(task, score=task.loss, metric="loss")  # the same chips, scored by their loss
-    if isinstance(config, AnalogConfig):
-        scores, losses = (_on_one_config(one, model, config, split, chips, seed, batch) for one in (task, by_loss))
-    else:
-        analog = nn.convert(model, rules(config))
-        scores, losses = (
-            fresh_chips(one, analog, split, chips=chips, seed=seed, batch=batch) for one in (task, by_loss)
-        )
+    scores, losses = (_scores(one, model, config, split, chips, seed, batch) for one in (task, by_loss))
     chip = nn.convert(model, rules(config), chip_keys(seed, 1)[0][0])
     with warnings.catch_warnings():
         for category in COST_WARNINGS:  # `NetworkCost.facts` has them
@@ -97,12 +91,12 @@ def evaluate(
     return Evaluated(scores=scores, losses=losses, cost=cost)
 
 
-def _on_one_config(
-    task: Task, model: nnx.Module, config: AnalogConfig, split: Split, chips: int, seed: int, batch: int
+def _scores(
+    task: Task, model: nnx.Module, config: Any, split: Split, chips: int, seed: int, batch: int
 ) -> Float[np.ndarray, " chip"]:
     keys, reads = chip_keys(seed, chips)
     known = None
-    if config.wires.profiled:
+    if any(part.wires.profiled for part in parts_of(config)):
         known = layer_inputs(nn.convert(model, config), split.first(_FEW).inputs)
     programmed = program_chips(model, config, keys, None, compensated=False, layer_inputs=known)
     blank = as_read(model, config, programmed)

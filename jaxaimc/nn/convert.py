@@ -6,7 +6,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from jaxaimc._core.arguments import check_key
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import Configs
 from jaxaimc.nn.attention import without_analog_attention
 from jaxaimc.nn.chip import program
 from jaxaimc.nn.configs import check_bias_input, stacked
@@ -17,7 +17,7 @@ from jaxaimc.nn.rules import Rule, added_by_hosts, as_rules, check_each_acts, wi
 from jaxaimc.nn.walk import analog_layers, modules
 
 
-def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Array, ""] | None = None) -> nnx.Module:
+def convert(model: nnx.Module, rules: Sequence[Rule] | Configs, key: Key[Array, ""] | None = None) -> nnx.Module:
     """Attach analog tiles to the layers of a model.
 
     Layers stay where and what they are (`nnx.Linear`, `nnx.LinearGeneral`, `nnx.Einsum`, `nnx.Conv`, the `attend` of
@@ -32,7 +32,8 @@ def convert(model: nnx.Module, rules: Sequence[Rule] | AnalogConfig, key: Key[Ar
     Args:
         model: Any NNX model. It is not changed; the result shares its parameters. A model that is converted already is
             converted anew, from its digital layers: its chip and hooks are left behind.
-        rules: First match by path wins; layers that no rule matches stay digital. A bare config means every layer.
+        rules: First match by path wins; layers that no rule matches stay digital. A bare config means every layer, and
+            a dictionary of configs by patterns rules without more.
         key: Chip key: programs one chip at once (`program`). Without it the model can be trained (view `"train"`), or
             programmed later.
 

@@ -1,7 +1,7 @@
 """Rules: which products of a model go on which tiles."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -99,16 +99,18 @@ class Rule:
 
 
 def as_rules(rules: Any) -> list[Rule]:
-    """Return rules as a list, one config as a rule for every layer.
+    """Return rules as a list, one config as a rule for every layer, configs by rule as a rule each.
 
     Args:
         rules: What was passed to `convert`.
 
     Raises:
-        ValueError: If it is anything but a config or a sequence of rules.
+        ValueError: If it is anything but a config, configs by rule or a sequence of rules.
     """
     if isinstance(rules, AnalogConfig):
         return [Rule(".*", rules)]
+    if isinstance(rules, Mapping):
+        return [Rule(pattern, config) for pattern, config in rules.items()]
     if isinstance(rules, Rule):
         return [rules]
     if isinstance(rules, Sequence) and not isinstance(rules, str) and all(isinstance(rule, Rule) for rule in rules):

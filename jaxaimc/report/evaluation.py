@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from jaxaimc.config import loads
+from jaxaimc.config.by_rule import configs_in
 from jaxaimc.report import acting
 from jaxaimc.report.cost_tables import costs
 from jaxaimc.report.dataset import Dataset, Reference
@@ -244,7 +244,7 @@ def _unfinished(record: Mapping[str, Any], scores: pl.DataFrame) -> list[str]:
         settings = Settings(
             **{**settings, "times": tuple(settings["times"]), "resistances": tuple(settings["resistances"])}
         )
-        planned = len(standard(loads(json.dumps(facts["config"])), settings, int(np.iinfo(np.int32).max)))
+        planned = len(standard(configs_in(facts["config"]), settings, int(np.iinfo(np.int32).max)))
     except (ValueError, TypeError, KeyError) as error:
         return [f"Whether all scenarios are there is not known: {error}"]
     return [f"Unfinished: {found} of {planned} scenarios are there."] if found < planned else []

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxaimc.config.by_rule import is_by_rule
 from jaxaimc.report import acting
 from jaxaimc.report.dataset import Dataset, Kind, ReportError
 from jaxaimc.report.reading import SUFFIXES, read_record
@@ -145,8 +146,14 @@ def circuit_ground(config: Any) -> dict[str, list[str]]:
     """Return what acted, what was assumed and what was not simulated, from a config file's content.
 
     Args:
-        config: As in a config file, `schema` and `config`; None where the record has none.
+        config: As in a config file, `schema` and `config`, or such by rule; None where the record has none.
     """
+    if is_by_rule(config):
+        first = next((rule for rule, part in config.items() if part is not None), None)
+        found = circuit_ground(None if first is None else config[first])
+        which = f"Parts and values are those for the layers {first}, the first of {len(config)} rules."
+        found.setdefault("What was assumed", []).append(which)
+        return found
     inner = config.get("config") if isinstance(config, Mapping) else None
     if not isinstance(inner, Mapping):
         return {"What acted": ["The record has no configuration, so what acted is not known."]}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -12,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.config.by_rule import Configs, content_of
 from jaxaimc.studies.scenarios import Settings
 from jaxaimc.studies.store import fingerprint
 from jaxaimc.tasks import Task, weights
@@ -22,13 +21,13 @@ _FORMAT = 2
 
 
 def describe(
-    task: Task, config: AnalogConfig, settings: Settings, *, task_path: str, checkpoint: Path | None, model: Any = None
+    task: Task, config: Configs, settings: Settings, *, task_path: str, checkpoint: Path | None, model: Any = None
 ) -> dict[str, Any]:
     """Collect all that the results of an evaluation follow from.
 
     Args:
         task: Network, data and metric.
-        config: The tile.
+        config: The tile, or configs by rule.
         settings: How much is evaluated.
         task_path: Import path of the task.
         checkpoint: File of the weights; None for the task's own.
@@ -49,7 +48,7 @@ def describe(
         "task": task_path,
         "data": _digest(np.ascontiguousarray(test.inputs).tobytes(), np.ascontiguousarray(test.targets).tobytes()),
         "checkpoint": _digest_of_model(model) if file is None else _digest(file.read_bytes()),
-        "config": json.loads(dumps(config)),
+        "config": content_of(config),
         "settings": how_much,
         "version": version("jaxaimc"),
     }

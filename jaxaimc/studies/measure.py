@@ -12,7 +12,7 @@ from jaxtyping import Array
 
 from jaxaimc import nn
 from jaxaimc._core.ahead import Call
-from jaxaimc.config import AnalogConfig, dumps
+from jaxaimc.config.by_rule import Configs, content_of, parts_of
 from jaxaimc.nn.modes import AnalogMode
 from jaxaimc.studies.results import EvaluationProgress, Row, Rows
 from jaxaimc.studies.scenarios import Scenario, Settings
@@ -140,27 +140,27 @@ class Measurements:
             if scenario.layers:
                 shapes(errors_on_chips, self._blank(scenario, config, chips, "probe"), chips, reads, self._probed)
 
-    def _blank(self, scenario: Scenario, config: AnalogConfig, chips: Chips, mode: AnalogMode = "analog") -> nn.Blank:
+    def _blank(self, scenario: Scenario, config: Configs, chips: Chips, mode: AnalogMode = "analog") -> nn.Blank:
         """Return the converted network: that of the scenario before, where what acts in a read is the same."""
         read, digital = config_of_reads(config, chips), tuple(sorted(scenario.digital))
-        same = dumps(read), mode, digital
+        same = fingerprint({"config": content_of(read)}), mode, digital
         if same not in self._blanks:
             while len(self._blanks) >= _BLANKS:
                 self._blanks.pop(next(iter(self._blanks)))
             self._blanks[same] = as_read(self.model, read, chips, mode=mode, digital=digital)
         return self._blanks[same]
 
-    def _programmed(self, scenario: Scenario, config: AnalogConfig, group: range, keys: Any, call: Call) -> Chips:
+    def _programmed(self, scenario: Scenario, config: Configs, group: range, keys: Any, call: Call) -> Chips:
         """Return programmed chips: those of the scenario before, where they would be the same ones."""
-        same = fingerprint({"config": dumps(config), "t": scenario.t, "compensated": scenario.compensated})
+        same = fingerprint({"config": content_of(config), "t": scenario.t, "compensated": scenario.compensated})
         found = self._last.get((same, group))
         if found is None:
             self._last.clear()  # before the next ones are made: two would not fit
             found = self._last[same, group] = self._new_chips(scenario, config, keys, call)
         return found
 
-    def _new_chips(self, scenario: Scenario, config: AnalogConfig, keys: Any, call: Call) -> Chips:
-        known = self.layer_inputs() if config.wires.profiled else None
+    def _new_chips(self, scenario: Scenario, config: Configs, keys: Any, call: Call) -> Chips:
+        known = self.layer_inputs() if any(part.wires.profiled for part in parts_of(config)) else None
         how = {"compensated": scenario.compensated, "layer_inputs": known, "call": call}
         return program_chips(self.model, config, keys, scenario.t, **how)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 
 from jaxaimc import nn
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import Configs
 from jaxaimc.studies.scenarios import Scenario, Settings
 from jaxaimc.tasks import Split
 from jaxaimc.tasks.chips import chip_bytes, read_bytes
@@ -25,7 +25,7 @@ def available() -> int | None:
     return of_this_machine()
 
 
-def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, split: Split) -> int:
+def chips_at_once(model: nn.Module, config: Configs, settings: Settings, split: Split) -> int:
     """Return how many chips fit into half of the memory, at least one.
 
     A chip takes what its programming and a read of a batch take together; the read's share follows from the network's
@@ -33,7 +33,7 @@ def chips_at_once(model: nn.Module, config: AnalogConfig, settings: Settings, sp
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         settings: How many chips, and how many examples at once.
         split: The examples.
 

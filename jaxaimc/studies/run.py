@@ -17,7 +17,7 @@ from flax import nnx
 from jaxaimc import nn
 from jaxaimc._core.ahead import Ahead, Call, directly
 from jaxaimc._core.checks import warn_of_lost_inputs
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import Configs, each, parts_of
 from jaxaimc.cost import AssumedCostWarning, InvalidCostWarning
 from jaxaimc.nn.activity import layer_inputs, method_errors, with_activity_of
 from jaxaimc.presets import tile_circuit
@@ -62,8 +62,8 @@ class Study:
 
     def __post_init__(self) -> None:
         for scenario in self.scenarios:
-            if (config := scenario.config) is not None:
-                config.validate()
+            for part in () if (config := scenario.config) is None else parts_of(config):
+                part.validate()
         check_contract(self.task, self.model, self.test, "test")
         _ = self._lock  # made before there are threads
         if self.layers:
@@ -164,8 +164,8 @@ class Study:
         return Measurements(self.task, self.model, self.test, self.settings, at_once, lambda: self._layer_inputs)
 
     @cached_property
-    def _whole(self) -> AnalogConfig | None:
-        """The config in which most acts."""
+    def _whole(self) -> Configs | None:
+        """The config, or those by rule, in which most acts."""
         analog = [scenario for scenario in self.scenarios if scenario.base is not None]
         return max(analog, key=lambda scenario: len(scenario.acting)).config if analog else None
 
@@ -192,9 +192,9 @@ class Study:
         By a finer method, on the first of the programmed chips and a few inputs of the first test examples.
         """
         whole = self._whole
-        if whole is None or whole.wires.finer is None:
+        if whole is None or all(part.wires.finer is None for part in parts_of(whole)):
             return {}
-        quiet = replace(whole, device=whole.device.only())
+        quiet = each(whole, lambda part: replace(part, device=part.device.only()))
         chip = nn.program(with_activity_of(nn.convert(self.model, quiet), self._layer_inputs), jax.random.key(0))
         return method_errors(chip, self._layer_inputs)
 
@@ -251,7 +251,7 @@ class Study:
 
 def evaluate(
     task: Task,
-    config: AnalogConfig | None = None,
+    config: Configs | None = None,
     *,
     model: nn.Module | None = None,
     settings: Settings | None = None,
@@ -265,7 +265,7 @@ def evaluate(
 
     Args:
         task: Network, data and metric.
-        config: The tile of every layer; `presets.tile_circuit()` by default.
+        config: The tile of every layer, or configs by rule; `presets.tile_circuit()` by default.
         model: Trained network; the task's own by default.
         settings: How much is evaluated.
         store: Where finished scenarios are kept, and not computed again; in memory by default.
@@ -293,7 +293,7 @@ def evaluate(
 
 def standard_study(
     task: Task,
-    config: AnalogConfig | None = None,
+    config: Configs | None = None,
     *,
     model: nn.Module | None = None,
     settings: Settings | None = None,
@@ -303,13 +303,14 @@ def standard_study(
 
     Args:
         task: Network, data and metric.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         model: Trained network.
         settings: How much is evaluated.
         network: Anything further that the results follow from, as JSON values.
     """
     config = tile_circuit() if config is None else config
-    config.validate()
+    for part in parts_of(config):
+        part.validate()
     settings = settings or Settings()
     model = load_model(task) if model is None else model
     examples = len(task.split("test").first(settings.examples))

@@ -1,13 +1,13 @@
 """What is measured: which effects of a circuit act, what is set otherwise, at what time, on how many examples."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxaimc._core.checks import check_integer, shown
 from jaxaimc.adcs import IdealADC
-from jaxaimc.config import AnalogConfig, dumps, with_at
+from jaxaimc.config import AnalogConfig, with_at
+from jaxaimc.config.by_rule import Configs, content_of, each, parts_of
 from jaxaimc.units import day, format_duration, hour, month, s, year
 from jaxaimc.wires import NoWires
 
@@ -77,8 +77,8 @@ class Scenario:
     Args:
         study: Group of scenarios that belong together, such as `"effect"`, `"drift"` or `"resistance"`.
         name: What acts, for a reader.
-        base: The tile to start from; None for the digital network.
-        sets: Values of some of its fields by path, such as `{"wires.r": 3.0}`.
+        base: The tile to start from, or configs by rule; None for the digital network.
+        sets: Values of some of its fields by path, such as `{"wires.r": 3.0}`; of configs by rule, of all.
         acting: Which of `EFFECTS` act; the others are replaced by their ideals.
         random: Whether chips (or their reads) differ from each other; only one chip is reported where they do not.
         t: Time of the read since programming [s]; None for right after it, without drift.
@@ -94,7 +94,7 @@ class Scenario:
 
     study: str
     name: str
-    base: AnalogConfig | None = None
+    base: Configs | None = None
     sets: Mapping[str, Any] = field(default_factory=dict)
     acting: tuple[str, ...] = EFFECTS
     random: bool = True
@@ -113,15 +113,18 @@ class Scenario:
             )
 
     @property
-    def config(self) -> AnalogConfig | None:
-        """The tile with everything set and with ideals for what does not act; None for the digital network.
+    def config(self) -> Configs | None:
+        """The tile, or configs by rule, with everything set, ideals for what does not act; None for digital networks.
 
         Raises:
             ValueError: If the tile has no field at a path.
         """
         if self.base is None:
             return None
-        config = with_at(self.base, self.sets)
+        return each(self.base, self._changed)
+
+    def _changed(self, config: AnalogConfig) -> AnalogConfig:
+        config = with_at(config, self.sets)
         parts = [part for part in _DEVICE if part in self.acting]
         return replace(
             config,
@@ -136,7 +139,7 @@ class Scenario:
         return {
             "study": self.study,
             "name": self.name,
-            "config": None if config is None else json.loads(dumps(config)),
+            "config": None if config is None else content_of(config),
             "sets": dict(self.sets),
             "random": self.random,
             "t": self.t,
@@ -148,11 +151,11 @@ class Scenario:
         }
 
 
-def standard(config: AnalogConfig, settings: Settings, examples: int) -> list[Scenario]:
+def standard(config: Configs, settings: Settings, examples: int) -> list[Scenario]:
     """Return the scenarios of the standard study: effects, drift, wire resistance.
 
     Args:
-        config: The whole tile.
+        config: The whole tile, or configs by rule.
         settings: How much is evaluated.
         examples: Test examples that there are.
     """
@@ -164,11 +167,11 @@ def standard(config: AnalogConfig, settings: Settings, examples: int) -> list[Sc
     ]
 
 
-def effects(config: AnalogConfig) -> Iterator[Scenario]:
+def effects(config: Configs) -> Iterator[Scenario]:
     """Yield the digital network, each effect of a config alone, and all together, right after programming.
 
     Args:
-        config: The whole tile.
+        config: The whole tile, or configs by rule.
 
     Yields:
         Scenarios of the study `"effect"`. The drive's quantised pulses act in all analog ones; the second shows them
@@ -186,11 +189,11 @@ def effects(config: AnalogConfig) -> Iterator[Scenario]:
         yield Scenario(study="effect", name=name, base=config, acting=acting, random=random, layers=True)
 
 
-def drifts(config: AnalogConfig, times: tuple[float, ...]) -> Iterator[Scenario]:
+def drifts(config: Configs, times: tuple[float, ...]) -> Iterator[Scenario]:
     """Yield everything together at several times, without and with drift compensation.
 
     Args:
-        config: The whole tile.
+        config: The whole tile, or configs by rule.
         times: Times since programming [s].
 
     Yields:
@@ -202,20 +205,20 @@ def drifts(config: AnalogConfig, times: tuple[float, ...]) -> Iterator[Scenario]
             yield Scenario(study="drift", name=name, base=config, t=t, compensated=compensated)
 
 
-def wire_resistances(config: AnalogConfig, values: tuple[float, ...], examples: int) -> Iterator[Scenario]:
+def wire_resistances(config: Configs, values: tuple[float, ...], examples: int) -> Iterator[Scenario]:
     """Yield the digital network on the sweep's examples, then IR drop alone and everything together.
 
     Args:
-        config: The whole tile.
+        config: The whole tile, or configs by rule.
         values: Segment resistances [ohm].
         examples: Test examples.
 
     Yields:
         Scenarios of the study `"resistance"`, in a mesh with rows and columns alike; none without values, or where the
-        wires have no segment resistance.
+        wires have no segment resistance, or not all layers have the same kind of wires.
     """
-    names = config.wires.resistances
-    if not values or not names:
+    names, *others = [part.wires.resistances for part in parts_of(config)]
+    if not values or not names or any(other != names for other in others):
         return
     yield Scenario(study="resistance", name="digital", random=False, examples=examples)
     for name, acting, random in (("IR drop only", ("wires",), False), ("everything", EFFECTS, True)):

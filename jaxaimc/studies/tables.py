@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxaimc import nn
-from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import Configs, parts_of
 from jaxaimc.cost.result import format_mm2
 from jaxaimc.studies.results import Evaluation, Row
 from jaxaimc.studies.sensitivity import Sensitivity
@@ -175,11 +175,11 @@ def summary_lines(summary: nn.Summary) -> list[str]:
     return lines
 
 
-def method_lines(config: AnalogConfig, errors: Mapping[str, float]) -> list[str]:
+def method_lines(config: Configs, errors: Mapping[str, float]) -> list[str]:
     """Say how far the wires' method is off, if it is not exact.
 
     Args:
-        config: The tile.
+        config: The tile, or configs by rule.
         errors: Error over the effect of the wires, by layer [1].
 
     Returns:
@@ -189,9 +189,10 @@ def method_lines(config: AnalogConfig, errors: Mapping[str, float]) -> list[str]
         return []
     worst = max(errors, key=lambda path: errors[path])
     mean = float(np.sqrt(np.mean(np.square(list(errors.values())))))
-    method = type(getattr(config.wires, "method", config.wires)).__name__
+    wires = [part.wires for part in parts_of(config) if part.wires.finer is not None]
+    names = dict.fromkeys(f"{type(one).__name__} by {type(getattr(one, 'method', one)).__name__}" for one in wires)
     return [
-        f"{type(config.wires).__name__} by {method}: charges are off by {100 * mean:.2g} % of what the wires do to "
+        f"{' and '.join(names)}: charges are off by {100 * mean:.2g} % of what the wires do to "
         f"them, by {100 * errors[worst]:.2g} % in {worst} (root mean square, by a finer method on some of the inputs)"
     ]
 

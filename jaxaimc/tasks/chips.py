@@ -17,6 +17,7 @@ from jaxaimc._core.checks import ClippedInputWarning
 from jaxaimc._core.live import peak_bytes
 from jaxaimc._core.xla import grouped_product
 from jaxaimc.config import AnalogConfig
+from jaxaimc.config.by_rule import Configs, each, parts_of
 from jaxaimc.nn.activity import AssumedActivityWarning, with_activity_of
 from jaxaimc.nn.hooks import tell
 from jaxaimc.nn.many import effective_of_chips
@@ -47,7 +48,7 @@ def chip_keys(seed: int, chips: range | int) -> tuple[Key[Array, " chip"], Key[A
 
 def program_chips(
     model: nn.Module,
-    config: AnalogConfig,
+    config: Configs,
     keys: Key[Array, " chip"] | jax.ShapeDtypeStruct,
     t: float | None,
     *,
@@ -59,7 +60,7 @@ def program_chips(
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         keys: Chip keys.
         t: Time of the read since programming [s]; None for right after it.
         compensated: Whether drift is compensated.
@@ -85,7 +86,7 @@ def program_chips(
 
 def as_read(
     model: nn.Module,
-    config: AnalogConfig,
+    config: Configs,
     chips: Chips,
     *,
     mode: AnalogMode = "analog",
@@ -97,7 +98,7 @@ def as_read(
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         chips: Result of `program_chips`.
         mode: View in which it is called, see `jaxaimc.nn.AnalogDot`.
         digital: Paths of layers that answer digitally although they are on the chips. Which they are is a value: all
@@ -112,16 +113,19 @@ def as_read(
     return nn.Blank.of(analog, mode=mode)
 
 
-def config_of_reads(config: AnalogConfig, chips: Chips) -> AnalogConfig:
+def config_of_reads(config: Configs, chips: Chips) -> Configs:
     """Return the tile without what is folded into the matrices of chips.
 
     Args:
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         chips: Result of `program_chips`.
     """
     solved = any(prepared.circuit is not None for prepared in chips.values())
-    wires = config.wires if solved else NoWires()
-    return replace(config, device=config.device.only("read_noise"), wires=wires)
+
+    def in_a_read(part: AnalogConfig) -> AnalogConfig:
+        return replace(part, device=part.device.only("read_noise"), wires=part.wires if solved else NoWires())
+
+    return each(config, in_a_read)
 
 
 def layer_errors(
@@ -143,23 +147,22 @@ def layer_errors(
     return {path: np.asarray(error) for path, error in errors.items()}
 
 
-def lost_inputs(model: nn.Module, config: AnalogConfig, inputs: Any) -> dict[str, float]:
+def lost_inputs(model: nn.Module, config: Configs, inputs: Any) -> dict[str, float]:
     """Return the share of every layer's inputs that its drive cannot express and drives as zero.
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         inputs: Examples; each layer sees what the digital network gives it.
 
     Returns:
         Shares by layer path; empty for a drive that expresses everything.
     """
-    if not float(config.drive.lost(-jnp.ones((1, 1)))):
+    if not any(float(part.drive.lost(-jnp.ones((1, 1)))) for part in parts_of(config)):
         return {}
     found: dict[str, float] = {}
-    chip = nn.program(
-        nn.convert(model, replace(config, device=config.device.only(), wires=NoWires())), jax.random.key(0)
-    )
+    quiet = each(config, lambda part: replace(part, device=part.device.only(), wires=NoWires()))
+    chip = nn.program(nn.convert(model, quiet), jax.random.key(0))
     watched = nn.attach(nn.with_read_key(chip, jax.random.key(1)), lambda dot: _Lost(dot.path, found))
     with warnings.catch_warnings():
         # Said of each layer by name, not of its product.
@@ -219,12 +222,12 @@ def groups(chips: int, at_once: int) -> Iterator[tuple[range, int]]:
         yield range(first, first + size), start - first
 
 
-def chip_bytes(model: nn.Module, config: AnalogConfig, chips: int = 1) -> int:
+def chip_bytes(model: nn.Module, config: Configs, chips: int = 1) -> int:
     """Return what one programmed chip takes while it is read [byte]; nothing is computed.
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         chips: How many will be programmed together; what is traced for as many need not be traced again.
 
     Returns:
@@ -237,12 +240,12 @@ def chip_bytes(model: nn.Module, config: AnalogConfig, chips: int = 1) -> int:
     return sum(x.size // chips * x.dtype.itemsize for x in leaves)
 
 
-def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStruct, chips: int = 1) -> int:
+def read_bytes(model: nn.Module, config: Configs, inputs: jax.ShapeDtypeStruct, chips: int = 1) -> int:
     """Return what a read of one chip takes besides the chip itself [byte]; the network is traced, nothing is computed.
 
     Args:
         model: Digital network.
-        config: The tile of every layer.
+        config: The tile of every layer, or configs by rule.
         inputs: Shape of a batch of examples.
         chips: As for `chip_bytes`.
 
@@ -264,7 +267,7 @@ def read_bytes(model: nn.Module, config: AnalogConfig, inputs: jax.ShapeDtypeStr
     return peak_bytes(jax.make_jaxpr(read)(as_read(model, config, chip), chip, keys, inputs))
 
 
-def _shapes_of_chips(model: nn.Module, config: AnalogConfig, chips: int) -> Chips:
+def _shapes_of_chips(model: nn.Module, config: Configs, chips: int) -> Chips:
     """Return the shapes of programmed chips."""
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), chips))
     with warnings.catch_warnings():

@@ -5,19 +5,16 @@ same library with every rounding replaced by `z + e`, `e` being the error at the
 programming noise, drift, wires, read noise, clipping and saturation, is differentiated as it is.
 """
 
-import contextlib
-import sys
 from dataclasses import replace
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from frozen_roundings import frozen_roundings
 from jax.flatten_util import ravel_pytree
 
 from jaxaimc import AnalogConfig, analog_matmul
-from jaxaimc._core import rounding
 from jaxaimc.adcs import CCO, BothEnds, Floor, IdealADC, Span, Symmetric, Truncate, Uniform
 from jaxaimc.cells import Differential
 from jaxaimc.devices import PCM, Device, IdealDevice, PCMDrift, PCMFlickerNoise, PCMProgrammingNoise, PCMPulseNoise
@@ -30,46 +27,6 @@ RNG = np.random.default_rng(2)
 W = RNG.normal(size=(ROWS, COLS))
 X = RNG.normal(size=(2, ROWS))
 WEIGHT = RNG.normal(size=(2, COLS))
-ROUNDINGS = [rounding.round_ste, rounding.floor_ste, rounding.trunc_ste]
-
-
-def names_of_the_library():
-    """Everything that the modules of the library hold, as (module, name, value)."""
-    modules = [module for name, module in sys.modules.items() if name.partition(".")[0] == "jaxaimc"]
-    return [(module, name, value) for module in modules for name, value in vars(module).items()]
-
-
-def places_of(function):
-    """Every module of the library that holds a function, as (module, name)."""
-    return [(module, name) for module, name, value in names_of_the_library() if value is function]
-
-
-def compiled_functions():
-    return [place for place in names_of_the_library() if isinstance(place[2], type(jax.jit(lambda: None)))]
-
-
-@contextlib.contextmanager
-def frozen_roundings(errors):
-    """Replace every rounding by a shift: record the rounding errors into an empty list, or use those in a full one."""
-    recording, pending = not errors, list(errors)
-
-    def shifted(rounding):
-        def shift(z):
-            if recording:
-                errors.append(rounding(z) - z)
-                return rounding(z)
-            return z + pending.pop(0)
-
-        return shift
-
-    with contextlib.ExitStack() as stack:
-        # A rounding inside a compiled function could neither be replaced afterwards nor give its error away.
-        for module, name, function in compiled_functions():
-            stack.enter_context(mock.patch.object(module, name, function.__wrapped__))
-        for rounding in ROUNDINGS:
-            for module, name in places_of(rounding):
-                stack.enter_context(mock.patch.object(module, name, shifted(rounding)))
-        yield
 
 
 def gradients(config, w, x, t=None, scales=None):
@@ -100,12 +57,12 @@ def gradients(config, w, x, t=None, scales=None):
 
     @jax.jit
     def all_three():
-        errors = []
-        with frozen_roundings(errors):
+        known = []
+        with frozen_roundings(known):
             moved(origin)
 
         def at(z):
-            with frozen_roundings(errors):
+            with frozen_roundings(known):
                 return moved(z)
 
         h, steps = 1e-6, jnp.eye(len(point))
