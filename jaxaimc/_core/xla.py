@@ -120,12 +120,23 @@ def stored(arrays: Tree) -> Tree:
     leaves = jax.tree.leaves(arrays)
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return arrays
-    return jax.lax.platform_dependent(arrays, cpu=_stored_by_loop, default=jax.lax.optimization_barrier)
+    return _stored(arrays)
 
 
 @stored.defjvp
 def _stored_jvp(primals: tuple[Tree], tangents: tuple[Tree]) -> tuple[Tree, Tree]:
     return stored(*primals), tangents[0]
+
+
+@jax.custom_batching.custom_vmap
+def _stored(arrays: Tree) -> Tree:
+    return jax.lax.platform_dependent(arrays, cpu=_stored_by_loop, default=jax.lax.optimization_barrier)
+
+
+@_stored.def_vmap
+def _stored_of_batch(size: int, batched: tuple[Tree], arrays: Tree) -> tuple[Tree, Tree]:
+    # A loop for each entry of the batch would select, at its end, between what it had and what it made.
+    return stored(arrays), batched[0]
 
 
 def _stored_by_loop(arrays: Tree) -> Tree:
