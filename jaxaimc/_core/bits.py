@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, UInt32
 
 from jaxaimc._core.xla import packed_product, product, stored
@@ -68,7 +69,8 @@ def _counted(
     )
     planes = [of_levels[first : first + len(weights)] for first in range(0, len(of_levels), len(weights))]
     totals = (sum(w * _counts(own, matrix_words) for w, own in zip(weights, words, strict=True)) for words in planes)
-    return stored(tuple(jnp.asarray(total, matrix.dtype) for total in totals))
+    short = jnp.int16 if matrix.shape[0] * largest < 2**15 else jnp.int32
+    return tuple(total.astype(matrix.dtype) for total in stored(tuple(total.astype(short) for total in totals)))
 
 
 def _counts(words: UInt32[Array, "*batch plane word"], matrix: UInt32[Array, "word out"]) -> Int[Array, "*batch plane out"]:
@@ -89,6 +91,13 @@ def packed(x: Array, axis: int) -> UInt32[Array, "..."]:
     filling = [(0, 0)] * axis + [(0, -x.shape[axis] % _WORD)] + [(0, 0)] * (x.ndim - axis - 1)
     padded = jnp.pad(x, filling).astype(jnp.uint32)
     apart = padded.reshape(*x.shape[:axis], -1, _WORD, *x.shape[axis + 1 :])
-    # Written out: a reduction of bits of the rows computes entry by entry.
-    bits = (jax.lax.index_in_dim(apart, place, axis + 1, keepdims=False) << place for place in range(_WORD))
-    return functools.reduce(jnp.bitwise_or, bits)
+    places = np.arange(_WORD, dtype=np.uint32).reshape(_WORD, *[1] * (x.ndim - axis - 1))
+    bits = apart << places
+    if axis == x.ndim - 1:
+        return jnp.sum(bits, axis=axis + 1, dtype=jnp.uint32)
+    # By halves: a sum over an axis that is not the last computes entry by entry.
+    half = _WORD // 2
+    while half:
+        low, high = (jax.lax.slice_in_dim(bits, start, start + half, axis=axis + 1) for start in (0, half))
+        bits, half = low | high, half // 2
+    return jnp.squeeze(bits, axis + 1)

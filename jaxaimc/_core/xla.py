@@ -98,11 +98,15 @@ def later_zero(x: Float[Array, "..."]) -> Float[Array, ""]:
     saves no memory: what it makes anew is merged with what there was.
 
     Args:
-        x: Numbers that are known late, such as a cotangent.
+        x: Numbers that are known late, such as a cotangent; whole ones of 16 or 32 bits.
     """
     if not x.size:
         return jnp.zeros((), x.dtype)
-    return jnp.asarray(x[(0,) * x.ndim] > jnp.inf, x.dtype)
+    first = x[(0,) * x.ndim]
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        # No bits at all make a number beyond infinity, but of whole numbers XLA would know that.
+        first = jax.lax.bitcast_convert_type(first, {2: jnp.float16, 4: jnp.float32}[x.dtype.itemsize])
+    return jnp.asarray(first > jnp.inf, x.dtype)
 
 
 @jax.custom_jvp
