@@ -26,7 +26,7 @@ from jaxaimc.drives import Pulses
 from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import at_converters, readout
 from jaxaimc.tile.planes import VECTORS, Lines, charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
-from jaxaimc.tile.prepare import prepare_unchecked
+from jaxaimc.tile.prepare import kept, prepare_unchecked
 from jaxaimc.tile.program import drift, program
 from jaxaimc.tile.state import Prepared
 from jaxaimc.wires import check_residual
@@ -241,5 +241,5 @@ def _analog_matmul(
     programmed = program(config, w, chip_key)
     if t is not None:
         programmed = drift(config, programmed, t)
-    prepared = prepare_unchecked(config, programmed)
+    prepared = kept(prepare_unchecked(config, programmed))
     return _mvm(config, prepared, x, read_key), prepared.residual
