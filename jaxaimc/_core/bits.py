@@ -61,7 +61,8 @@ def _counted(
     bits = largest.bit_length()
     # In two's complement; the sign's bit stands for minus twice the highest one.
     weights = [2**bit for bit in range(bits)] + [-(2**bits)] * signed
-    numbers = [level.astype(jnp.int32) for level in levels]
+    # What makes the numbers, such as one digit after the other, would be computed anew for each bit.
+    numbers = stored(tuple(level.astype(jnp.int32) for level in levels))
     # Stored, as XLA would pack them anew for each output; so are the results, so that what becomes of them is computed
     # as if they were those of a product.
     matrix_words, *of_levels = stored(

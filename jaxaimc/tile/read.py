@@ -181,8 +181,10 @@ def read_noise(
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
     # A branch of its own keeps XLA from drawing anew in every place that reads the outputs, as several do in a residual
-    # network.
+    # network. For a single vector, to look for a variance takes longer than to draw.
     draw = lambda: normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")  # noqa: E731
+    if pulses.level.size == rows:
+        return sigma * draw()
     return sigma * jax.lax.cond(jnp.any(tile.variance > 0), draw, lambda: jnp.zeros_like(sigma))
 
 
