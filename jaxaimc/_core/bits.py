@@ -10,7 +10,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt32
+from jaxtyping import Array, Float, Int, Num, UInt32
 
 from jaxaimc._core.xla import packed_product, product, stored
 
@@ -74,14 +74,16 @@ def _counted(
     return tuple(total.astype(matrix.dtype) for total in stored(tuple(total.astype(short) for total in totals)))
 
 
-def _counts(words: UInt32[Array, "*batch plane word"], matrix: UInt32[Array, "word out"]) -> Int[Array, "*batch plane out"]:
+def _counts(
+    words: UInt32[Array, "*batch plane word"], matrix: UInt32[Array, "word out"]
+) -> Int[Array, "*batch plane out"]:
     """Return how many bits a plane and a column of the matrix share."""
     # Written out, with the outputs in the lanes of the vector unit: three times as fast as a sum over the last axis.
     terms = (jax.lax.population_count(words[..., place, None] & matrix[place]) for place in range(len(matrix)))
     return jnp.asarray(sum(terms), jnp.int32)
 
 
-def packed(x: Array, axis: int) -> UInt32[Array, "..."]:
+def packed(x: Num[Array, "..."], axis: int) -> UInt32[Array, "..."]:
     """Return bits along an axis in words of 32, the last one filled up with zeros.
 
     Args:

@@ -35,7 +35,8 @@ def map_in_groups(
     """Map a function over the leading axis of arrays, a group at a time.
 
     For chips by their keys, configs or vectors that are more than stay in a CPU's cache or in an accelerator's memory,
-    where `jax.vmap` computes all of them step by step. Call it under `jax.jit`. What does not depend on the entry is computed once, before (`with_invariants_first`).
+    where `jax.vmap` computes all of them step by step. Call it under `jax.jit`. What does not depend on the entry is
+    computed once, before (`with_invariants_first`).
 
     Args:
         function: Function of one entry of `xs`.

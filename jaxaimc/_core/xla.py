@@ -6,12 +6,12 @@ On CPUs `jnp.sum` over few terms and products with several batch axes are slow.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 Tree = TypeVar("Tree")
 
@@ -30,11 +30,25 @@ def product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Flo
         Vectors.
     """
     # One batch axis: with several, the gradient of `w` would copy and transpose `x` first, four times slower on CPUs.
-    vectors = x.reshape(-1, x.shape[-1])
-    if isinstance(vectors.shape[0], int) and len(vectors) == 1:
-        return _vector_product(vectors[0], w).reshape(*x.shape[:-1], w.shape[-1])
-    y = jnp.matmul(vectors, w, precision=jax.lax.Precision.HIGHEST)
+    y = jnp.matmul(x.reshape(-1, x.shape[-1]), w, precision=jax.lax.Precision.HIGHEST)
     return y.reshape(*x.shape[:-1], w.shape[-1])
+
+
+def read_product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Float[Array, "*batch cols"]:
+    """Return `product(x, w)`, fast for a single vector too; not for use in rules of derivatives.
+
+    Args:
+        x: Vectors.
+        w: Matrix.
+    """
+    if not _is_single(x):
+        return product(x, w)
+    return _vector_product(x.reshape(-1), w).reshape(*x.shape[:-1], w.shape[-1])
+
+
+def _is_single(x: Float[Array, "*batch rows"]) -> bool:
+    # The size of a symbolic batch is not known.
+    return all(isinstance(size, int) and size == 1 for size in x.shape[:-1])
 
 
 @jax.custom_jvp
@@ -58,7 +72,7 @@ def _with_a_second(x: Float[Array, " rows"], w: Float[Array, "rows cols"]) -> Fl
 
 
 @_with_a_second.def_vmap
-def _products_of_vectors(size: int, batched: tuple[bool, bool], x: Array, w: Array) -> tuple[Array, bool]:
+def _products_of_vectors(size: int, batched: Any, x: Array, w: Array) -> tuple[Array, bool]:
     if not batched[1]:
         return product(x, w), True
     axes = tuple(0 if one else None for one in batched)
@@ -81,9 +95,9 @@ def variance_product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"
     Returns:
         Vectors.
     """
-    if x.dtype != jnp.float32 or w.dtype != jnp.float32 or x.size == x.shape[-1]:
+    if x.dtype != jnp.float32 or w.dtype != jnp.float32 or _is_single(x):
         # To shorten a matrix for a single vector takes longer than its product.
-        return product(x, w)
+        return read_product(x, w)
     short = (x.reshape(-1, x.shape[-1]).astype(jnp.bfloat16), w.astype(jnp.bfloat16))
     y = jnp.matmul(*short, preferred_element_type=jnp.float32)
     return y.reshape(*x.shape[:-1], w.shape[-1])
@@ -123,7 +137,7 @@ def shortened(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
 
 
-def later_zero(x: Float[Array, "..."]) -> Float[Array, ""]:
+def later_zero(x: Num[Array, "..."]) -> Num[Array, ""]:
     """Return a zero that XLA does not know to be one, and cannot compute before `x`.
 
     What is made from it is made after `x`. On CPUs nothing is left of an optimisation barrier, and so `jax.checkpoint`
@@ -170,7 +184,7 @@ def _stored(arrays: Tree) -> Tree:
 
 
 @_stored.def_vmap
-def _stored_of_batch(size: int, batched: tuple[Tree], arrays: Tree) -> tuple[Tree, Tree]:
+def _stored_of_batch(size: int, batched: Any, arrays: Tree) -> tuple[Tree, Any]:
     # A loop for each entry of the batch would select, at its end, between what it had and what it made.
     return stored(arrays), batched[0]
 

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.bits import counted_product
-from jaxaimc._core.xla import planes_per_product, product, variance_product
+from jaxaimc._core.rounding import round_ste
+from jaxaimc._core.xla import planes_per_product, read_product, variance_product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.state import Prepared, row_blocks
@@ -24,7 +24,7 @@ class Lines(NamedTuple):
         variance_product: Product of numbers that are not negative, to within a hundredth.
     """
 
-    product: Callable[[Array, Array], Array] = product
+    product: Callable[[Array, Array], Array] = read_product
     variance_product: Callable[[Array, Array], Array] = variance_product
 
 

@@ -183,7 +183,7 @@ def read_noise(
     # A branch of its own keeps XLA from drawing anew in every place that reads the outputs, as several do in a residual
     # network. For a single vector, to look for a variance takes longer than to draw.
     draw = lambda: normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")  # noqa: E731
-    if pulses.level.size == rows:
+    if all(size == 1 for size in pulses.level.shape[:-1]):
         return sigma * draw()
     return sigma * jax.lax.cond(jnp.any(tile.variance > 0), draw, lambda: jnp.zeros_like(sigma))
 
