@@ -42,7 +42,7 @@ def numbers(output: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for line in output.splitlines():
         match = _LINE.match(line)
-        if match is not None and not match[1][0].isdigit():
+        if match is not None:
             name = match[1].strip()
             # Tables of several networks repeat their lines.
             count = sum(known == name or known.startswith(f"{name} (") for known in found)
