@@ -6,6 +6,8 @@ its mantissa reaches, and on CPUs a sixth of its work for numbers of one bit.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -62,16 +64,22 @@ def _counted(
     # In two's complement; the sign's bit stands for minus twice the highest one.
     weights = [2**bit for bit in range(bits)] + [-(2**bits)] * signed
     # What makes the numbers, such as one digit after the other, would be computed anew for each bit.
-    numbers = stored(tuple(level.astype(jnp.int32) for level in levels))
+    numbers: Any = stored(tuple(level.astype(jnp.int32) for level in levels))
     # Stored, as XLA would pack them anew for each output; so are the results, so that what becomes of them is computed
     # as if they were those of a product.
-    matrix_words, *of_levels = stored(
+    words: Any = stored(
         (packed(matrix, 0), *(packed((k >> bit) & 1, -1) for k in numbers for bit in range(len(weights))))
     )
+    matrix_words, of_levels = words[0], words[1:]
     planes = [of_levels[first : first + len(weights)] for first in range(0, len(of_levels), len(weights))]
-    totals = (sum(w * _counts(own, matrix_words) for w, own in zip(weights, words, strict=True)) for words in planes)
     short = jnp.int16 if matrix.shape[0] * largest < 2**15 else jnp.int32
-    return tuple(total.astype(matrix.dtype) for total in stored(tuple(total.astype(short) for total in totals)))
+
+    def total(plane: Sequence[Array]) -> Array:
+        counts = [weight * _counts(own, matrix_words) for weight, own in zip(weights, plane, strict=True)]
+        return jnp.asarray(sum(counts), short)
+
+    totals: Any = stored(tuple(map(total, planes)))
+    return tuple(found.astype(matrix.dtype) for found in totals)
 
 
 def _counts(

@@ -48,8 +48,8 @@ def kept(prepared: Prepared) -> Prepared:
     Args:
         prepared: The matrix.
     """
-    matrix, variance = stored((prepared.matrix, prepared.variance))
-    return replace(prepared, matrix=matrix, variance=variance)
+    own: Any = stored({"matrix": prepared.matrix, "variance": prepared.variance})
+    return replace(prepared, **own)
 
 
 @partial(jax.jit, static_argnames="placement")

@@ -52,9 +52,9 @@ def program(config: AnalogConfig, w: Float[Array, "*group n_in n_out"], key: Key
     w = as_matrix("w", w, "n_in, n_out", groups=True)
     check_key("key", key)
     groups, n_in, n_out = (1, *w.shape)[-3:]
-    g, g_target, w_scale, converters = divided_by_xla(_program, w)(config, w, key)
+    devices, g_target, w_scale, converters = divided_by_xla(_program, w)(config, w, key)
     # Within a larger compiled function, XLA would draw the devices anew for everything that reads them.
-    g = stored(g)
+    g: Any = stored(devices)
     return Programmed(
         key=key,
         g=g,
