@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from jaxaimc._core.component import component, leaf, static
+    from jaxaimc._core.groups import map_in_groups
     from jaxaimc.config import AnalogConfig
     from jaxaimc.tile import Prepared, Programmed, analog_matmul, charges, drift, mvm, prepare, program
 
@@ -18,6 +19,7 @@ _HOMES = {
     "component": "_core.component",
     "leaf": "_core.component",
     "static": "_core.component",
+    "map_in_groups": "_core.groups",
     "AnalogConfig": "config",
     **dict.fromkeys(
         ("Prepared", "Programmed", "analog_matmul", "charges", "drift", "mvm", "prepare", "program"), "tile"
@@ -33,6 +35,7 @@ __all__ = [
     "component",
     "drift",
     "leaf",
+    "map_in_groups",
     "mvm",
     "prepare",
     "program",

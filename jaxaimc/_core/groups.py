@@ -34,7 +34,9 @@ def map_in_groups(
 ) -> R:
     """Map a function over the leading axis of arrays, a group at a time.
 
-    What does not depend on the entry is computed once, before (`with_invariants_first`).
+    For chips by their keys, configs or vectors that are more than stay in a CPU's cache or in an accelerator's memory,
+    where `jax.vmap` computes all of them step by step. Call it under `jax.jit`. What does not depend on the entry is
+    computed once, before (`with_invariants_first`).
 
     Args:
         function: Function of one entry of `xs`.
@@ -44,15 +46,28 @@ def map_in_groups(
             to the size of `xs` shares one compilation.
 
     Returns:
-        Results along a leading axis; those that are not computed are zero.
+        Results along a leading axis; those that are not computed are zero. Reverse-mode derivatives exist where
+        `count` is not traced.
+
+    Raises:
+        ValueError: If `xs` has no arrays, they have leading axes of other sizes or none, or `group` is less than one.
 
     Example:
+        >>> from jaxaimc import map_in_groups
         >>> map_in_groups(lambda x: x**2, jnp.arange(5.0), group=2).tolist()
         [0.0, 1.0, 4.0, 9.0, 16.0]
         >>> map_in_groups(lambda x: x + 1, jnp.arange(5.0), group=2, count=3).tolist()
         [1.0, 2.0, 3.0, 0.0, 0.0]
     """
-    size = len(jax.tree.leaves(xs)[0])
+    sizes = {jnp.shape(leaf)[:1] for leaf in jax.tree.leaves(xs)}
+    if len(sizes) != 1 or sizes & {(), (0,)}:
+        raise ValueError(
+            "Argument `xs` must hold arrays with one leading axis that is not empty, but has leading axes "
+            f"{sorted(sizes)}."
+        )
+    if group is not None and group < 1:
+        raise ValueError(f"Argument `group` must be at least 1 or None, but is {group}.")
+    ((size,),) = sizes
     first = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), xs)
     function = with_invariants_first(function, first)
     if group is None:

@@ -6,12 +6,12 @@ On CPUs `jnp.sum` over few terms and products with several batch axes are slow.
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.core
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 Tree = TypeVar("Tree")
 
@@ -34,6 +34,51 @@ def product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Flo
     return y.reshape(*x.shape[:-1], w.shape[-1])
 
 
+def read_product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Float[Array, "*batch cols"]:
+    """Return `product(x, w)`, fast for a single vector too; not for use in rules of derivatives.
+
+    Args:
+        x: Vectors.
+        w: Matrix.
+    """
+    if not _is_single(x):
+        return product(x, w)
+    return _vector_product(x.reshape(-1), w).reshape(*x.shape[:-1], w.shape[-1])
+
+
+def _is_single(x: Float[Array, "*batch rows"]) -> bool:
+    # The size of a symbolic batch is not known.
+    return all(isinstance(size, int) and size == 1 for size in x.shape[:-1])
+
+
+@jax.custom_jvp
+def _vector_product(x: Float[Array, " rows"], w: Float[Array, "rows cols"]) -> Float[Array, " cols"]:
+    return _with_a_second(x, w)
+
+
+@_vector_product.defjvp
+def _vector_product_jvp(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    (x, w), (d_x, d_w) = primals, tangents
+    times = partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST)
+    return _vector_product(x, w), times(d_x, w) + times(x, d_w)
+
+
+@jax.custom_batching.custom_vmap
+def _with_a_second(x: Float[Array, " rows"], w: Float[Array, "rows cols"]) -> Float[Array, " cols"]:
+    # XLA for CPUs fuses the product of a single vector with what it finds before it, and then walks down the matrix for
+    # each column by itself: twenty times as slow as with a second one.
+    both = jnp.stack([x, jnp.zeros_like(x)])
+    return jnp.matmul(both, w, precision=jax.lax.Precision.HIGHEST)[0]
+
+
+@_with_a_second.def_vmap
+def _products_of_vectors(size: int, batched: Any, x: Array, w: Array) -> tuple[Array, bool]:
+    if not batched[1]:
+        return product(x, w), True
+    axes = tuple(0 if one else None for one in batched)
+    return jax.vmap(partial(jnp.matmul, precision=jax.lax.Precision.HIGHEST), axes)(x, w), True
+
+
 @jax.custom_jvp
 def variance_product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"]) -> Float[Array, "*batch cols"]:
     """Return `x @ w` for variances: sums of products that are not negative, right to less than a hundredth.
@@ -50,8 +95,9 @@ def variance_product(x: Float[Array, "*batch rows"], w: Float[Array, "rows cols"
     Returns:
         Vectors.
     """
-    if x.dtype != jnp.float32 or w.dtype != jnp.float32:
-        return product(x, w)
+    if x.dtype != jnp.float32 or w.dtype != jnp.float32 or _is_single(x):
+        # To shorten a matrix for a single vector takes longer than its product.
+        return read_product(x, w)
     short = (x.reshape(-1, x.shape[-1]).astype(jnp.bfloat16), w.astype(jnp.bfloat16))
     y = jnp.matmul(*short, preferred_element_type=jnp.float32)
     return y.reshape(*x.shape[:-1], w.shape[-1])
@@ -91,18 +137,22 @@ def shortened(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x.astype(jnp.bfloat16) if x.dtype == jnp.float32 else x
 
 
-def later_zero(x: Float[Array, "..."]) -> Float[Array, ""]:
+def later_zero(x: Num[Array, "..."]) -> Num[Array, ""]:
     """Return a zero that XLA does not know to be one, and cannot compute before `x`.
 
     What is made from it is made after `x`. On CPUs nothing is left of an optimisation barrier, and so `jax.checkpoint`
     saves no memory: what it makes anew is merged with what there was.
 
     Args:
-        x: Numbers that are known late, such as a cotangent.
+        x: Numbers that are known late, such as a cotangent; whole ones of 16 or 32 bits.
     """
     if not x.size:
         return jnp.zeros((), x.dtype)
-    return jnp.asarray(x[(0,) * x.ndim] > jnp.inf, x.dtype)
+    first = x[(0,) * x.ndim]
+    if jnp.issubdtype(x.dtype, jnp.integer):
+        # No bits at all make a number beyond infinity, but of whole numbers XLA would know that.
+        first = jax.lax.bitcast_convert_type(first, {2: jnp.float16, 4: jnp.float32}[x.dtype.itemsize])
+    return jnp.asarray(first > jnp.inf, x.dtype)
 
 
 @jax.custom_jvp
@@ -120,12 +170,23 @@ def stored(arrays: Tree) -> Tree:
     leaves = jax.tree.leaves(arrays)
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
         return arrays
-    return jax.lax.platform_dependent(arrays, cpu=_stored_by_loop, default=jax.lax.optimization_barrier)
+    return _stored(arrays)
 
 
 @stored.defjvp
 def _stored_jvp(primals: tuple[Tree], tangents: tuple[Tree]) -> tuple[Tree, Tree]:
     return stored(*primals), tangents[0]
+
+
+@jax.custom_batching.custom_vmap
+def _stored(arrays: Tree) -> Tree:
+    return jax.lax.platform_dependent(arrays, cpu=_stored_by_loop, default=jax.lax.optimization_barrier)
+
+
+@_stored.def_vmap
+def _stored_of_batch(size: int, batched: Any, arrays: Tree) -> tuple[Tree, Any]:
+    # A loop for each entry of the batch would select, at its end, between what it had and what it made.
+    return stored(arrays), batched[0]
 
 
 def _stored_by_loop(arrays: Tree) -> Tree:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxaimc._core.bits import counted_product
 from jaxaimc._core.rounding import round_ste
-from jaxaimc._core.xla import packed_product, planes_per_product, product, variance_product
+from jaxaimc._core.xla import planes_per_product, read_product, variance_product
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.drives import Pulses
 from jaxaimc.tile.state import Prepared, row_blocks
@@ -23,7 +24,7 @@ class Lines(NamedTuple):
         variance_product: Product of numbers that are not negative, to within a hundredth.
     """
 
-    product: Callable[[Array, Array], Array] = product
+    product: Callable[[Array, Array], Array] = read_product
     variance_product: Callable[[Array, Array], Array] = variance_product
 
 
@@ -94,14 +95,21 @@ def charges_of_parts(
     if tile.circuit is not None:
         return (_solved_charge(config, tile, pulses),)
     matrix = tile.matrix.reshape(rows, slices * cols)
-    if len(parts) == 1:
-        return (lines.product(pulses.level, matrix),)
     digit = pulses.steps[0]
+    if len(parts) == 1:
+        if digit == 1 and tile.exact and set(pulses.steps) == {1} and lines is VECTORS:
+            return counted_product((pulses.level,), matrix, 1, _signed(config))
+        return (lines.product(pulses.level, matrix),)
     # The parts have equally many planes but for the last one, which is filled up.
     size = parts[0].stop - parts[0].start
     steps = tuple(_filled(round_ste(digit * pulses.level[..., part, :]), size) for part in parts)
-    charges = packed_product(steps, matrix, rows * digit)
+    charges = counted_product(steps, matrix, digit, _signed(config))
     return tuple(q[..., : part.stop - part.start, :] / digit for part, q in zip(parts, charges, strict=True))
+
+
+def _signed(config: AnalogConfig) -> bool:
+    """Return whether pulses may be negative."""
+    return config.drive.bipolar or config.drive.accumulates
 
 
 def _filled(planes: Float[Array, "*batch plane rows"], size: int) -> Float[Array, "*batch size rows"]:

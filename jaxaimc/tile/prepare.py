@@ -1,5 +1,6 @@
 """Preparing: the wires folded into an effective matrix, once per programmed chip."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxaimc._core.rounding import round_ste
 from jaxaimc._core.sharding import divided_by_xla
-from jaxaimc._core.xla import add_up
+from jaxaimc._core.xla import add_up, stored
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.activity import assumed_profile
 from jaxaimc.tile.checks import check_programmed
@@ -38,7 +39,17 @@ def prepare(config: AnalogConfig, programmed: Programmed, placement: Placement |
     fold = partial(prepare_unchecked, placement=placement)
     prepared = divided_by_xla(fold, programmed)(config, programmed)
     check_residual("the matrix", prepared.residual)
-    return prepared
+    return kept(prepared)
+
+
+def kept(prepared: Prepared) -> Prepared:
+    """Return a prepared matrix that XLA computes once, also within a larger compiled function.
+
+    Args:
+        prepared: The matrix.
+    """
+    own: Any = stored({"matrix": prepared.matrix, "variance": prepared.variance})
+    return replace(prepared, **own)
 
 
 @partial(jax.jit, static_argnames="placement")

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Key
 from jaxaimc._core.arguments import as_matrix, check_key, check_time
 from jaxaimc._core.rounding import never_zero
 from jaxaimc._core.sharding import divided_by_xla
+from jaxaimc._core.xla import stored
 from jaxaimc.config.analog import AnalogConfig
 from jaxaimc.tile.checks import check_programmed
 from jaxaimc.tile.conversion import even_share
@@ -51,7 +52,9 @@ def program(config: AnalogConfig, w: Float[Array, "*group n_in n_out"], key: Key
     w = as_matrix("w", w, "n_in, n_out", groups=True)
     check_key("key", key)
     groups, n_in, n_out = (1, *w.shape)[-3:]
-    g, g_target, w_scale, converters = divided_by_xla(_program, w)(config, w, key)
+    devices, g_target, w_scale, converters = divided_by_xla(_program, w)(config, w, key)
+    # Within a larger compiled function, XLA would draw the devices anew for everything that reads them.
+    g: Any = stored(devices)
     return Programmed(
         key=key,
         g=g,
@@ -130,7 +133,8 @@ def drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | fl
     config.validate()
     check_programmed(config, programmed)
     check_time("t", t)
-    return divided_by_xla(_drift, programmed)(config, programmed, t)
+    drifted = divided_by_xla(_drift, programmed)(config, programmed, t)
+    return replace(drifted, g=stored(drifted.g))
 
 
 @jax.jit

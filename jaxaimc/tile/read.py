@@ -26,7 +26,7 @@ from jaxaimc.drives import Pulses
 from jaxaimc.tile.checks import checked_read
 from jaxaimc.tile.conversion import at_converters, readout
 from jaxaimc.tile.planes import VECTORS, Lines, charges_of_parts, driven_tiles, parts_of_planes, pulses_of_part
-from jaxaimc.tile.prepare import prepare_unchecked
+from jaxaimc.tile.prepare import kept, prepare_unchecked
 from jaxaimc.tile.program import drift, program
 from jaxaimc.tile.state import Prepared
 from jaxaimc.wires import check_residual
@@ -181,8 +181,10 @@ def read_noise(
     noisy = variance > 0
     sigma = jnp.where(noisy, jnp.sqrt(jnp.where(noisy, variance, 1.0)), 0.0)
     # A branch of its own keeps XLA from drawing anew in every place that reads the outputs, as several do in a residual
-    # network.
+    # network. For a single vector, to look for a variance takes longer than to draw.
     draw = lambda: normal(key, sigma.shape, sigma.dtype, axes=2, where="devices have read noise")  # noqa: E731
+    if all(size == 1 for size in pulses.level.shape[:-1]):
+        return sigma * draw()
     return sigma * jax.lax.cond(jnp.any(tile.variance > 0), draw, lambda: jnp.zeros_like(sigma))
 
 
@@ -241,5 +243,5 @@ def _analog_matmul(
     programmed = program(config, w, chip_key)
     if t is not None:
         programmed = drift(config, programmed, t)
-    prepared = prepare_unchecked(config, programmed)
+    prepared = kept(prepare_unchecked(config, programmed))
     return _mvm(config, prepared, x, read_key), prepared.residual

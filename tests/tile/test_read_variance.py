@@ -53,7 +53,7 @@ def test_products_of_variances_lose_no_more_than_said():
     exact = x.astype(np.float64) @ w.astype(np.float64)
     assert np.max(np.abs(variance_product(jnp.asarray(x), jnp.asarray(w)) / exact - 1)) < 1e-3
     worst = np.float32(1 + 2.0**-8 - 2.0**-20)  # rounds down by nearly half a unit
-    product = variance_product(jnp.full((1, 9), worst), jnp.full((9, 1), worst))
+    product = variance_product(jnp.full((2, 9), worst), jnp.full((9, 1), worst))
     off = float(product[0, 0]) / (9 * float(worst) ** 2) - 1
     assert 2.0**-8 < abs(off) < 2.0**-6.98
 
