@@ -48,6 +48,8 @@ def kept(prepared: Prepared) -> Prepared:
     Args:
         prepared: The matrix.
     """
+    if not prepared.variance.size:
+        return prepared  # nothing but one product reads it
     own: Any = stored({"matrix": prepared.matrix, "variance": prepared.variance})
     return replace(prepared, **own)
 

@@ -68,27 +68,30 @@ class Slopes:
         of = figures(config, t, costs=costs)
         _, unflatten = ravel_pytree(as_arrays(config))
 
-        @functools.partial(jax.jit, static_argnums=1)
-        def all_of_them(flat, moving, size):
-            def moved(z):
-                return of(unflatten(flat.at[jnp.array(moving)].add(z * size)))
+        def moved(flat, moving, size, z):
+            return of(unflatten(flat.at[jnp.array(moving)].add(z * size)))
 
-            origin, found = jnp.zeros(len(moving)), []
+        def slopes(flat, moving, size):
+            return jax.jacrev(functools.partial(moved, flat, moving, size))(jnp.zeros(len(moving))).T
+
+        def differences(flat, moving, size):
+            found = []
             for held in (True, False)[: 1 + following]:
                 known = []
                 with frozen_roundings(known, and_ranges=held):
-                    moved(origin)
+                    moved(flat, moving, size, jnp.zeros(len(moving)))
 
                 def at(z, known=known, held=held):
                     with frozen_roundings(known, and_ranges=held):
-                        return moved(z)
+                        return moved(flat, moving, size, z)
 
-                steps = STEP * jnp.eye(len(origin))
+                steps = STEP * jnp.eye(len(moving))
                 up, down = jnp.split(jax.lax.map(at, jnp.concatenate([steps, -steps])), 2)
                 found.append((up - down) / (2 * STEP))
-            return jax.jacrev(moved)(origin).T, *found
+            return found
 
-        self._compiled = all_of_them
+        # Apart, and the gradient first: what JAX keeps of a trace must not come from where functions are replaced.
+        self._slopes, self._differences = (jax.jit(part, static_argnums=1) for part in (slopes, differences))
         self.at(config)
 
     def at(self, config):
@@ -99,7 +102,8 @@ class Slopes:
         moving = tuple(np.flatnonzero(np.isfinite(flat)).tolist())
         self.names = [names[place] for place in moving]
         size = jnp.array([abs(float(flat[k])) or ZERO.get(names[k].split(".")[-1], 1e-3) for k in moving])
-        self.gradient, self.expected, *self.following = map(np.asarray, self._compiled(flat, moving, size))
+        self.gradient = np.asarray(self._slopes(flat, moving, size))
+        self.expected, *self.following = map(np.asarray, self._differences(flat, moving, size))
 
     def check(self, apart=(), rtol=1e-4, atol=1e-7):
         """Compare all but some leaves, and return the names of those with an influence on the loss."""
