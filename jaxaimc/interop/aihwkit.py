@@ -5,10 +5,8 @@ Fields, defaults and meaning: `InferenceRPUConfig`, `IOParameters`, `MappingPara
 is that of Rasch et al. 2023 (Nature Communications 14, 5282).
 """
 
-import json
 import math
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from jaxaimc.adcs import ADC, ChargeNoise, GaussianADC, IdealADC, MidTread, Nearest, NoNoise, Stochastic, Symmetric
@@ -34,6 +32,12 @@ from jaxaimc.interop.foreign import Fields, Imported, word
 from jaxaimc.units import uS
 from jaxaimc.wires import NoWires, StaticFactor, Wires
 
+# Fields that only `IOParametersIRDropT` has.
+_CIRCUIT = (
+    "ir_drop_rs", "ir_drop_segments", "ir_drop_time_step_resolution_scale", "ir_drop_v_read", "split_mode_bit_shift",
+    "apply_xdep_pcm_read_noise", "xdep_pcm_read_noise_scale", "adc_quantization", "adc_frequency",
+    "ir_drop_integration_sum",
+)  # fmt: skip
 # What a tile of unlimited size becomes: the largest that a config can say.
 _UNLIMITED = 65536
 _STEPS = "2^b - 2 or 1/(2^b - 2) for a whole number b of 2 to 16 bits"
@@ -66,8 +70,6 @@ def from_aihwkit(source: Any, leave_out: Collection[str] = ()) -> Imported:
         >>> found.config.adc.bits, found.config.adc.range.limit, found.config.drive.bits
         (8.0, 10.0, 8)
     """
-    if isinstance(source, (str, Path)):
-        source = json.loads(Path(source).read_text(encoding="utf-8"))
     fields = Fields("aihwkit", source, leave_out)
     g_min, g_max = _window(fields)
     mapping = _mapping(fields)
@@ -203,6 +205,8 @@ def _adc(fields: Fields) -> ADC:
 
 
 def _wires(fields: Fields, g_max: float) -> Wires:
+    for name in _CIRCUIT:
+        fields.neutral(f"forward.{name}", None, why="as a tile with wires and time is `presets.tile_circuit()`")
     ratio = fields.number("forward.ir_drop_g_ratio", 1 / 0.35 / 5e-6)
     strength = fields.number("forward.ir_drop", 0.0)
     if strength not in (0.0, 1.0):

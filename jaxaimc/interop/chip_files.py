@@ -41,7 +41,7 @@ def write_conductances(path: str | Path, arrays: Mapping[str, Any]) -> None:
             _write_csv(unfinished, found)
         elif path.suffix == ".npz":
             # Names as a list, since a layer may be named like an argument of the function.
-            named = {f"layer{index}": array for index, array in enumerate(found.values())}
+            named: dict[str, Any] = {f"layer{index}": array for index, array in enumerate(found.values())}
             with unfinished.open("wb") as file:
                 np.savez(file, unit=np.array("S"), layers=np.array(json.dumps(list(found))), **named)
         else:

@@ -5,9 +5,7 @@ versions 3.0 and 3.1. Its cores multiply with `W x`; the settings of the other d
 Currents are there in units of the largest conductance, here in units of the window `g_max - g_min`.
 """
 
-import json
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 from jaxaimc.cells import Cell, Differential, DifferentialSlices, Offset, OffsetSlices, Quantised, TwoSided, UnitColumn
@@ -49,8 +47,6 @@ def from_crosssim(source: Any, leave_out: Collection[str] = ()) -> Imported:
         >>> found.config.drive.accumulates, found.config.cell.states, round(float(found.config.adc.range.limit), 3)
         (True, 128, 10.0)
     """
-    if isinstance(source, (str, Path)):
-        source = json.loads(Path(source).read_text(encoding="utf-8"))
     fields = Fields("CrossSim", source, leave_out)
     _without_counterpart(fields)
     r_min = fields.number("xbar.device.Rmin", 1000.0)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import enum
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jaxaimc._core.checks import shown
@@ -65,14 +67,14 @@ class Fields:
 
     Args:
         tool: Name of the simulator.
-        source: The configuration: nested dictionaries or objects.
+        source: The configuration: nested dictionaries or objects, or the path of a JSON file.
         leave_out: Paths of fields that are to be read as if they did nothing.
     """
 
     def __init__(self, tool: str, source: Any, leave_out: Collection[str] = ()):
         if isinstance(leave_out, str):
             raise ValueError(f"Argument `leave_out` must be a collection of paths, but is the text {leave_out!r}.")
-        tree = plain(source)
+        tree = plain(_from_file(source) if isinstance(source, (str, Path)) else source)
         if not isinstance(tree, dict):
             raise ValueError(
                 f"Argument `source` must be a configuration of {tool}, as a dictionary, an object or a JSON file, but "
@@ -195,6 +197,13 @@ def plain(value: Any) -> Any:
 def word(value: Any) -> str:
     """Return the name of a choice in one spelling: `ABS_MAX`, `AbsMax` and `absmax` are the same."""
     return "".join(letter for letter in str(value).lower() if letter.isalnum())
+
+
+def _from_file(path: str | Path) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"File {str(path)!r} must be JSON, but is not: {error}.") from error
 
 
 def _same(value: Any, wanted: Any) -> bool:

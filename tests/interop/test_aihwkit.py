@@ -185,5 +185,10 @@ def test_fields_are_left_out_when_named():
 def test_bad_sources_are_refused(tmp_path):
     with pytest.raises(ValueError, match="`source` must be a configuration of aihwkit"):
         interop.from_aihwkit(3)
+    (tmp_path / "config.json").write_text("{forward: 1}")
+    with pytest.raises(ValueError, match=r"File '.*config.json' must be JSON, but is not"):
+        interop.from_aihwkit(tmp_path / "config.json")
+    with pytest.raises(interop.ConversionError, match=r"`forward.ir_drop_rs` must be None, .*tile_circuit\(\)"):
+        interop.from_aihwkit(with_forward(ir_drop_rs=0.15))
     with pytest.raises(ValueError, match="`leave_out` must be a collection of paths"):
         Fields("aihwkit", {}, "forward")

@@ -164,3 +164,17 @@ def test_an_exported_network_runs_with_jax_alone(x, tmp_path):
 def test_bad_networks_are_not_exported(network, x, tmp_path):
     with pytest.raises(ValueError, match="`model` must be a network on a chip"):
         interop.export_network(tmp_path / "network.jax", network, x)
+
+
+class CountsItsExamples(nnx.Module):
+    def __init__(self):
+        self.layer = nnx.Linear(20, 3, rngs=nnx.Rngs(0))
+
+    def __call__(self, inputs):
+        return self.layer(inputs) if inputs.shape[0] > 3 else 2 * self.layer(inputs)
+
+
+def test_bad_batches_of_any_size_are_refused_where_the_network_counts_them(x, tmp_path):
+    chip = nn.convert(CountsItsExamples(), CONFIG, CHIP)
+    with pytest.raises(ValueError, match="needs to know the number of examples of a call; give it by"):
+        interop.export_network(tmp_path / "network.jax", chip, x, platforms=["cpu"])
