@@ -1,7 +1,7 @@
 """Inference configurations of IBM's Analog Hardware Acceleration Kit (aihwkit).
 
 Fields, defaults and meaning: `InferenceRPUConfig`, `IOParameters`, `MappingParameter`, `InputRangeParameter`,
-`PCMLikeNoiseModel` and `SinglePairConductanceConverter` of github.com/IBM/aihwkit, as of 2026. The model behind them
+`PCMLikeNoiseModel` and `SinglePairConductanceConverter` of github.com/IBM/aihwkit, version 1.1.0. The model behind them
 is that of Rasch et al. 2023 (Nature Communications 14, 5282).
 """
 
