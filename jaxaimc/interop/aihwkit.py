@@ -95,7 +95,7 @@ def _mapping(fields: Fields) -> dict[str, Any]:
         "mapping.weight_scaling_omega", 1.0, why="so that the largest weight of a tile is a full conductance"
     )
     if not fields.has("mapping.weight_scaling_omega"):
-        fields.refuse("mapping.weight_scaling_omega", 0.0, "1.0, and its default in aihwkit is 0.0")
+        fields.refuse("mapping.weight_scaling_omega", 0.0, "1.0 (left out, it is aihwkit's 0.0)")
     if not fields.flag("mapping.digital_bias", default=True):
         fields.elsewhere["mapping.digital_bias"] = 'nn.Rule(..., bias="analog")'
     if fields.flag("mapping.learn_out_scaling", default=False):
@@ -179,7 +179,7 @@ def _adc(fields: Fields) -> ADC:
     fields.neutral("forward.out_scale", 1.0)
     fields.neutral("forward.bound_management", "None", why="as an input is read once, whatever its output")
     if not fields.has("forward.bound_management"):
-        fields.refuse("forward.bound_management", "Iterative", "'None', and its default in aihwkit is 'Iterative'")
+        fields.refuse("forward.bound_management", "Iterative", "'None' (left out, it is aihwkit's 'Iterative')")
     fields.without_effect(
         "forward.max_bm_factor",
         "forward.max_bm_res",

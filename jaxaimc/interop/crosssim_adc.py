@@ -89,7 +89,7 @@ def _range(fields: Fields, cell: Cell, drive: Drive, bits: int, g_max: float, *,
     ends: Any = (low, high)
     even = np.allclose(low, -high, rtol=1e-6, atol=0)
     if symmetric and not even:
-        fields.refuse(f"{_PATH}.calibrated_range", given, "a range about zero for this model of converter")
+        fields.refuse(f"{_PATH}.calibrated_range", given, "a range about zero, as only a 'QuantizerADC' has others")
     if np.size(high) == 1:
         ends = (float(low.ravel()[0]), float(high.ravel()[0]))
     return Symmetric(limit=ends[1]) if even else Span(low=ends[0], high=ends[1])
