@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 # Everything is imported when first asked for: some packages need others that the library alone does not install, and
 # the command line must be able to end in one line before JAX is there.
 _PACKAGES = (
-    "adcs", "calibration", "cells", "config", "cost", "design", "devices", "drives", "nn", "plots", "presets", "report",
-    "spice", "studies", "sweeps", "tasks", "testing", "tile", "training", "units", "wires",
+    "adcs", "calibration", "cells", "config", "cost", "design", "devices", "drives", "interop", "nn", "plots",
+    "presets", "report", "spice", "studies", "sweeps", "tasks", "testing", "tile", "training", "units", "wires",
 )  # fmt: skip
 _HOMES = {
     "component": "_core.component",

@@ -20,11 +20,11 @@ FILES = sorted(ROOT.rglob("*.py"))
 # A package may import those of its own level and of levels before it.
 LEVELS = (
     ("units",), ("_core",), ("cells", "drives", "devices", "wires", "adcs"), ("config",), ("tile", "presets", "spice"),
-    ("calibration", "cost", "plots", "testing"), ("nn",), ("tasks",), ("studies",), ("training",), ("design", "sweeps"),
-    ("report",), ("cli",),
+    ("calibration", "cost", "plots", "testing"), ("nn",), ("interop",), ("tasks",), ("studies",), ("training",),
+    ("design", "sweeps"), ("report",), ("cli",),
 )  # fmt: skip
 LEVEL = {name: depth for depth, names in enumerate(LEVELS) for name in names}
-FLAX = {"nn", "tasks", "studies", "training", "design", "sweeps"}
+FLAX = {"nn", "interop", "tasks", "studies", "training", "design", "sweeps"}
 
 
 def imports(path):

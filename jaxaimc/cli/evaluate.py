@@ -26,7 +26,7 @@ class Evaluate:
     to OUTPUT/<task>-<fingerprint>. The same command goes on where an interrupted one stopped.
 
     Args:
-        task: Network, data and metric: package.module:function.
+        task: Network, data and metric: package.module:function, or the name of a registered task.
         data: Folder with the task's data, or hf://datasets/owner/name; its own by default.
         checkpoint: Weights (safetensors), or hf://owner/name; the task's own by default.
         config: The tile as a file (JSON or TOML), see `jaxaimc config`, or tiles by layer as `jaxaimc design` writes

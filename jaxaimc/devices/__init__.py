@@ -10,6 +10,7 @@ from jaxaimc.devices.base import (
     NoReadNoise,
     ProgrammingNoise,
     ReadNoise,
+    SumOfReadNoises,
     check_window,
 )
 from jaxaimc.devices.curves import (
@@ -94,6 +95,7 @@ __all__ = [
     "ShiftSinceFirst",
     "StdSinceFirst",
     "StuckDevice",
+    "SumOfReadNoises",
     "Tabulated",
     "TimeCurve",
     "Timeline",

@@ -145,6 +145,50 @@ class NoReadNoise(ReadNoise):
         return 0
 
 
+@component
+class SumOfReadNoises(ReadNoise):
+    """Two independent read noises at once: their variances add up. Either may be such a sum itself.
+
+    Attributes:
+        first: One of them.
+        second: The other.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from jaxaimc.devices import NormalReadNoise, independent
+        >>> both = SumOfReadNoises(
+        ...     first=NormalReadNoise(std=independent(0.03), g_max=100e-6),
+        ...     second=NormalReadNoise(std=independent(0.04), g_max=100e-6),
+        ... )
+        >>> g = jnp.array(5e-5)
+        >>> round(float(jnp.sqrt(both.variance(g, g, 0.0).sum())) * 1e6, 3)
+        5.0
+    """
+
+    first: ReadNoise = NoReadNoise()
+    second: ReadNoise = NoReadNoise()
+
+    def variance(
+        self, g: Float[Array, "*cell"], target: Float[Array, "*cell"], t: Float[Array, ""] | float
+    ) -> Float[Array, "term *cell"]:
+        """Return the factors of both [S^2]."""
+        return jnp.concatenate([self.first.variance(g, target, t), self.second.variance(g, target, t)])
+
+    def weight(self, duration: Float[Array, "*pulse"]) -> Float[Array, "term *pulse"]:
+        """Return the pulse factors of both [1]."""
+        return jnp.concatenate([self.first.weight(duration), self.second.weight(duration)])
+
+    @property
+    def terms(self) -> int:
+        """Those of both."""
+        return self.first.terms + self.second.terms
+
+    @property
+    def window(self) -> float | None:
+        """The smaller of the two."""
+        return least([self.first.window, self.second.window])
+
+
 PARTS = ("programming", "drift", "read_noise")
 _NOTHING = {"programming": NoProgrammingNoise(), "drift": NoDrift(), "read_noise": NoReadNoise()}
 

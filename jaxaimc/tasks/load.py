@@ -1,12 +1,34 @@
-"""Find a task by its import path, such as `models.vit:fashion_mnist` or `my_package.my_net:task`."""
+"""Find a task by its import path, such as `my_package.my_net:task`, or by the name under which it is registered."""
 
 import importlib
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from jaxaimc.tasks import demo, hub
 from jaxaimc.tasks.task import Task
+
+# Packages register tasks under this group of entry points: `my_task = "my_package.my_net:task"`.
+GROUP = "jaxaimc.tasks"
+
+
+def registered_tasks() -> dict[str, str]:
+    """Return the import paths of all tasks that installed packages have registered, by name.
+
+    A package registers a task by an entry point of the group `jaxaimc.tasks`. Nothing is imported.
+
+    Raises:
+        ValueError: If two packages register different tasks under one name.
+    """
+    found: dict[str, str] = {}
+    for entry in entry_points(group=GROUP):
+        if found.setdefault(entry.name, entry.value) != entry.value:
+            raise ValueError(
+                f"Two packages register a task {entry.name!r}, {found[entry.name]!r} and {entry.value!r}: name the one "
+                "that is meant by its path."
+            )
+    return dict(sorted(found.items()))
 
 
 def load_task(path: str, data: str | Path | None = None) -> Task:
@@ -16,7 +38,7 @@ def load_task(path: str, data: str | Path | None = None) -> Task:
     library, `jaxaimc_models.vit:fashion_mnist`, it is not looked at.
 
     Args:
-        path: `package.module:factory`.
+        path: `package.module:factory`, or the name of a task that an installed package has registered.
         data: Folder with the data, passed on to the factory; None for the task's own default. Of a data set of the
             hub, `hf://datasets/owner/name`, the folder into which it was fetched is passed on, with all files of
             `jaxaimc.tasks.hub.DATA`, unless the factory fetches what it needs itself (`hub.takes_names`).
@@ -25,15 +47,20 @@ def load_task(path: str, data: str | Path | None = None) -> Task:
         The task.
 
     Raises:
-        ValueError: If `path` is not of that form, or the module has no such attribute.
+        ValueError: If `path` is neither, or the module has no such attribute.
         ModuleNotFoundError: If the module, or a module it needs, is not installed.
         TypeError: If the attribute is not a function from a folder or None to a `Task`.
         FileNotFoundError: If `data` is given and is not a folder, or a data set that cannot be fetched.
         PermissionError: If it is a data set to which its owner has not given access.
     """
-    module_name, separator, attribute = path.partition(":")
+    named = path if ":" in path else registered_tasks().get(path, path)
+    module_name, separator, attribute = named.partition(":")
     if not separator or not all(part.isidentifier() for part in [*module_name.split("."), attribute]):
-        raise ValueError(f"Argument `path` must have the form 'package.module:factory', but is {path!r}.")
+        known = ", ".join(registered_tasks()) or "none"
+        raise ValueError(
+            f"Argument `path` must have the form 'package.module:factory', but is {path!r}, which is no registered "
+            f"task either; these are: {known}."
+        )
     folder = None if data is None else Path(data)
     if folder is not None and not hub.is_name(folder) and not folder.is_dir():
         raise FileNotFoundError(f"Argument `data` must be an existing folder, but is {str(data)!r}.")

@@ -16,6 +16,7 @@ from jaxaimc.tile.activity import activity_profile
 from jaxaimc.tile.charges import charges
 from jaxaimc.tile.convolve import Window, charges_per_vector, convolve, slides
 from jaxaimc.tile.footprint import Footprint, footprint
+from jaxaimc.tile.measured import with_conductances, with_stuck_devices
 from jaxaimc.tile.prepare import prepare
 from jaxaimc.tile.program import as_programmed, drift, program
 from jaxaimc.tile.read import analog_matmul, mvm, reads_are_random
@@ -42,4 +43,6 @@ __all__ = [
     "saturation",
     "slides",
     "tile_grid",
+    "with_conductances",
+    "with_stuck_devices",
 ]

@@ -147,7 +147,18 @@ def _drift(config: AnalogConfig, programmed: Programmed, t: Float[Array, ""] | f
     )
     # A relaxation adds to a conductance, so that cells that are not there have to be taken out again.
     g = disconnected(g, programmed.n_in, programmed.n_out, programmed.groups)
+    g = held(g, programmed.stuck)
     return replace(programmed, g=g, t=t, exact=programmed.exact and config.device.exact)
+
+
+def held(g: Float[Array, "*devices"], stuck: Any) -> Float[Array, "*devices"]:
+    """Return conductances with stuck devices at what they are stuck at.
+
+    Args:
+        g: Conductances [S].
+        stuck: Those of stuck devices [S], NaN for others; `()` where none is stuck.
+    """
+    return g if isinstance(stuck, tuple) else jnp.where(jnp.isnan(stuck), g, stuck)
 
 
 def as_programmed(programmed: Programmed) -> Programmed:

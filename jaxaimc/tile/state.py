@@ -39,6 +39,8 @@ class Programmed:
         n_out: Columns of the matrix, those of all groups.
         profile: For which share of each stretch of time each row is connected, mean over data, as `activity_profile`
             finds it [1]; `()` where that is not known. Only wires that are `profiled` have a use for it.
+        stuck: Conductance at which devices are stuck whatever is asked of them, at every time, NaN for devices that
+            work [S], as `with_stuck_devices` sets it; `()` where all work.
         exact: Whether every device holds exactly zero or the cell's `g_span`.
         groups: Number of blocks of equal size along the diagonal of the matrix; one for a matrix without groups.
     """
@@ -51,6 +53,7 @@ class Programmed:
     t: Float[Array, ""]
     converters: Any = ()
     profile: Any = ()
+    stuck: Any = ()
     n_in: int = static()
     n_out: int = static()
     exact: bool = static(default=False)

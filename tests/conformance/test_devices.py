@@ -26,7 +26,9 @@ from jaxaimc.devices import (
     PCMFlickerNoise,
     PCMJoshi,
     PCMProgrammingNoise,
+    PCMPulseNoise,
     ProgramAndVerify,
+    SumOfReadNoises,
     UniformProgramming,
     WanRRAM,
     independent,
@@ -69,6 +71,7 @@ DEVICES = {
     "table": (TABLE.device(), 25e-6),
     "stuck": (with_stuck(PCM(), on=0.1, off=0.2), 25e-6),
     "verified": (PCM(programming=ProgramAndVerify(first=PCMProgrammingNoise(), tolerance=0.3e-6)), 25e-6),
+    "two read noises": (PCM(read_noise=SumOfReadNoises(first=PCMPulseNoise(), second=PCMFlickerNoise())), 25e-6),
     "beyond its fit": (PCM(), 100e-6),
 }
 

@@ -1,6 +1,6 @@
 import pytest
 
-from jaxaimc.tasks import Task, load_task
+from jaxaimc.tasks import Task, load_task, registered_tasks
 
 
 def test_load_task_from_the_current_directory(tmp_path, monkeypatch):
@@ -36,3 +36,23 @@ def test_load_task_refuses_other_forms(path):
 def test_load_task_refuses_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match="Argument `data` must be an existing folder"):
         load_task("tiny_task:task", tmp_path / "absent")
+
+
+def test_tasks_that_packages_register_are_found_by_name(tmp_path, monkeypatch):
+    """What an installed package leaves behind: a folder of metadata on the import path."""
+
+    def install(package, target):
+        metadata = tmp_path / package / f"{package}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[jaxaimc.tasks]\nshapes = {target}\n")
+        monkeypatch.syspath_prepend(str(tmp_path / package))
+
+    install("one", "tiny_task:task")
+    assert registered_tasks()["shapes"] == "tiny_task:task"
+    assert load_task("shapes").name == load_task("tiny_task:task").name
+    with pytest.raises(ValueError, match=r"but is 'shaps', which is no registered task either; these are: .*shapes"):
+        load_task("shaps")
+    install("two", "other_module:task")
+    with pytest.raises(ValueError, match="Two packages register a task 'shapes'"):
+        registered_tasks()
