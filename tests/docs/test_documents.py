@@ -1,4 +1,4 @@
-"""The code in the README and the guide runs as printed, and the files that they name are there."""
+"""The code in the README and on most pages runs as printed, and the files that they name are there."""
 
 import json
 import re
@@ -9,7 +9,10 @@ import pytest
 from jaxaimc import config
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "networks.md", ROOT / "docs" / "wires.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("start", "guide", "networks", "wires")),
+]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -34,6 +37,16 @@ def test_python_runs(code, monkeypatch, tmp_path):
         assert names["gradient"].wires.r != 0
     if "task" in names and callable(names["task"]):
         assert names["task"]().name == "shapes"
+
+
+def test_the_how_to_runs_from_top_to_bottom():
+    names = {"__name__": "how_to"}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_to.md").read_text(), re.DOTALL):
+        exec(compile(code, "docs/how_to.md", "exec"), names)
+    target, faulty = names["programmed"].g_target, names["broken"].g
+    assert float(target[..., 0, 5, :].max()) > 1e-6
+    assert not faulty[..., 0, 5, :].any()
+    assert names["y"].shape == (128, 32)
 
 
 @pytest.mark.parametrize("text", _blocks("json"))
