@@ -36,17 +36,22 @@ def tile() -> Figure:
     figure = Figure(figsize=(12.8, 4.4), layout="constrained")
     axes = figure.subplots(1, 4, width_ratios=(1, 2, 2, 1.6))
     limit = float(jnp.abs(w).max())
-    image = axes[0].imshow(w, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
+    image = axes[0].imshow(w, aspect="auto", cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest")
     axes[0].set(title="weights", xlabel="output", ylabel="input")
-    figure.colorbar(image, ax=axes[0], shrink=0.8)
+    figure.colorbar(image, ax=axes[0])
     for axis, programmed, title in ((axes[1], target, "target conductances"), (axes[2], actual, "after programming")):
         pairs = np.asarray(programmed.g).reshape(2, rows, cols)
         image = axis.imshow(
-            np.concatenate(list(pairs), axis=1) * 1e6, cmap="viridis", vmin=0, vmax=27, interpolation="nearest"
+            np.concatenate(list(pairs), axis=1) * 1e6,
+            aspect="auto",
+            cmap="viridis",
+            vmin=0,
+            vmax=27,
+            interpolation="nearest",
         )
         axis.axvline(cols - 0.5, color="white", linewidth=2)
         axis.set(title=title, xlabel="g+ of each output | g- of each output", xticks=[])
-        figure.colorbar(image, ax=axis, label="conductance [uS]", shrink=0.8)
+        figure.colorbar(image, ax=axis, label="conductance [uS]")
     pulses = config.drive.encode(x)
     length = np.asarray(pulses.level[0]) * (2 ** (config.drive.bits - 1) - 1)
     axes[3].barh(np.arange(rows), np.abs(length), color=[RED if k < 0 else BLUE for k in length])

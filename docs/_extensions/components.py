@@ -58,7 +58,8 @@ def gradient(cls: type) -> str:
                 and "onjugate gradient" not in sentence
             ):
                 sentence = re.sub(r"^.*?, shape \([^)]*\); ", "", sentence.strip().rstrip(".;"))
-                return re.sub(r"^Gradient: ", "", sentence) + "."
+                sentence = re.sub(r"^Gradient: ", "", sentence)
+                return sentence[:1].upper() + sentence[1:] + "."
     own = "".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__ == cls.__module__)
     return "" if _OWN_RULE.search(own) else "That of the formula."
 

@@ -60,6 +60,7 @@ def test_links_lead_somewhere(path):
     named = re.findall(r"`((?:tests|jaxaimc|experiments|benchmarks)/[\w/]+(?:\.py)?)`", path.read_text())
     for link in links:
         file, _, anchor = link.partition("#")
+        file = file or path.name
         assert (path.parent / file).exists(), link
         if anchor:
             headings = re.findall(r"^#+ (.*)$", (path.parent / file).read_text(), re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 
 import jaxaimc
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_extensions"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "docs" / "_extensions"))
 from fields import rows_of
 
 MODULES = ["jaxaimc", *(f"jaxaimc.{name}" for name in jaxaimc._PACKAGES)]
