@@ -28,7 +28,8 @@ def tile() -> Figure:
     rows, cols = 16, 8
     w = jax.random.normal(jax.random.key(3), (rows, cols))
     x = jax.random.normal(jax.random.key(4), (rows,))
-    config = AnalogConfig(cell=Differential(), device=PCM(), rows=rows, cols=cols)
+    drive = PWM()
+    config = AnalogConfig(cell=Differential(), device=PCM(), drive=drive, rows=rows, cols=cols)
     target = program(
         AnalogConfig(cell=Differential(), device=IdealDevice(), rows=rows, cols=cols), w, jax.random.key(0)
     )
@@ -52,8 +53,8 @@ def tile() -> Figure:
         axis.axvline(cols - 0.5, color="white", linewidth=2)
         axis.set(title=title, xlabel="g+ of each output | g- of each output", xticks=[])
         figure.colorbar(image, ax=axis, label="conductance [uS]")
-    pulses = config.drive.encode(x)
-    length = np.asarray(pulses.level[0]) * (2 ** (config.drive.bits - 1) - 1)
+    pulses = drive.encode(x)
+    length = np.asarray(pulses.level[0]) * (2 ** (drive.bits - 1) - 1)
     axes[3].barh(np.arange(rows), np.abs(length), color=[RED if k < 0 else BLUE for k in length])
     axes[3].set(title="pulses", xlabel="length [ns], red: negative", ylim=(rows - 0.5, -0.5))
     for axis, letter in zip(axes, "abcd", strict=True):

