@@ -1,5 +1,6 @@
 """The directive `parts`: a table with a row for each part of a kind, from its class, fields and docstrings."""
 
+import dataclasses
 import importlib
 import inspect
 import re
@@ -13,7 +14,7 @@ from docutils.utils import new_document
 from fields import field_names, rows_of, without_attributes
 from sphinx.util.docutils import SphinxDirective
 
-from jaxaimc._core.component import CLASSES
+from jaxaimc._core.component import CLASSES, Component
 
 # `Name et al. 2022 (Journal 6, 680)`, `Name and Other 2021`, `Name et al. 2022, arXiv 2109.01262`.
 _PAPER = re.compile(
@@ -49,7 +50,11 @@ def gradient(cls: type) -> str:
     for base in cls.__mro__:
         if base.__module__.startswith("jaxaimc.") and "component" not in base.__module__:
             texts.append(base.__doc__ or "")
-            texts += [member.__doc__ or "" for name, member in vars(base).items() if not name.startswith("_")]
+            texts += [
+                member.__doc__ or ""
+                for name, member in vars(base).items()
+                if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, property))
+            ]
     for text in texts:
         text = " ".join("\n".join(without_attributes(inspect.cleandoc(text).split("\n"))[0]).split())
         for sentence in re.split(r"(?<=[.;]) ", text):
@@ -60,6 +65,8 @@ def gradient(cls: type) -> str:
                 sentence = re.sub(r"^.*?, shape \([^)]*\); ", "", sentence.strip().rstrip(".;"))
                 sentence = re.sub(r"^Gradient: ", "", sentence)
                 return sentence[:1].upper() + sentence[1:] + "."
+    if any(isinstance(field.default, Component) for field in dataclasses.fields(cls)):  # pyright: ignore
+        return "Those of its parts."
     own = "".join(inspect.getsource(base) for base in cls.__mro__ if base.__module__ == cls.__module__)
     return "" if _OWN_RULE.search(own) else "That of the formula."
 
@@ -71,7 +78,8 @@ def source(cls: type) -> str:
     if not found:
         found = _PAPER.findall(module)
         # One file may hold the devices of several papers.
-        named = [paper for paper in found if re.match(r"(?:Le )?[\w-]+", paper)[0] in own]  # pyright: ignore
+        docs = " ".join(base.__doc__ or "" for base in cls.__mro__)
+        named = [paper for paper in found if re.match(r"(?:Le )?[\w-]+", paper)[0] in docs]  # pyright: ignore
         found = named or found
     return "; ".join(dict.fromkeys(found))
 
