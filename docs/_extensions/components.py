@@ -105,6 +105,7 @@ class Parts(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         """Return the table."""
         package, kind = self.arguments
+        self.env.note_reread()  # whatever has changed, the table is of today
         shown = [0, 1, 2, 4] if "structure" in self.options else [0, 1, 2, 3, 4]
         widths = " ".join(str((14, 30, 30, 16, 10)[column]) for column in shown)
         lines = [".. list-table::", "   :class: parts", "   :header-rows: 1", f"   :widths: {widths}", ""]

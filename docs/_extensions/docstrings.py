@@ -1,10 +1,13 @@
 """Docstrings as the site shows them: Google style with code in single backticks, fields from the fields' own data."""
 
+import dataclasses
 import inspect
 import re
 from typing import Any
 
 from fields import field_names, field_table, meaning_table, without_attributes
+
+from jaxaimc._core.component import Component
 
 # A span of code, over the end of a line too.
 _CODE = re.compile(r"(?<!`)`(?!`)([^`]+)`(?!`)")
@@ -56,8 +59,8 @@ def _signature(app: Any, what: str, name: str, obj: Any, options: Any, signature
     """Show the names of a component's fields only: their defaults are in the table below it."""
     if isinstance(obj, type) and field_names(obj):
         return f"(*, {', '.join(field_names(obj))})", None
-    if isinstance(obj, type) and inspect.isabstract(obj):
-        return "", None
+    if isinstance(obj, type) and (inspect.isabstract(obj) or issubclass(obj, Component)):
+        return "()" if dataclasses.is_dataclass(obj) else "", None
     return _readable(signature), _readable(returned)
 
 
