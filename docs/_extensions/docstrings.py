@@ -44,7 +44,8 @@ def as_rst(lines: list[str]) -> list[str]:
 def _prose(lines: list[str]) -> list[str]:
     if not lines:
         return []
-    parts, end = [], 0
+    parts: list[str] = []
+    end = 0
     text = "\n".join(lines)
     for code in _CODE.finditer(text):
         parts += [_MARKUP.sub(r"\\\1", text[end : code.start()]), f"``{code[1].strip()}``"]
