@@ -17,7 +17,7 @@ _OUTSIDE = {"changelog": "CHANGELOG.md", "contributing": "CONTRIBUTING.md"}
 # The order in which a signal meets the packages, then what stands on them.
 _ORDER = (
     "cells", "devices", "wires", "drives", "adcs", "config", "presets", "tile", "calibration", "nn", "tasks", "studies",
-    "training", "design", "sweeps", "cost", "report", "plots", "spice", "testing", "units",
+    "training", "design", "sweeps", "cost", "interop", "report", "plots", "spice", "testing", "units",
 )  # fmt: skip
 
 
