@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
 import jax
 
-from jaxaimc._core import checks, fields
+from jaxaimc._core import checks, fields, html
 from jaxaimc._core.describe import describe
 
 T = TypeVar("T")
@@ -129,6 +129,10 @@ class Component(abc.ABC):  # noqa: B024 -- the kinds of parts have the abstract 
             name: What to call this component.
         """
         return describe(self, name)
+
+    def _repr_html_(self) -> str:
+        """Return what `describe` says as notebooks show it, parts that can be folded away."""
+        return html.tree(describe(self))
 
     def with_(self, **changes: Any) -> Any:
         """Return this component with other values of some fields, reaching through wrappers.

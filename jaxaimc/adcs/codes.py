@@ -83,7 +83,7 @@ class MidRise(Codes):
 
 
 class Rounding(Component):
-    """Base of all roundings: how a value between two codes becomes one of them."""
+    """Base of all roundings: how a value between two codes becomes one of them. Gradient: straight-through."""
 
     @property
     def noisy(self) -> bool:

@@ -141,7 +141,7 @@ class CMOHfOx(Device):
 
 @component
 class CMOHfOxFine(Device):
-    """`CMOHfOx` programmed to within 0.2 % of the target: `sigma = 0.00081107 + 0.00106879 g` in uS.
+    """`CMOHfOx` (Falcone et al.) programmed to within 0.2 %: `sigma = 0.00081107 + 0.00106879 g` in uS.
 
     Attributes:
         programming: Standard deviation linear in the state.

@@ -17,7 +17,10 @@ from jaxaimc.units import V, ns
 
 
 class PlaneDrive(Drive):
-    """Base of the drives by planes: each plane is the level of a DAC during one pulse."""
+    """Base of the drives by planes: each plane is the level of a DAC during one pulse.
+
+    Gradient: straight-through in the rounding, zero for clipped inputs, carried by the most significant plane.
+    """
 
     widths: tuple[int, ...]
     signs: Signs

@@ -91,12 +91,13 @@ class AnalogDot(AnalogProduct):
     """Analog replacement of a layer's product, attached by `convert`.
 
     Modes, set with `nnx.view(model, analog_mode=...)`:
-        `"analog"`: the programmed chip answers; the kernel is not used.
-        `"train"`: the kernel is programmed anew in every call and gradients flow through the whole circuit. A recurrent
-            layer calls its products in every time step; to give all steps one chip, call `jaxaimc.nn.program` inside of
-            what is differentiated, in mode `"analog"`.
-        `"digital"`: the product that the layer made before.
-        `"probe"`: as digital, but records how far the programmed chip's answer to the same inputs is off.
+
+    - `"analog"`: the programmed chip answers; the kernel is not used.
+    - `"train"`: the kernel is programmed anew in every call and gradients flow through the whole circuit. A recurrent
+      layer calls its products in every time step; to give all steps one chip, call `jaxaimc.nn.program` inside of what
+      is differentiated, in mode `"analog"`.
+    - `"digital"`: the product that the layer made before.
+    - `"probe"`: as digital, but records how far the programmed chip's answer to the same inputs is off.
 
     Args:
         config: The tile.

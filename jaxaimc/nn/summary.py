@@ -1,13 +1,13 @@
 """What a network takes of a chip: every product with weights, on tiles or not, with its tiles and conversions."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 from flax import nnx
 
+from jaxaimc._core import html
 from jaxaimc.config import AnalogConfig
 from jaxaimc.cost import Hardware
 from jaxaimc.cost.result import format_mm2
@@ -84,7 +84,7 @@ class ProductSummary(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """The products of a network with weights, and totals; as text, a table.
+    """The products of a network with weights, and totals; a table as text, for `rich.print` and in notebooks.
 
     Args:
         rows: One for each product, in the order of their paths: a data frame is made of them as they are, by
@@ -143,7 +143,38 @@ class Summary:
 
         A bias that has a row of the tile is named behind the weights.
         """
-        return "\n".join([*_table([_texts(row) for row in self.rows]), *self._totals()])
+        columns, rows = self._shown()
+        aligned = []
+        for number, (title, left) in enumerate(columns):
+            texts = (title, *(row[number] for row in rows))
+            width = max(map(len, texts))
+            aligned.append([text.ljust(width) if left else text.rjust(width) for text in texts])
+        return "\n".join([*("  ".join(line).rstrip() for line in zip(*aligned, strict=True)), *self._totals()])
+
+    def __rich__(self) -> Any:
+        """Return the table as `rich.print` shows it in a terminal, digital products dimmed."""
+        from rich.console import Group
+        from rich.table import Table
+        from rich.text import Text
+
+        columns, rows = self._shown()
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for title, left in columns:
+            table.add_column(Text(title), justify="left" if left else "right", overflow="fold")
+        for row, product in zip(rows, self.rows, strict=True):
+            table.add_row(*map(Text, row), style=None if product.analog else "dim")
+        return Group(table, *map(Text, self._totals()))
+
+    def _repr_html_(self) -> str:
+        """Return the table as notebooks show it."""
+        return html.table(*self._shown(), self._totals())
+
+    def _shown(self) -> tuple[list[tuple[str, bool]], list[list[str]]]:
+        """Return headings, with whether they are aligned on the left, and rows, without columns that are empty."""
+        rows = [_texts(row) for row in self.rows]
+        kept = [number for number in range(len(_COLUMNS)) if any(row[number] for row in rows)]
+        columns = list(_COLUMNS.items())
+        return [columns[number] for number in kept], [[row[number] for number in kept] for row in rows]
 
     def _totals(self) -> list[str]:
         share = self.analog_weights / self.weights if self.weights else 0.0
@@ -292,17 +323,6 @@ def _texts(row: ProductSummary) -> tuple[str, ...]:
         )
     ]
     return row.path, row.layer, shape, tiles, used, share, *map(_number, numbers), *costs, row.reason
-
-
-def _table(rows: Sequence[tuple[str, ...]]) -> list[str]:
-    """Return the lines of a table of texts, without columns that are empty in all rows."""
-    columns = [(title, left, [row[i] for row in rows]) for i, (title, left) in enumerate(_COLUMNS.items())]
-    aligned = []
-    for title, left, texts in columns:
-        if any(texts):
-            width = max(map(len, (title, *texts)))
-            aligned.append([text.ljust(width) if left else text.rjust(width) for text in (title, *texts)])
-    return ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
 
 
 def _percent(share: float) -> str:

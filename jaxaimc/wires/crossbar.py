@@ -118,7 +118,10 @@ class Solver(Protocol):
 
 
 class Method(Component):
-    """A way to solve crossbars. A method of your own derives from this and writes `prepare`."""
+    """A way to solve crossbars. A method of your own derives from this and writes `prepare`.
+
+    Gradients do not depend on it: they are implicit, one further solve.
+    """
 
     @abc.abstractmethod
     def prepare(self, crossbar: Crossbar) -> Solver:

@@ -74,7 +74,7 @@ class IdleMethod(Component):
 
 @component
 class EveryStep(IdleMethod):
-    """Every step of the drive is solved by itself: exact, and the reference for the other methods."""
+    """Every step of the drive is solved by itself: exact, and the reference for the other methods. Exact gradients."""
 
     bins: ClassVar[int | None] = None
 
@@ -89,7 +89,7 @@ class Blocks(IdleMethod):
 
     The error is that of the charge over the effect of the wires, both as root mean square, and was measured for 64 to
     512 rows, 0.15 to 20 ohm a segment, normal and rectified inputs. Inputs of which nearly all are close to zero can
-    exceed it; `jaxaimc evaluate` says what it is on a network's own layers.
+    exceed it; `jaxaimc evaluate` says what it is on a network's own layers. Gradients are of first order.
 
     Attributes:
         error: Largest error over the effect of the wires [1]; says how many stretches and blocks there are.
@@ -127,7 +127,8 @@ class MeanField(IdleMethod):
     """A matrix for each of few stretches of time, in which the rows load the wire as they do on average over data.
 
     The cheapest method, prepared once for a chip, and the one to train on. `jaxaimc.nn.calibrate` finds the profile of
-    a layer's rows from data; without it pulses of all lengths are taken to be as frequent.
+    a layer's rows from data; without it pulses of all lengths are taken to be as frequent. Gradients are of first
+    order.
 
     Attributes:
         bins: Stretches of time of timed pulses.
@@ -173,6 +174,8 @@ class MeanField(IdleMethod):
 @component
 class OpenIdle(Wires):
     """Resistive columns whose idle cells are disconnected; the ADC holds the column at the idle voltage.
+
+    Gradients are those of its method.
 
     Attributes:
         r: Resistance of a wire segment between neighbouring cells [ohm].

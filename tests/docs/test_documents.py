@@ -1,4 +1,4 @@
-"""The code in the README and the guide runs as printed, and the files that they name are there."""
+"""The code in the README and on most pages runs as printed, and the files that they name are there."""
 
 import json
 import re
@@ -9,7 +9,10 @@ import pytest
 from jaxaimc import config
 
 ROOT = Path(__file__).parent.parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "networks.md", ROOT / "docs" / "wires.md"]
+DOCUMENTS = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("start", "guide", "networks", "wires")),
+]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -36,6 +39,16 @@ def test_python_runs(code, monkeypatch, tmp_path):
         assert names["task"]().name == "shapes"
 
 
+def test_the_how_to_runs_from_top_to_bottom():
+    names = {"__name__": "how_to"}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "how_to.md").read_text(), re.DOTALL):
+        exec(compile(code, "docs/how_to.md", "exec"), names)
+    target, faulty = names["programmed"].g_target, names["broken"].g
+    assert float(target[..., 0, 5, :].max()) > 1e-6
+    assert not faulty[..., 0, 5, :].any()
+    assert names["y"].shape == (128, 32)
+
+
 @pytest.mark.parametrize("text", _blocks("json"))
 def test_config_can_be_read(text):
     assert config.loads(text).wires.r == json.loads(text)["config"]["wires"]["r"]
@@ -47,10 +60,13 @@ def test_links_lead_somewhere(path):
     named = re.findall(r"`((?:tests|jaxaimc|experiments|benchmarks)/[\w/]+(?:\.py)?)`", path.read_text())
     for link in links:
         file, _, anchor = link.partition("#")
+        file = file or path.name
         assert (path.parent / file).exists(), link
         if anchor:
             headings = re.findall(r"^#+ (.*)$", (path.parent / file).read_text(), re.MULTILINE)
-            assert anchor in [heading.lower().replace(" ", "-") for heading in headings], link
+            # As code hosts make anchors of headings.
+            anchors = [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in anchors, link
     assert all((ROOT / name).exists() for name in named)
 
 
