@@ -29,7 +29,8 @@ class Sensitivity:
         tolerance: How far below it a network may be that counts as equally good.
         rows: One row per layer and effect: layer, effect, examples, chips, mean and std (None for one chip) of the
             score, and loss. With one layer analog, the loss is the digital score less the mean; with one digital, it is
-            the mean less that of the chip with all layers, which is what the layer costs there.
+            the mean less that of the chip with all layers, which is what the layer costs there. Where lower scores are
+            better (the digital network's is below that of guessing), it is the other way round.
         exemptions: One row per number of layers that are kept digital, the most damaging first: kept (their number),
             layer (the one that was added last; None for none), examples, chips, mean, std, and loss against the digital
             score. The last row is the digital network.
@@ -153,12 +154,14 @@ def sensitivity(
         return on_chip(effect, f"{layer} {one}", analog)
 
     digital, *whole = measured([_DIGITAL, *(on_chip(effect, "all layers analog", layers) for effect in acting)])
+    # A trained network is better than guessing: its score says in which direction that is.
+    upwards = 1.0 if digital["mean"] >= task.chance else -1.0
     pairs = [(effect, layer) for effect in acting for layer in layers]
     together = {effect.name: row["mean"] for effect, row in zip(acting, whole, strict=True)}
     rows = []
     for (effect, layer), row in zip(pairs, measured([alone(*pair) for pair in pairs]), strict=True):
         loss = digital["mean"] - row["mean"] if one == "analog" else row["mean"] - together[effect.name]
-        rows.append({"layer": layer, "effect": effect.name, **_measures(row), "loss": loss})
+        rows.append({"layer": layer, "effect": effect.name, **_measures(row), "loss": upwards * loss})
     damage = {row["layer"]: row["loss"] for row in rows if row["effect"] == _EVERYTHING}
     # Of equally damaging layers, the first in the order of their paths.
     ordered = sorted(layers, key=lambda layer: -damage[layer])
@@ -166,7 +169,7 @@ def sensitivity(
     steps = [on_chip(everything, "all layers analog", layers)]
     steps += [on_chip(everything, f"{kept} digital", ordered[kept:]) for kept in range(1, len(ordered) + 1)]
     exemptions = [
-        {"kept": kept, "layer": layer, **_measures(row), "loss": digital["mean"] - row["mean"]}
+        {"kept": kept, "layer": layer, **_measures(row), "loss": upwards * (digital["mean"] - row["mean"])}
         for kept, (layer, row) in enumerate(zip([None, *ordered], measured(steps), strict=True))
     ]
     return Sensitivity(task.metric, digital["mean"], tolerance, rows, exemptions)

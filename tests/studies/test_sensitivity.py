@@ -50,6 +50,20 @@ def test_a_planted_bad_layer_is_found(found):
     assert found.worst("everything")["layer"] == "head"
 
 
+@pytest.mark.parametrize("one", ["analog", "digital"])
+def test_where_lower_scores_are_better_losses_are_those_of_the_mirrored_score(task, planted, one):
+    error = dataclasses.replace(
+        task, metric="error", chance=1 - task.chance, score=lambda outputs, targets: 1 - task.score(outputs, targets)
+    )
+    found, mirrored = (
+        sensitivity(which, CONFIG, model=planted, one=one, names=(PROGRAMMING,), **FEW) for which in (task, error)
+    )
+    for rows, others in ((found.rows, mirrored.rows), (found.exemptions, mirrored.exemptions)):
+        assert [row["loss"] for row in others] == pytest.approx([row["loss"] for row in rows], abs=1e-6)
+    assert max(row["loss"] for row in mirrored.exemptions) > 0.1
+    assert mirrored.exempt == found.exempt
+
+
 def test_the_fewest_layers_that_stay_digital(found):
     assert [(row["kept"], row["layer"]) for row in found.exemptions] == [(0, None), (1, "head"), (2, "hidden")]
     everything, without_head, digital = found.exemptions
