@@ -244,7 +244,7 @@ def test_a4_a_rule_that_decides_on_nothing_is_refused():
 @pytest.mark.parametrize(
     ("rules", "shown"),
     [
-        ({"first": DEVICES}, "a dict"),
+        ({"first"}, "a set"),
         (("first", DEVICES), "a tuple that holds 'first'"),
         (lambda path: DEVICES, "a function"),
         ("first", "'first'"),
@@ -262,6 +262,8 @@ def test_bad_rules_and_models_s2_of_wrong_parts_are_refused():
     for arguments, field in (((1, DEVICES), "pattern"), (("a", {}), "config"), (("a", DEVICES, nnx.Linear), "host")):
         with pytest.raises(ValueError, match=f"Field `{field}` of Rule must be"):
             nn.Rule(*arguments)
+    with pytest.raises(ValueError, match="Field `config` of Rule must be"):
+        nn.convert(Pair(RNGS), {"first": DEVICES, "second": "digital"})  # configs by pattern are rules
     for model, shown in ((Pair, "the class Pair"), (lambda x: x, "a function"), (nnx.state(Pair(RNGS)), "a State")):
         with pytest.raises(ValueError, match=f"`model` must be a flax.nnx.Module, but is {shown}"):
             nn.convert(model, DEVICES)
