@@ -116,8 +116,8 @@ def as_rules(rules: Any) -> list[Rule]:
     if isinstance(rules, Sequence) and not isinstance(rules, str) and all(isinstance(rule, Rule) for rule in rules):
         return list(rules)
     raise ValueError(
-        "Argument `rules` must be an AnalogConfig or a list of rules, `[Rule(pattern, config), ...]`, but is "
-        f"{_described(rules)}."
+        "Argument `rules` must be an AnalogConfig, a dictionary of them by pattern or a list of rules, "
+        f"`[Rule(pattern, config), ...]`, but is {_described(rules)}."
     )
 
 

@@ -244,7 +244,7 @@ def test_a4_a_rule_that_decides_on_nothing_is_refused():
 @pytest.mark.parametrize(
     ("rules", "shown"),
     [
-        ({"first"}, "a set"),
+        ({"first"}, "{'first'}"),
         (("first", DEVICES), "a tuple that holds 'first'"),
         (lambda path: DEVICES, "a function"),
         ("first", "'first'"),
