@@ -23,7 +23,7 @@ demo: $(VENV)/.app
 	$(BIN)/jaxaimc evaluate
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" --dist worksteal --durations=20 $(TESTS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
