@@ -56,7 +56,7 @@ def tile() -> Figure:
     pulses = drive.encode(x)
     length = np.asarray(pulses.level[0]) * (2 ** (drive.bits - 1) - 1)
     axes[3].barh(np.arange(rows), np.abs(length), color=[RED if k < 0 else BLUE for k in length])
-    axes[3].set(title="pulses", xlabel="length [ns], red: negative", ylim=(rows - 0.5, -0.5))
+    axes[3].set(title="pulses", xlabel="length [ns], orange: negative", ylim=(rows - 0.5, -0.5))
     for axis, letter in zip(axes, "abcd", strict=True):
         entitle(axis, letter)
     return figure
@@ -76,12 +76,12 @@ def ir_drop() -> Figure:
         xlim=(0, rows),
     )
     along.legend(title="segment", frameon=False)
-    resistances = np.geomspace(0.01, 20, 9)
+    resistances, between = np.geomspace(0.01, 20, 9), np.geomspace(0.01, 20, 200)
     for n, colour, marker in zip((64, 128, 256, 512), COLOURS, MARKERS, strict=False):
         kept = [_of_each_row(n, r).mean() for r in resistances]
         left.semilogx(resistances, kept, marker, color=colour, markersize=5, label=f"{n} rows")
-        root = n * np.sqrt(resistances * 25e-6)
-        left.semilogx(resistances, np.tanh(root) / root, color=colour, linewidth=1)
+        root = n * np.sqrt(between * 25e-6)
+        left.semilogx(between, np.tanh(root) / root, color=colour, linewidth=1)
     left.set(
         title="what is left of a full column",
         xlabel="resistance of a segment [ohm]",
