@@ -101,6 +101,16 @@ def test_a_click_sorts_and_a_filter_keeps(page, report):
     rows.get_by_label("Filter wires.r [ohm]").fill("")
 
 
+def test_nothing_moves_when_a_figure_is_drawn(browser, report, tmp_path):
+    with opened(browser, report, tmp_path / "still.html", viewport={"width": 1200, "height": 300}) as page:
+        last = page.locator("figure").last
+        assert last.locator("svg.main-svg").count() == 0  # far below, it is not drawn yet
+        before = page.evaluate("document.documentElement.scrollHeight")
+        last.scroll_into_view_if_needed()
+        last.locator("svg.main-svg").first.wait_for()
+        assert page.evaluate("document.documentElement.scrollHeight") == before
+
+
 def test_ten_thousand_rows_stay_usable(browser, large, tmp_path):
     with opened(browser, large, tmp_path / "large.html", viewport={"width": 1200, "height": 900}) as page:
         rows = page.locator(".rows").first

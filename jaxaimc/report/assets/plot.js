@@ -16,11 +16,15 @@ function figure(dataset, part) {
     heading.textContent = part.title(state);
     if (focused >= 0) controls.querySelectorAll("select, input")[focused]?.focus();
   };
-  const draw = () => {
+  const lay = () => {
     const { traces, layout, text, height } = part.draw(dataset, state);
     plot.style.height = `${height || (window.innerWidth < 640 ? 340 : 430)}px`;
     note.textContent = text;
     heading.textContent = part.title(state);
+    return { traces, layout };
+  };
+  const draw = () => {
+    const { traces, layout } = lay();
     Plotly.react(plot, traces, { ...base(), ...layout }, {
       responsive: true, displaylogo: false,
       // These alone: Plotly also has buttons that send a chart to others.
@@ -33,6 +37,8 @@ function figure(dataset, part) {
     draw();
   };
   build();
+  // With its height before it is drawn: what follows it would jump away under a pointer that is about to click.
+  lay();
   waiting.set(whole, () => {
     drawn.add(draw);
     draw();
